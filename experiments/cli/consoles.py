@@ -1,4 +1,4 @@
-"""Where reports and progress are written: results to standard output, everything else to standard error."""
+"""Where reports and progress are written: results to standard output, everything else to standard error; how counts read."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def remarks() -> Console:
     """For progress, plans and failures."""
     narrow = sys.stderr.isatty() or "COLUMNS" in os.environ
     return Console(stderr=True, width=None if narrow else WIDTH)
+
+
+def count(number: int, noun: str) -> str:
+    """3 cells, 1 cell."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

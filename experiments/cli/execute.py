@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from configs.build import build
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cell import cell_from
-from experiments.cli.consoles import remarks, results
+from experiments.cli.consoles import count, remarks, results
+from experiments.cli.plan import plan_table, summary
 from experiments.compose import Composed
 from experiments.engine.base import Engine, Failure, Outcome
-from experiments.engine.display import display_of, duration
-from experiments.engine.graph import Graph, Wanted, plan
+from experiments.engine.display import display_of
+from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.report import CellResult, write_report
 from experiments.stages.row import result_of
@@ -99,25 +99,6 @@ def stored_results(rows: Sequence[Wanted], store: Store) -> list[CellResult]:
     return [result_of(entry) for entry in entries.values() if entry is not None]
 
 
-def summary(cells: int, graph: Graph, workers: int) -> str:
-    """The plan in one line."""
-    to_do, stored = len(graph.nodes), len(graph.reused)
-    time = f", about {duration(graph.seconds(workers))} with {workers} at a time" if to_do else ""
-    return f"{count(cells, 'cell')}: {count(to_do, 'stage')} to do, {stored} stored results reused{time}"
-
-
-def plan_table(graph: Graph) -> Table:
-    """Stages to do by kind."""
-    kinds: dict[str, tuple[int, float]] = {}
-    for node in graph.nodes.values():
-        done, seconds = kinds.get(node.stage.name, (0, 0.0))
-        kinds[node.stage.name] = (done + 1, seconds + node.seconds)
-    table = Table("stage", "to do", "one core needs about", title="plan")
-    for kind, (number, seconds) in kinds.items():
-        table.add_row(kind, str(number), duration(seconds))
-    return table
-
-
 def conclude(outcome: Outcome, missing: int, console: Console) -> int:
     """Say what failed; the exit code."""
     if not outcome.failures:
@@ -131,11 +112,6 @@ def conclude(outcome: Outcome, missing: int, console: Console) -> int:
         highlight=False,
     )
     return 2 if all(failure.user for failure in outcome.failures) else 1
-
-
-def count(number: int, noun: str) -> str:
-    """3 cells, 1 cell."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _where(failure: Failure) -> str:

@@ -23,7 +23,7 @@ FILES = {"markdown": "md", "csv": "csv", "latex": "tex"}
 def main(asked: Asked) -> int:
     """Print the table, and write it with all other formats and the plot."""
     cells = [compose_one(asked.words)] if asked.options.all else compose_cells(asked.words)
-    from experiments.cli.execute import count, store_of, stored_results, wanted_rows
+    from experiments.cli.execute import store_of, stored_results, wanted_rows
     from experiments.report import write_report
 
     store = store_of(cells)
@@ -34,7 +34,7 @@ def main(asked: Asked) -> int:
         results = stored_results(rows, store)
         missing = len({row.stage.key for row in rows}) - len(results)
         if missing:
-            print(f"moatbench: {count(missing, 'cell')} not stored yet: run them with sweep", file=sys.stderr)
+            print(f"moatbench: {consoles.count(missing, 'cell')} not stored yet: run them with sweep", file=sys.stderr)
     if not results:
         raise MoatBenchError(
             f"no such rows in the store {store.root}: run the cells first, or name another with store="
