@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from configs.errors import MoatBenchError
+from experiments.stage import Context
 from experiments.store import Entry, StoreFullError
 
 if TYPE_CHECKING:
@@ -89,40 +92,57 @@ class Engine(ABC):
 
 
 class InputLostError(Exception):
-    """An input that was stored is not there any more (a corrupt entry was found): it has to be made again."""
+    """An input that was stored is not there any more (a corrupt entry was found): it has to be made again.
 
-    def __init__(self, key: str) -> None:
-        self.key = key
-        super().__init__(key)
+    Args:
+        key: of the stage that needs it.
+        needed: key of the input.
+    """
+
+    def __init__(self, key: str, needed: str) -> None:
+        self.key, self.needed = key, needed
+        super().__init__(key, needed)
 
 
-def run_stage(stage: Stage, store: Store, progress: Progress) -> float:
-    """Do one stage unless it is stored by now; its time in seconds.
+def run_stages(stages: Sequence[Stage], store: Store, progress: Progress) -> dict[str, float]:
+    """Do stages of one class and company as one, those not stored by now; the time of each by key, in seconds.
+
+    Args:
+        stages: one, or several of one class and company.
+        store: holds their inputs and takes their results.
+        progress: is told how far they are.
 
     Raises:
         InputLostError: an input is missing.
-        Exception: whatever the stage raises.
+        Exception: whatever a stage raises.
     """
-    import time
-
-    from experiments.stage import Context
-
-    with store.claim(stage):
-        entry = store.get(stage)
-        if entry is not None:
-            return entry.seconds
-        inputs: dict[str, Entry] = {}
-        for name, needed in stage.inputs().items():
-            found = store.get(needed)
-            if found is None:
-                raise InputLostError(needed.key)
-            inputs[name] = found
+    with ExitStack() as claims:
+        for stage in sorted(stages, key=lambda s: s.key):  # the same order everywhere: nobody waits in a circle
+            claims.enter_context(store.claim(stage))
+        stored = {stage.key: store.get(stage) for stage in stages}
+        spent = {key: entry.seconds for key, entry in stored.items() if entry is not None}
+        left = [stage for stage in stages if stage.key not in spent]
+        if not left:
+            return spent
+        contexts = [Context(_inputs(stage, store), store, progress) for stage in left]
         start = time.monotonic()
-        artifact = stage.run(Context(inputs, store, progress))
-        seconds = time.monotonic() - start
-        store.put(stage, artifact, seconds)
-        store.failure_path(stage).unlink(missing_ok=True)
-        return seconds
+        artifacts = type(left[0]).run_together(left, contexts) if len(left) > 1 else [left[0].run(contexts[0])]
+        seconds = (time.monotonic() - start) / len(left)
+        for stage, artifact in zip(left, artifacts, strict=True):
+            store.put(stage, artifact, seconds)
+            store.failure_path(stage).unlink(missing_ok=True)
+            spent[stage.key] = seconds
+        return spent
+
+
+def _inputs(stage: Stage, store: Store) -> dict[str, Entry]:
+    inputs: dict[str, Entry] = {}
+    for name, needed in stage.inputs().items():
+        found = store.get(needed)
+        if found is None:
+            raise InputLostError(stage.key, needed.key)
+        inputs[name] = found
+    return inputs
 
 
 @dataclass(frozen=True)
@@ -148,3 +168,14 @@ class Raised:
         text = str(error).strip() or type(error).__name__
         line = text if user else f"{type(error).__name__}: {text.splitlines()[0]}"
         return cls(line, "".join(traceback.format_exception(error)), user, isinstance(error, StoreFullError))
+
+
+def attempt(stages: Sequence[Stage], store: Store, progress: Progress) -> tuple[Any, ...]:
+    """Run stages as one and say what became of them: ``("finished", {key: seconds})``, ``("lost", key, needed)`` or
+    ``("failed", Raised)``; see `experiments.engine.schedule.conclude`."""
+    try:
+        return "finished", run_stages(stages, store, progress)
+    except InputLostError as error:
+        return "lost", error.key, error.needed
+    except Exception as error:
+        return "failed", Raised.of(error)

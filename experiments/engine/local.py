@@ -14,14 +14,17 @@ from types import FrameType
 from typing import Any
 
 from configs.errors import require
-from experiments.engine.base import Display, Engine, InputLostError, Outcome, Raised, Ready, run_stage
+from experiments.engine.base import Display, Engine, Outcome, Raised, Ready, attempt
 from experiments.engine.graph import Graph
-from experiments.engine.schedule import Schedule
+from experiments.engine.schedule import Schedule, conclude
 from experiments.engine.worker import child_environment, work
 from experiments.store import Store
 
 TRIES = 2
 """How often a stage is started whose worker gets killed."""
+
+COHORT = 256
+"""Students in one program on a GPU; what its memory does not hold is split further by `student.cohort`."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,20 @@ class LocalEngine(Engine):
 
     Args:
         workers: how many; None takes one per core, or one where there is a GPU; 0 runs everything in this process.
+        cohort: most students that are trained and scored as one program; None takes 1 on a CPU, where that gains nothing
+            (docs/performance.md), and `COHORT` on a GPU.
         threads: of each worker. Sums are added up in another order with another number of threads, so results are the same
             bit for bit only for the same number; it is 1 however many workers there are.
     """
 
     workers: int | None = None
     threads: int = 1
+    cohort: int | None = None
 
     def __post_init__(self) -> None:
         require(self.threads >= 1, "threads", self.threads, "must be at least 1")
         require(self.workers is None or self.workers >= 0, "workers", self.workers, "must be at least 0")
+        require(self.cohort is None or self.cohort >= 1, "cohort", self.cohort, "must be at least 1")
 
     def width(self) -> int:
         """See `Engine.width`."""
@@ -53,7 +60,7 @@ class LocalEngine(Engine):
         """See `Engine.run`."""
         store.sweep()
         width = self.width()
-        schedule = Schedule(graph, store, width, display, ready)
+        schedule = Schedule(graph, store, width, display, ready, self.cohort or cohort_here())
         if self.workers == 0:
             return _in_process(schedule, store, display)
         pool = _Pool(store, min(width, max(len(graph.nodes), 1)), self.threads)
@@ -70,7 +77,7 @@ class LocalEngine(Engine):
 class _Worker:
     process: BaseProcess
     pipe: Connection
-    key: str | None = None
+    keys: tuple[str, ...] = ()
 
 
 class _Pool:
@@ -82,7 +89,7 @@ class _Pool:
     def idle(self) -> _Worker:
         """A worker that has nothing to do, started if need be."""
         for worker in self.workers:
-            if worker.key is None:
+            if not worker.keys:
                 return worker
         here, there = self._spawn.Pipe()
         process = self._spawn.Process(target=work, args=(there, self._store.root, self._threads), daemon=True)
@@ -93,7 +100,7 @@ class _Pool:
         return self.workers[-1]
 
     def busy(self) -> list[_Worker]:
-        return [w for w in self.workers if w.key is not None]
+        return [w for w in self.workers if w.keys]
 
     def remove(self, worker: _Worker) -> int | None:
         """Forget a worker that died; its exit code."""
@@ -115,11 +122,11 @@ class _Pool:
 def _drive(schedule: Schedule, pool: _Pool, display: Display) -> None:
     killed: dict[str, int] = {}
     while schedule:
-        while len(pool.busy()) < pool.size and (node := schedule.next()) is not None:
+        while len(pool.busy()) < pool.size and (group := schedule.next()):
             worker = pool.idle()
-            worker.key = node.stage.key
+            worker.keys = tuple(node.stage.key for node in group)
             with contextlib.suppress(OSError):  # a dead worker shows when it is waited for
-                worker.pipe.send(node.stage)
+                worker.pipe.send([node.stage for node in group])
         by_pipe: dict[Any, _Worker] = {w.pipe: w for w in pool.busy()}
         for pipe in wait(list(by_pipe)):
             worker = by_pipe[pipe]
@@ -132,54 +139,45 @@ def _drive(schedule: Schedule, pool: _Pool, display: Display) -> None:
 
 
 def _heard(schedule: Schedule, worker: _Worker, answer: tuple[Any, ...], display: Display) -> None:
-    key = worker.key
-    assert key is not None
+    keys = worker.keys
+    assert keys
     match answer:
         case ("progress", done, total, note):
-            display.progressed(key, done, total, note)
+            display.progressed(keys[0], done, total, note)
             return
         case ("said", text):
             display.said(text)
             return
-    worker.key = None
-    match answer:
-        case ("finished", seconds):
-            schedule.finished(key, seconds)
-        case ("lost", needed):
-            schedule.lost(key, needed)
-        case ("failed", raised):
-            schedule.failed(key, raised)
+    worker.keys = ()
+    conclude(schedule, keys, answer)
 
 
 def _died(schedule: Schedule, pool: _Pool, worker: _Worker, killed: dict[str, int]) -> None:
-    key = worker.key
-    assert key is not None
+    keys = worker.keys
+    assert keys
     code = pool.remove(worker)
-    killed[key] = killed.get(key, 0) + 1
     how = f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"gone with exit code {code}"
-    if killed[key] < TRIES:
-        schedule.display.said(f"a worker was {how} while it ran {schedule.running[key].stage.name}: trying once more")
-        schedule.again(key)
-        return
+    for key in keys:
+        killed[key] = killed.get(key, 0) + 1
+    again = [key for key in keys if killed[key] < TRIES]
+    if again:
+        schedule.display.said(
+            f"a worker was {how} while it ran {schedule.running[again[0]].stage.name}: trying once more"
+        )
+        schedule.again(again)
     why = f"its worker was {how}, {TRIES} times (out of memory?)"
-    schedule.failed(key, Raised(why, f"{why}\nNo traceback: the process was ended from outside.\n"))
+    for key in set(keys) - set(again):
+        schedule.failed(key, Raised(why, f"{why}\nNo traceback: the process was ended from outside.\n"))
 
 
 def _in_process(schedule: Schedule, store: Store, display: Display) -> Outcome:
-    while (node := schedule.next()) is not None:
-        key = node.stage.key
+    while group := schedule.next():
+        keys = tuple(node.stage.key for node in group)
 
-        def told(done: int, total: int, note: str = "", key: str = key) -> None:
+        def told(done: int, total: int, note: str = "", key: str = keys[0]) -> None:
             display.progressed(key, done, total, note)
 
-        try:
-            seconds = run_stage(node.stage, store, told)
-        except InputLostError as error:
-            schedule.lost(key, error.key)
-        except Exception as error:
-            schedule.failed(key, Raised.of(error))
-        else:
-            schedule.finished(key, seconds)
+        conclude(schedule, keys, attempt([node.stage for node in group], store, told))
     return schedule.outcome()
 
 
@@ -203,3 +201,10 @@ def _terminates_as_interrupt() -> Iterator[None]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cohort_here() -> int:
+    """Students in one program on this machine."""
+    import torch
+
+    return COHORT if torch.cuda.is_available() else 1

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -55,10 +54,10 @@ def child_environment(threads: int) -> Iterator[None]:
 
 
 def work(pipe: Connection, root: Path, threads: int) -> None:
-    """Main function of a worker process: until the pipe closes, receive a stage, run it, answer.
+    """Main function of a worker process: until the pipe closes, receive a group of stages, run it as one, answer.
 
-    Answers are ``("progress", done, total, note)``, ``("said", text)``, and at the end of each stage one of
-    ``("finished", seconds)``, ``("lost", key)``, ``("failed", Raised)``.
+    Answers are ``("progress", done, total, note)``, ``("said", text)``, and at the end of each group that of
+    `experiments.engine.base.attempt`.
 
     Args:
         pipe: to the parent.
@@ -72,7 +71,7 @@ def work(pipe: Connection, root: Path, threads: int) -> None:
 
     import torch
 
-    from experiments.engine.base import InputLostError, Raised, run_stage
+    from experiments.engine.base import attempt
     from experiments.store import Store, StoreWarning
 
     torch.set_num_threads(threads)
@@ -82,16 +81,10 @@ def work(pipe: Connection, root: Path, threads: int) -> None:
     store, told = Store(root), Throttled(pipe)
     while True:
         try:
-            stage = pipe.recv()
+            stages = pipe.recv()
         except EOFError:
             return
-        try:
-            answer: tuple[Any, ...] = ("finished", run_stage(stage, store, told))
-        except InputLostError as error:
-            answer = ("lost", error.key)
-        except Exception as error:
-            answer = ("failed", Raised.of(error))
-        pipe.send(answer)
+        pipe.send(attempt(stages, store, told))
 
 
 class Throttled:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -80,3 +80,24 @@ def runs(marks: Path) -> dict[str, int]:
         label = path.name.split("-")[0]
         counted[label] = counted.get(label, 0) + 1
     return counted
+
+
+@dataclass(frozen=True)
+class Joins(Fake):
+    """Runs together with others of its kind; leaves a mark with the size of each group, and raises in company with "bad"."""
+
+    name: ClassVar[str] = "joins"
+
+    def company(self) -> str:
+        return "all"
+
+    def run(self, context: Context) -> Artifact:
+        if self.label == "bad":
+            raise RuntimeError("no luck with bad")
+        return super().run(context)
+
+    @classmethod
+    def run_together(cls, stages: Sequence[Joins], contexts: Sequence[Context]) -> list[Artifact]:
+        if stages[0].marks:
+            (Path(stages[0].marks) / f"group{len(stages)}-{time.monotonic_ns()}").touch()
+        return super().run_together(stages, contexts)

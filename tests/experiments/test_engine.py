@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from configs.errors import ConfigError
 from experiments.engine.display import SilentDisplay
@@ -19,7 +21,7 @@ from experiments.engine.local import LocalEngine
 from experiments.engine.schedule import Schedule
 from experiments.stage import Stage
 from experiments.store import Store, StoreFullError, StoreWarning
-from tests.experiments.fakes import DiesOnce, Fake, Raises, runs
+from tests.experiments.fakes import DiesOnce, Fake, Joins, Raises, runs
 
 
 def rows(marks: Path, sleep: float = 0.0, count: int = 3) -> list[Wanted]:
@@ -202,4 +204,52 @@ def test_critical_chain_goes_first(tmp_path, marks):
     wanted = [*rows(marks), Wanted(Fake("last", {"l": long}, str(marks)), "last")]
     store = Store(tmp_path / "store")
     schedule = Schedule(plan(wanted, store), store, 2, SilentDisplay(), lambda _: None)
-    assert [schedule.next().stage.label for _ in range(2)] == ["long", "root"]
+    assert [schedule.next()[0].stage.label for _ in range(2)] == ["long", "root"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stages_of_one_company_run_as_one_and_give_what_each_gives_alone(tmp_path, marks, workers):
+    def wanted(marks: str) -> list[Wanted]:
+        joined = [Joins(f"s{i}", marks=marks) for i in range(5)]
+        return [Wanted(Fake(f"row{i}", {"s": s}), f"cell {i}") for i, s in enumerate(joined)]
+
+    alone, together = Store(tmp_path / "alone"), Store(tmp_path / "together")
+    run(wanted(""), alone)
+    outcome = LocalEngine(workers, cohort=3).run(plan(wanted(str(marks)), together), together, SilentDisplay())
+    assert outcome.done == 10
+    assert {name: n for name, n in runs(marks).items() if name.startswith("group")} == {"group3": 1, "group2": 1}
+    assert snapshot(alone, wanted("")) == snapshot(together, wanted(""))
+
+
+def test_a_member_that_raises_is_found_and_the_others_are_done(tmp_path, marks):
+    stages = [Joins(label, marks=str(marks)) for label in ("a", "bad", "c")]
+    store = Store(tmp_path / "store")
+    wanted = [Wanted(s, s.label) for s in stages]
+    outcome = LocalEngine(0, cohort=8).run(plan(wanted, store), store, SilentDisplay())
+    assert [f.label for f in outcome.failures] == ["bad"]
+    assert outcome.done == 2
+
+
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(0, 2**32))
+@settings(max_examples=30, deadline=None)
+def test_any_graph_is_run_completely_and_in_order(count, cohort, seed):
+    rng = random.Random(seed)
+    stages: list[Stage] = []
+    for i in range(count):
+        kind = rng.choice([Fake, Joins])
+        chosen = rng.sample(stages, min(len(stages), rng.randint(0, 3)))
+        stages.append(kind(f"n{i}", {str(j): s for j, s in enumerate(chosen)}))
+    nowhere = Store("/nonexistent")
+    graph = plan([Wanted(s, s.label) for s in stages], nowhere)
+    schedule = Schedule(graph, nowhere, 2, SilentDisplay(), lambda _: None, cohort)
+    done: set[str] = set()
+    while group := schedule.next():
+        assert len(group) <= cohort
+        assert len({(n.stage.name, n.stage.company()) for n in group}) == 1
+        for node in group:
+            assert {s.key for s in node.stage.inputs().values()} <= done
+        for node in group:
+            schedule.finished(node.stage.key, 0.0)
+            done.add(node.stage.key)
+    assert not schedule
+    assert len(done) == count
