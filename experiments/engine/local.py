@@ -14,14 +14,12 @@ from types import FrameType
 from typing import Any
 
 from configs.errors import require
-from experiments.engine.base import Display, Engine, Outcome, Raised, Ready, attempt
+from experiments.engine.base import Display, Engine, Outcome, Ready, attempt
+from experiments.engine.deaths import Deaths
 from experiments.engine.graph import Graph
 from experiments.engine.schedule import Schedule, conclude
 from experiments.engine.worker import child_environment, work
 from experiments.store import Store
-
-TRIES = 2
-"""How often a stage is started whose worker gets killed."""
 
 COHORT = 256
 """Students in one program on a GPU; what its memory does not hold is split further by `student.cohort`."""
@@ -120,7 +118,7 @@ class _Pool:
 
 
 def _drive(schedule: Schedule, pool: _Pool, display: Display) -> None:
-    killed: dict[str, int] = {}
+    deaths = Deaths(schedule)
     while schedule:
         while len(pool.busy()) < pool.size and (group := schedule.next()):
             worker = pool.idle()
@@ -133,7 +131,7 @@ def _drive(schedule: Schedule, pool: _Pool, display: Display) -> None:
             try:
                 answer = worker.pipe.recv()
             except (EOFError, OSError):
-                _died(schedule, pool, worker, killed)
+                _died(pool, worker, deaths)
                 continue
             _heard(schedule, worker, answer, display)
 
@@ -152,22 +150,12 @@ def _heard(schedule: Schedule, worker: _Worker, answer: tuple[Any, ...], display
     conclude(schedule, keys, answer)
 
 
-def _died(schedule: Schedule, pool: _Pool, worker: _Worker, killed: dict[str, int]) -> None:
+def _died(pool: _Pool, worker: _Worker, deaths: Deaths) -> None:
     keys = worker.keys
     assert keys
     code = pool.remove(worker)
     how = f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"gone with exit code {code}"
-    for key in keys:
-        killed[key] = killed.get(key, 0) + 1
-    again = [key for key in keys if killed[key] < TRIES]
-    if again:
-        schedule.display.said(
-            f"a worker was {how} while it ran {schedule.running[again[0]].stage.name}: trying once more"
-        )
-        schedule.again(again)
-    why = f"its worker was {how}, {TRIES} times (out of memory?)"
-    for key in set(keys) - set(again):
-        schedule.failed(key, Raised(why, f"{why}\nNo traceback: the process was ended from outside.\n"))
+    deaths.ended(keys, how)
 
 
 def _in_process(schedule: Schedule, store: Store, display: Display) -> Outcome:

@@ -9,10 +9,11 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -31,16 +32,24 @@ ALLOCATOR = {
 }
 """glibc keeps freed memory instead of returning it after every tensor: training small models takes 4-15 % less time."""
 
+Send = Callable[[tuple[Any, ...]], None]
+"""Takes a message to whoever watches this worker."""
+
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 POLARS = "POLARS_MAX_THREADS"
 PROGRESS_SECONDS = 0.2
 """Progress is told no more often than this."""
 
 
+def settings(threads: int) -> dict[str, str]:
+    """Environment variables that a worker must find when it first imports the numerical libraries."""
+    return {**QUIET, **ALLOCATOR, **dict.fromkeys((*THREADS, POLARS), str(threads))}
+
+
 @contextlib.contextmanager
 def child_environment(threads: int) -> Iterator[None]:
-    """Settings a spawned worker must find when it first imports the numerical libraries."""
-    values = {**QUIET, **ALLOCATOR, **dict.fromkeys((*THREADS, POLARS), str(threads))}
+    """While it lasts, processes are started with the `settings` of a worker."""
+    values = settings(threads)
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -67,18 +76,12 @@ def work(pipe: Connection, root: Path, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    warnings.simplefilter("ignore")
-
-    import torch
+    prepare(threads, pipe.send)
 
     from experiments.engine.base import attempt
-    from experiments.store import Store, StoreWarning
+    from experiments.store import Store
 
-    torch.set_num_threads(threads)
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    warnings.simplefilter("always", StoreWarning)
-    warnings.showwarning = lambda message, *_args, **_kwargs: pipe.send(("said", str(message)))
-    store, told = Store(root), Throttled(pipe)
+    store, told = Store(root), Throttled(pipe.send)
     while True:
         try:
             stages = pipe.recv()
@@ -87,22 +90,37 @@ def work(pipe: Connection, root: Path, threads: int) -> None:
         pipe.send(attempt(stages, store, told))
 
 
+def prepare(threads: int, send: Send) -> None:
+    """Make this process a worker: so many threads, and of all warnings only what the store has to say, sent as
+    ``("said", text)``."""
+    warnings.simplefilter("ignore")
+
+    import torch
+
+    from experiments.store import StoreWarning
+
+    torch.set_num_threads(threads)
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    warnings.simplefilter("always", StoreWarning)
+    warnings.showwarning = lambda message, *_args, **_kwargs: send(("said", str(message)))
+
+
 class Throttled:
-    """A `Progress` that sends the latest state now and then.
+    """A `Progress` that sends the latest state now and then, as ``("progress", done, total, note)``.
 
     Args:
-        pipe: where to.
+        send: takes it.
     """
 
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe, self._last = pipe, 0.0
+    def __init__(self, send: Send) -> None:
+        self._send, self._last = send, 0.0
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """See `lm.types.Progress`."""
         now = time.monotonic()
         if now - self._last >= PROGRESS_SECONDS:
             self._last = now
-            self._pipe.send(("progress", done, total, note))
+            self._send(("progress", done, total, note))
 
 
 def _die_with_parent() -> None:
