@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from attacks.base import Harvest, Recover
 from attacks.budget import Budget, allocate
-from configs.build import build, describe
 from configs.errors import ConfigError, require
 from defenses.base import Defense, hooks_of
 from experiments.compose import PATHS
 from experiments.gateway import Offer
 from experiments.measure.settings import Measure
 from experiments.prompts import shares
+from experiments.sharing import Sharing
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
 from experiments.stages.models import BaseStage, TeacherStage
@@ -53,12 +51,14 @@ class Cell:
     max_tokens: int
     seed: int
     resolved: Mapping[str, Any]
+    sharing: Sharing = field(default_factory=Sharing, repr=False, compare=False)
 
     def row_stage(self) -> RowStage:
-        """The stage that gives this cell's row, with all it depends on."""
-        teacher = TeacherStage(self.task, self.teacher, self.seed)
-        base = BaseStage(self.task, self.student, self.seed)
-        undefended = replace(self, offer=replace(self.offer, defenses={}))
+        """The stage that gives this cell's row, with all it depends on; what other cells have too is the same object."""
+        one = self.sharing.one
+        teacher = one(TeacherStage(self.task, self.teacher, self.seed))
+        base = one(BaseStage(self.task, self.student, self.seed))
+        undefended = replace(self, offer=one(replace(self.offer, defenses={})))
         student = self._student(teacher, base)
         scores: dict[str, TeacherStage | BaseStage | StudentStage] = {
             "student": student,
@@ -71,7 +71,7 @@ class Cell:
             cell=self.facts(),
             resolved=self.resolved,
             scores={
-                role: ScoreStage(model, self.measure, self.max_tokens, self.seed) for role, model in scores.items()
+                role: one(ScoreStage(model, self.measure, self.max_tokens, self.seed)) for role, model in scores.items()
             },
             honest=self._honest(teacher, base),
             honest_clean=undefended._honest(teacher, base),
@@ -104,7 +104,7 @@ class Cell:
 
     def _prepared(self, teacher: TeacherStage, base: BaseStage) -> dict[str, PrepareStage]:
         return {
-            name: PrepareStage(teacher, base, defense, self.max_tokens, self.seed)
+            name: self.sharing.one(PrepareStage(teacher, base, defense, self.max_tokens, self.seed))
             for name, defense in self.offer.defenses.items()
             if "prepare" in hooks_of(defense)
         }
@@ -123,12 +123,14 @@ class Cell:
             max_tokens=self.max_tokens,
             seed=self.seed,
         )
-        training_set = TrainingSetStage(harvest, self.recover, self.objective, self.seed)
-        return StudentStage(base, training_set, self.student, self.objective, self.seed)
+        one = self.sharing.one
+        training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.seed))
+        return one(StudentStage(base, training_set, self.student, self.objective, self.seed))
 
     def _honest(self, teacher: TeacherStage, base: BaseStage) -> HonestStage:
         prepared = self._prepared(teacher, base)
-        return HonestStage(teacher, base, prepared, self.offer, self.measure, self.max_tokens, self.seed)
+        honest = HonestStage(teacher, base, prepared, self.offer, self.measure, self.max_tokens, self.seed)
+        return self.sharing.one(honest)
 
 
 def label(name: str, defense: Defense) -> str:
@@ -136,38 +138,46 @@ def label(name: str, defense: Defense) -> str:
     return f"{name}({defense.strength}={getattr(defense, defense.strength):g})" if defense.strength else name
 
 
-def cell_from(config: DictConfig) -> Cell:
+def cell_from(config: DictConfig | Mapping[str, Any], sharing: Sharing | None = None) -> Cell:
     """The cell that a resolved Hydra configuration describes.
+
+    Args:
+        config: as composed, or already in plain containers.
+        sharing: of the sweep that the cell is one of.
 
     Raises:
         ConfigError: any field that cannot be, named; or parts that do not fit each other.
     """
-    resolved = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(resolved, dict)
-    plain: dict[str, Any] = {str(k): v for k, v in resolved.items()}
+    plain: dict[str, Any]
+    if isinstance(config, DictConfig):
+        plain = {str(k): v for k, v in cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True)).items()}
+    else:
+        plain = dict(config)
     for name in plain:
         if name not in (*PARTS, *PATHS, "experiment"):
             raise ConfigError(name, plain[name], "is not a part of a cell", (*PARTS, *PATHS), meant=name)
-    attack = plain["attack"]
+    sharing = sharing or Sharing()
+    part, attack = sharing.part, plain["attack"]
     offer = Offer(
-        interface=build(plain["api"], Interface, "api"),
-        prices=build(plain["prices"], Prices, "prices"),
-        defenses={n: build(d, Defense, f"defense.{n}") for n, d in (plain["defense"] or {}).items()},
+        interface=part(plain["api"], Interface, "api"),
+        prices=part(plain["prices"], Prices, "prices"),
+        defenses={n: part(d, Defense, f"defense.{n}") for n, d in (plain["defense"] or {}).items()},
     )
     cell = Cell(
-        task=_task(json.dumps(plain["task"])),
-        teacher=build(plain["teacher"], ModelSpec, "teacher"),  # type: ignore[type-abstract]
-        student=build(plain["student"], StudentSpec, "student"),  # type: ignore[type-abstract]
-        offer=offer,
+        task=part(plain["task"], Task, "task"),  # type: ignore[type-abstract]
+        teacher=part(plain["teacher"], ModelSpec, "teacher"),  # type: ignore[type-abstract]
+        student=part(plain["student"], StudentSpec, "student"),  # type: ignore[type-abstract]
+        offer=sharing.one(offer),
         attack=str(attack["name"]),
-        harvest=build(attack["harvest"], Harvest, "attack.harvest"),  # type: ignore[type-abstract]
-        recover={n: build(r, Recover, f"attack.recover.{n}") for n, r in (attack.get("recover") or {}).items()},  # type: ignore[type-abstract]
-        objective=build(attack["objective"], Objective, "attack.objective"),  # type: ignore[type-abstract]
-        budget=build(plain["budget"], Budget, "budget"),
-        measure=build(plain["measure"], Measure, "measure"),
+        harvest=part(attack["harvest"], Harvest, "attack.harvest"),  # type: ignore[type-abstract]
+        recover={n: part(r, Recover, f"attack.recover.{n}") for n, r in (attack.get("recover") or {}).items()},  # type: ignore[type-abstract]
+        objective=part(attack["objective"], Objective, "attack.objective"),  # type: ignore[type-abstract]
+        budget=part(plain["budget"], Budget, "budget"),
+        measure=part(plain["measure"], Measure, "measure"),
         max_tokens=_whole(plain, "max_tokens", 1),
         seed=_whole(plain, "seed", 0),
-        resolved={name: describe(plain[name]) for name in PARTS},
+        resolved={name: sharing.described(plain[name]) for name in PARTS},
+        sharing=sharing,
     )
     check(cell)
     return cell
@@ -177,12 +187,6 @@ PARTS = (
     "task", "teacher", "student", "api", "prices", "defense", "attack", "budget", "measure", "max_tokens", "seed",
 )  # fmt: skip
 """Parts of a configuration that say what a cell is."""
-
-
-@lru_cache(maxsize=16)
-def _task(node: str) -> Task:
-    """The task of a config node in JSON; cells of a sweep share it, since some tasks take a while to count their prompts."""
-    return build(json.loads(node), Task, "task")  # type: ignore[type-abstract]
 
 
 def check(cell: Cell) -> None:

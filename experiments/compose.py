@@ -8,10 +8,11 @@ from __future__ import annotations
 import itertools
 import json
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
@@ -19,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.errors import ConfigError
+from experiments.assembly import Assembly, Plain
 from experiments.compose_errors import in_words
 from experiments.hydra_session import HydraSession, session
 
@@ -34,13 +36,18 @@ class Composed:
 
     Args:
         overrides: the overrides it was composed from.
-        config: the whole configuration.
+        plain: the whole configuration in plain containers, parts of which it shares with other cells.
         label: how it is called in messages: what sets it apart from the other cells of its sweep.
     """
 
     overrides: tuple[str, ...]
-    config: DictConfig
+    plain: Plain
     label: str = ""
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """The whole configuration, read-only."""
+        return OmegaConf.create(dict(self.plain), flags={"struct": True, "readonly": True})
 
     @cached_property
     def identity(self) -> str:
@@ -49,9 +56,21 @@ class Composed:
 
     def content(self) -> dict[str, Any]:
         """The plain configuration without where and how it runs."""
-        plain = OmegaConf.to_container(self.config)
-        assert isinstance(plain, dict)
-        return {str(k): v for k, v in plain.items() if k not in PATHS}
+        return {name: part for name, part in self.plain.items() if name not in PATHS}
+
+
+class Sweep(NamedTuple):
+    """The cells of a command line.
+
+    Args:
+        cells: each once, in the order of the grids.
+        repeated: cells that one grid names more than once, by label, with how often: most likely a slip.
+        overlapping: how many cells a later grid of an experiment named again, as unions of grids do.
+    """
+
+    cells: list[Composed]
+    repeated: dict[str, int]
+    overlapping: int
 
 
 def compose_one(arguments: Sequence[str]) -> Composed:
@@ -67,7 +86,12 @@ def compose_one(arguments: Sequence[str]) -> Composed:
 
 
 def compose_cells(arguments: Sequence[str]) -> list[Composed]:
-    """All cells of a sweep, without duplicates, in the order of the grid (the last sweep varies fastest).
+    """The cells of `compose_sweep`."""
+    return compose_sweep(arguments).cells
+
+
+def compose_sweep(arguments: Sequence[str]) -> Sweep:
+    """All cells of a sweep, each once, in the order of the grid (the last sweep varies fastest).
 
     Args:
         arguments: Hydra overrides, with commas, ``range`` and ``choice`` for sweeps; ``+experiment=NAME`` takes the union of
@@ -77,19 +101,27 @@ def compose_cells(arguments: Sequence[str]) -> list[Composed]:
         ConfigError: anything that does not compose, in words, with the nearest match.
     """
     with session() as hydra:
-        found = [Composed(overrides, _composed(overrides, hydra)) for overrides in expand(arguments, hydra)]
+        assembly = Assembly(hydra, ROOT)
+        grids = [[Composed(o, _composed(o, hydra, assembly)) for o in grid] for grid in expand(arguments, hydra)]
     for part in PATHS:
-        ways = {str(cell.config[part]) for cell in found}
+        ways = {str(cell.plain[part]) for grid in grids for cell in grid}
         if len(ways) > 1:
             raise ConfigError(part, ", ".join(sorted(ways)), "must be the same for all cells of a sweep")
     cells: dict[str, Composed] = {}
-    for cell in found:
-        cells.setdefault(cell.identity, cell)
-    return _labelled(list(cells.values()))
+    repeated: dict[str, int] = {}
+    overlapping = 0
+    for grid in grids:
+        times = Counter(cell.identity for cell in grid)
+        overlapping += len(times.keys() & cells.keys())
+        repeated |= {identity: n for identity, n in times.items() if n > 1}
+        for cell in grid:
+            cells.setdefault(cell.identity, cell)
+    labelled = dict(zip(cells, _labelled(list(cells.values())), strict=True))
+    return Sweep(list(labelled.values()), {labelled[i].label: n for i, n in repeated.items()}, overlapping)
 
 
-def expand(arguments: Sequence[str], hydra: HydraSession) -> list[tuple[str, ...]]:
-    """The overrides of each cell of a sweep."""
+def expand(arguments: Sequence[str], hydra: HydraSession) -> list[list[tuple[str, ...]]]:
+    """The overrides of each cell of each grid."""
     names, rest = [], []
     for override in _parsed(arguments, hydra):
         if override.key_or_group == EXPERIMENT:
@@ -97,10 +129,10 @@ def expand(arguments: Sequence[str], hydra: HydraSession) -> list[tuple[str, ...
         else:
             rest.append(override)
     if not names:
-        return _product(rest)
+        return [_product(rest)]
     search = [o.input_line for o in rest if o.is_hydra_override()]
     lines = [line for name in names for line in experiment_grids(name, hydra, search)]
-    return [one for line in lines for one in _product(_merged(_parsed(shlex.split(line), hydra), rest))]
+    return [_product(_merged(_parsed(shlex.split(line), hydra), rest)) for line in lines]
 
 
 def experiment_names(arguments: Sequence[str]) -> list[str]:
@@ -120,7 +152,7 @@ def experiment_grids(name: str, hydra: HydraSession, search: Sequence[str] = ())
     Raises:
         ConfigError: there is no such file, or it holds other things than a description and grids.
     """
-    node = _composed((*search, f"+{EXPERIMENT}={name}"), hydra)[EXPERIMENT]
+    node = _whole((*search, f"+{EXPERIMENT}={name}"), hydra)[EXPERIMENT]
     field = f"{EXPERIMENT}.{name}"
     for key in node:
         if key not in ("description", "grids"):
@@ -131,17 +163,22 @@ def experiment_grids(name: str, hydra: HydraSession, search: Sequence[str] = ())
     return list(grids)
 
 
-def _composed(overrides: Sequence[str], hydra: HydraSession) -> DictConfig:
+def _composed(overrides: Sequence[str], hydra: HydraSession, assembly: Assembly) -> Plain:
+    config = assembly.config(overrides)
+    return config if config is not None else _whole(overrides, hydra)
+
+
+def _whole(overrides: Sequence[str], hydra: HydraSession) -> Plain:
     try:
         config = hydra.compose(overrides, ROOT)
-        OmegaConf.resolve(config)
+        plain = OmegaConf.to_container(config, resolve=True)
         missing = sorted(OmegaConf.missing_keys(config))
     except (HydraException, OmegaConfBaseException) as error:
         raise in_words(error, overrides, lambda fewer: hydra.compose(fewer, ROOT)) from error
     if missing:
         raise ConfigError(missing[0], "???", "must be given")
-    OmegaConf.set_readonly(config, True)
-    return config
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
 
 
 def _labelled(cells: Sequence[Composed]) -> list[Composed]:

@@ -24,9 +24,10 @@ def main(config: DictConfig) -> None:
     try:
         if EXPERIMENT in config:
             raise ConfigError(EXPERIMENT, "", "is a union of grids, which Hydra cannot sweep: use moatbench sweep")
-        OmegaConf.resolve(config)
+        plain = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(plain, dict)
         overrides = tuple(HydraConfig.get().overrides.task)
-        code = carry_out([Composed(overrides, config, " ".join(overrides))], "hydra")
+        code = carry_out([Composed(overrides, {str(k): v for k, v in plain.items()}, " ".join(overrides))], "hydra")
     except MoatBenchError as error:
         print(f"moatbench: {error}", file=sys.stderr)
         code = int(getattr(error, "exit_code", 2))

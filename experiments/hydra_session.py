@@ -1,5 +1,5 @@
-"""Hydra kept open: composes many configurations from ``configs/`` and the places in ``hydra.searchpath``, each choice of
-groups once. Raises Hydra's own errors; knows nothing of cells.
+"""Hydra kept open: composes many configurations from ``configs/`` and the places in ``hydra.searchpath``. Each file is read
+once, each choice of groups composed once. Raises Hydra's own errors; knows nothing of cells.
 """
 
 from __future__ import annotations
@@ -7,15 +7,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from hydra import compose, initialize_config_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.defaults_list import create_defaults_list
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from experiments.compose_errors import unavailable_search_path
 
@@ -33,6 +38,7 @@ class HydraSession:
         self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str, ...], DictConfig] = {}
         self._repositories: dict[tuple[str, ...], CachingConfigRepository] = {}
+        self._accepted: set[tuple[str, ...]] = set()
 
     def parse(self, arguments: Sequence[str]) -> list[Override]:
         """Hydra's overrides; raises `OverrideParseException`."""
@@ -42,18 +48,25 @@ class HydraSession:
         return [self._parsed[argument] for argument in arguments]
 
     def compose(self, overrides: Sequence[str], name: str) -> DictConfig:
-        """What ``hydra.compose`` gives, unresolved; but files are read once for each choice of groups, and the settings of
-        single fields are applied to a copy."""
-        repository = self.repository(overrides)
-        chosen = [o for o in self.parse(overrides) if o.is_hydra_override() or _chooses(o, repository)]
-        fields = [o for o in self.parse(overrides) if o not in chosen]
-        choices = tuple(str(o.input_line) for o in chosen)
-        base = self._bases.get((name, *choices))
-        if base is None:
-            base = self._bases[name, *choices] = compose(name, list(choices))
-        config = copy.deepcopy(base)
+        """What ``hydra.compose`` gives, unresolved."""
+        choices, fields = self.split(overrides)
+        config = copy.deepcopy(self.base(name, choices))
         ConfigLoaderImpl._apply_overrides_to_config(fields, config)
         return config
+
+    def split(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
+        """Overrides that choose from groups or are Hydra's own, and those that set fields."""
+        repository, parsed = self.repository(overrides), self.parse(overrides)
+        chosen = [o.is_hydra_override() or _chooses(o, repository) for o in parsed]
+        choices = tuple(str(o.input_line) for o, is_choice in zip(parsed, chosen, strict=True) if is_choice)
+        return choices, [o for o, is_choice in zip(parsed, chosen, strict=True) if not is_choice]
+
+    def base(self, name: str, choices: tuple[str, ...]) -> DictConfig:
+        """The configuration of a choice of groups, not to be changed."""
+        known = self._bases.get((name, *choices))
+        if known is None:
+            known = self._bases[name, *choices] = self._composed(name, choices)
+        return known
 
     def repository(self, overrides: Sequence[str]) -> CachingConfigRepository:
         """All places that configurations come from, ``hydra.searchpath`` among these overrides included."""
@@ -71,6 +84,46 @@ class HydraSession:
         """Names of the groups within a group, Hydra's own left out."""
         found: list[str] = self.repository(overrides).get_group_options(parent, ObjectType.GROUP)
         return [name for name in found if name != "hydra" and not name.startswith("__")]
+
+    def _composed(self, name: str, choices: tuple[str, ...]) -> DictConfig:
+        """``hydra.compose`` reads all files again each time, and merges its own settings, which are thrown away. So it is
+        asked once for each set of Hydra's own overrides, and where the short way fails: its errors are the ones to show."""
+        own = tuple(o for o, parsed in zip(choices, self.parse(choices), strict=True) if parsed.is_hydra_override())
+        if (name, *own) in self._accepted:
+            try:
+                config = self._merged(name, choices)
+            except (HydraException, OmegaConfBaseException):
+                return compose(name, list(choices))
+            if "hydra" not in config:
+                return config
+        config = compose(name, list(choices))
+        self._accepted.add((name, *own))
+        return config
+
+    def _merged(self, name: str, choices: tuple[str, ...]) -> DictConfig:
+        repository = self.repository(choices)
+        listed = create_defaults_list(
+            repo=repository,
+            config_name=name,
+            overrides_list=[o for o in self.parse(choices) if not o.is_hydra_override()],
+            prepend_hydra=False,
+            skip_missing=False,
+        )
+        config = self.loader._compose_config_from_defaults_list(listed.defaults, _Copies(repository))
+        OmegaConf.set_struct(config, True)
+        ConfigLoaderImpl._apply_overrides_to_config(listed.config_overrides, config)
+        return config
+
+
+class _Copies(CachingConfigRepository):
+    """Gives copies of what another repository has read, since Hydra merges into the first node it is given."""
+
+    def __init__(self, read: CachingConfigRepository) -> None:
+        self.delegate, self._read = read.delegate, read
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        found = self._read.load_config(config_path)
+        return found and replace(found, config=copy.deepcopy(found.config))
 
 
 @contextmanager

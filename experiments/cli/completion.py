@@ -104,7 +104,7 @@ def _one_cell(others: list[str], hydra: HydraSession) -> list[str]:
     """Overrides of the last cell of a sweep, so that fields of what it chooses can be completed."""
     plain = [o for o in others if o.lstrip("+").partition("=")[0] != "experiment"]
     try:
-        return list(expand(plain, hydra)[-1])
+        return list(expand(plain, hydra)[-1][-1])
     except (MoatBenchError, HydraException):
         return []
 

@@ -19,6 +19,7 @@ from experiments.engine.display import display_of
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.report import CellResult, write_report
+from experiments.sharing import Sharing
 from experiments.stages.row import result_of
 from experiments.store import Store
 from experiments.tracking import Tracking
@@ -26,10 +27,10 @@ from experiments.tracking import Tracking
 
 def wanted_rows(cells: Sequence[Composed]) -> list[Wanted]:
     """The row of every cell; raises `ConfigError`, with the cell it is about, before anything runs."""
-    rows = []
+    rows, sharing = [], Sharing()
     for cell in cells:
         try:
-            rows.append(Wanted(cell_from(cell.config).row_stage(), cell.label))
+            rows.append(Wanted(cell_from(cell.plain, sharing).row_stage(), cell.label))
         except ConfigError as error:
             if len(cells) == 1:
                 raise

@@ -21,9 +21,9 @@ class FakeCell:
 
     def row_stage(self) -> Fake:
         root = Fake("root", marks=self.marks)
-        kind = Raises if "temperature" in self.config.defense else Fake
-        middle = kind(f"middle{self.config.seed}{list(self.config.defense)}", {"root": root}, self.marks)
-        return Fake(f"row{self.config.seed}{list(self.config.defense)}", {"m": middle, "root": root}, self.marks)
+        kind = Raises if "temperature" in self.config["defense"] else Fake
+        middle = kind(f"middle{self.config['seed']}{list(self.config['defense'])}", {"root": root}, self.marks)
+        return Fake(f"row{self.config['seed']}{list(self.config['defense'])}", {"m": middle, "root": root}, self.marks)
 
 
 class FakeReport:
@@ -40,7 +40,7 @@ def fake(tmp_path, monkeypatch):
     marks = tmp_path / "marks"
     marks.mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("experiments.cli.execute.cell_from", lambda config: FakeCell(config, marks))
+    monkeypatch.setattr("experiments.cli.execute.cell_from", lambda config, sharing: FakeCell(config, marks))
     monkeypatch.setattr("experiments.cli.execute.result_of", lambda entry: entry)
     monkeypatch.setattr("experiments.cli.execute.write_report", lambda results, out, name: FakeReport(results))
     monkeypatch.setattr("experiments.report.write_report", lambda results, out, name: FakeReport(results))
