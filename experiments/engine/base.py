@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import sys
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from configs.errors import MoatBenchError
 from experiments.stage import Context
 from experiments.store import Entry, StoreFullError
+from lm.timing import collecting, timed
 
 if TYPE_CHECKING:
     from experiments.engine.graph import Graph, Wanted
@@ -31,8 +35,9 @@ class Failure:
         key: its key.
         label: the wanted result that needed it first.
         error: in one line, why.
-        traceback: the file with the whole story.
+        traceback: the file with the whole story, unless the disk was too full for it.
         user: whether it is the user's to mend (a `MoatBenchError`).
+        story: the traceback itself.
     """
 
     stage: str
@@ -41,6 +46,7 @@ class Failure:
     error: str
     traceback: Path
     user: bool = False
+    story: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,22 +58,41 @@ class Outcome:
         failures: stages that failed themselves.
         blocked: keys of stages that could not start because an input failed.
         seconds: wall time.
+        full: whether the disk was full, so that nothing more was started.
+        spent: seconds that workers spent, by what they did (see `lm.timing`).
     """
 
     done: int
     failures: tuple[Failure, ...]
     blocked: frozenset[str]
     seconds: float
+    full: bool = False
+    spent: Mapping[str, float] = field(default_factory=dict)
 
 
-class Display(Protocol):
-    """Shows how far the work is."""
+class Display:
+    """Shows how far the work is; this one shows nothing."""
 
-    def started(self, key: str) -> None: ...  # noqa: D102
-    def progressed(self, key: str, done: int, total: int, note: str) -> None: ...  # noqa: D102
-    def finished(self, key: str, seconds: float) -> None: ...  # noqa: D102
-    def failed(self, key: str, error: str, blocked: int) -> None: ...  # noqa: D102
-    def said(self, text: str) -> None: ...  # noqa: D102
+    def started(self, keys: Sequence[str]) -> None:
+        """These stages begin, as one."""
+
+    def progressed(self, key: str, done: int, total: int, note: str) -> None:
+        """Stages that run as one tell how far they are under the key of the first."""
+
+    def finished(self, key: str, seconds: float) -> None:
+        """A stage is stored; its share of the time that its group took."""
+
+    def failed(self, key: str, error: str, blocked: int) -> None:
+        """A stage failed, and so many that need it are given up."""
+
+    def returned(self, key: str) -> None:
+        """A stage that was started will be started again."""
+
+    def said(self, text: str) -> None:
+        """Something that a user should read at once."""
+
+    def noted(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Something for the log (see `experiments.engine.log`)."""
 
 
 Ready = Callable[["Wanted"], None]
@@ -79,10 +104,10 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, graph: Graph, store: Store, display: Display, ready: Ready = lambda _: None) -> Outcome:
-        """Run every stage of the graph that can be run; a failure stops only what depends on it.
+        """Run every stage of the graph that can be run; a failure stops only what depends on it, and a full disk whatever
+        has not been started.
 
         Raises:
-            StoreFullError: the disk is full; nothing more is started.
             KeyboardInterrupt: passed on after the workers have been ended and the store is clean.
         """
 
@@ -117,8 +142,9 @@ def run_stages(stages: Sequence[Stage], store: Store, progress: Progress) -> dic
         Exception: whatever a stage raises.
     """
     with ExitStack() as claims:
-        for stage in sorted(stages, key=lambda s: s.key):  # the same order everywhere: nobody waits in a circle
-            claims.enter_context(store.claim(stage))
+        with timed("waiting"):
+            for stage in sorted(stages, key=lambda s: s.key):  # the same order everywhere: nobody waits in a circle
+                claims.enter_context(store.claim(stage))
         stored = {stage.key: store.get(stage) for stage in stages}
         spent = {key: entry.seconds for key, entry in stored.items() if entry is not None}
         left = [stage for stage in stages if stage.key not in spent]
@@ -145,6 +171,29 @@ def _inputs(stage: Stage, store: Store) -> dict[str, Entry]:
     return inputs
 
 
+class Usage(NamedTuple):
+    """What a group of stages used, as it crosses a process.
+
+    Args:
+        worker: id of the process that ran it.
+        peak: most memory that this process has had so far, in bytes.
+        spent: seconds by what it did.
+    """
+
+    worker: int
+    peak: int
+    spent: dict[str, float]
+
+    @classmethod
+    def now(cls, spent: dict[str, float]) -> Usage:
+        """Of this process."""
+        unit = 1 if sys.platform == "darwin" else 1024
+        return cls(os.getpid(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, spent)
+
+
+SHORT_OF_MEMORY = "out of memory: run fewer stages at a time (--workers 1)"
+
+
 @dataclass(frozen=True)
 class Raised:
     """A stage's exception in plain words, as it crosses a process.
@@ -167,12 +216,30 @@ class Raised:
         user = isinstance(error, MoatBenchError)
         text = str(error).strip() or type(error).__name__
         line = text if user else f"{type(error).__name__}: {text.splitlines()[0]}"
+        if _out_of_memory(error):
+            line = f"{line} ({SHORT_OF_MEMORY})"
         return cls(line, "".join(traceback.format_exception(error)), user, isinstance(error, StoreFullError))
 
 
+def _out_of_memory(error: BaseException) -> bool:
+    """torch raises an error of its own on a GPU and a plain RuntimeError on a CPU."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or "can't allocate memory" in str(error)
+
+
 def attempt(stages: Sequence[Stage], store: Store, progress: Progress) -> tuple[Any, ...]:
-    """Run stages as one and say what became of them: ``("finished", {key: seconds})``, ``("lost", key, needed)`` or
-    ``("failed", Raised)``; see `experiments.engine.schedule.conclude`."""
+    """Run stages as one and say what became of them.
+
+    Returns:
+        ``("finished", {key: seconds}, Usage)``, ``("lost", key, needed, Usage)`` or ``("failed", Raised, Usage)``; see
+        `experiments.engine.schedule.conclude`.
+    """
+    with collecting() as spent, timed("other"):
+        answer = _attempt(stages, store, progress)
+    return *answer, Usage.now(spent)
+
+
+def _attempt(stages: Sequence[Stage], store: Store, progress: Progress) -> tuple[Any, ...]:
     try:
         return "finished", run_stages(stages, store, progress)
     except InputLostError as error:

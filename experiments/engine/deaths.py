@@ -21,19 +21,23 @@ class Deaths:
     def __init__(self, schedule: Schedule) -> None:
         self._schedule, self._times = schedule, Counter[str]()
 
-    def ended(self, keys: tuple[str, ...], how: str) -> None:
+    def ended(self, keys: tuple[str, ...], how: str, worker: int | str = "", story: str = "") -> None:
         """A worker died while it ran these stages as one.
 
         Args:
             keys: of the stages.
             how: what happened to the worker, to follow "was".
+            worker: which, for the log.
+            story: what it was doing when it died, where that is known.
         """
+        self._schedule.display.noted("kill", {"worker": worker, "how": how, "keys": list(keys), "stack": story})
         self._times.update(keys)
         again = [key for key in keys if self._times[key] < TRIES]
         if again:
             name = self._schedule.running[again[0]].stage.name
             self._schedule.display.said(f"a worker was {how} while it ran {name}: trying once more")
-            self._schedule.again(again)
-        why = f"its worker was {how}, {TRIES} times (out of memory?)"
+            self._schedule.again(again, f"its worker was {how}")
+        why = f"its worker was {how}, {TRIES} times" + ("" if story else " (out of memory? try --workers 1)")
+        trace = story or "No traceback: the process was ended from outside.\n"
         for key in [key for key in keys if key not in again]:
-            self._schedule.failed(key, Raised(why, f"{why}\nNo traceback: the process was ended from outside.\n"))
+            self._schedule.failed(key, Raised(why, f"{why}\n\n{trace}"))

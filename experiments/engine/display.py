@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -11,165 +12,161 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 
 from experiments.engine.base import Display
+from experiments.engine.clock import Clock
 from experiments.engine.graph import Graph
 
 PLAIN_SECONDS = 15.0
 """Off a terminal, a line at least this far apart."""
 
 
-class Clock:
-    """Estimates the time left from expected times, corrected by how long the stages of each kind really took.
-
-    Args:
-        graph: what is run.
-        workers: how many stages run at a time.
-    """
-
-    def __init__(self, graph: Graph, workers: int) -> None:
-        self._nodes, self._workers = dict(graph.nodes), workers
-        self._open = set(self._nodes)
-        self._spent: dict[str, tuple[float, float]] = {}
-        self._since: dict[str, float] = {}
-        self.total = len(self._nodes)
-
-    def started(self, key: str) -> None:
-        """A stage begins."""
-        self._since[key] = time.monotonic()
-
-    def finished(self, key: str, seconds: float) -> None:
-        """A stage took so many seconds."""
-        self.dropped(key)
-        node = self._nodes.get(key)
-        if node is not None:
-            real, expected = self._spent.get(node.stage.name, (0.0, 0.0))
-            self._spent[node.stage.name] = (real + seconds, expected + node.seconds)
-
-    def dropped(self, key: str) -> None:
-        """A stage will not be finished."""
-        self._open.discard(key)
-        self._since.pop(key, None)
-
-    @property
-    def done(self) -> int:
-        """Stages that are no longer open."""
-        return self.total - len(self._open)
-
-    def left(self) -> float:
-        """Expected seconds until everything is done."""
-        now, total, longest = time.monotonic(), 0.0, 0.0
-        for key in self._open:
-            node = self._nodes[key]
-            real, expected = self._spent.get(node.stage.name, (1.0, 1.0))
-            rate = real / expected if expected else 1.0
-            passed = now - self._since[key] if key in self._since else 0.0
-            total += max(node.seconds * rate - passed, 0.0)
-            longest = max(longest, node.remaining * rate - passed)
-        return max(total / self._workers, longest)
-
-
-class PlainDisplay:
+class PlainDisplay(Display):
     """Lines of text, at most one every `PLAIN_SECONDS` besides failures.
 
     Args:
         graph: what is run.
-        workers: how many stages run at a time.
+        workers: how many groups of stages run at a time.
         console: where to write.
     """
 
     def __init__(self, graph: Graph, workers: int, console: Console) -> None:
         self._graph, self._clock, self._console = graph, Clock(graph, workers), console
+        self._groups = _Groups()
         self._notes: dict[str, str] = {}
         self._last = time.monotonic()
 
-    def started(self, key: str) -> None:
+    def started(self, keys: Sequence[str]) -> None:
         """See `Display`."""
-        self._clock.started(key)
-        self._notes[key] = self._graph.nodes[key].stage.name if key in self._graph.nodes else "again"
+        self._clock.started(keys)
+        self._groups.add(keys)
+        self._notes[keys[0]] = named(self._graph, keys)
 
     def progressed(self, key: str, done: int, total: int, note: str) -> None:
         """See `Display`."""
-        name = self._graph.nodes[key].stage.name if key in self._graph.nodes else "again"
-        self._notes[key] = f"{name} {done}/{total} {note}".strip()
+        self._notes[key] = f"{named(self._graph, self._groups.of(key))} {done}/{total} {note}".strip()
         self._tell()
 
     def finished(self, key: str, seconds: float) -> None:
         """See `Display`."""
         self._clock.finished(key, seconds)
-        self._notes.pop(key, None)
+        self._over(key)
         self._tell(last=self._clock.done == self._clock.total)
 
     def failed(self, key: str, error: str, blocked: int) -> None:
         """See `Display`."""
-        self._clock.dropped(key)
-        self._notes.pop(key, None)
-        self._console.print(failure_line(self._graph, key, error, blocked), markup=False, highlight=False)
+        self._clock.dropped(key, blocked)
+        self._over(key)
+        self.said(failure_line(self._graph, key, error, blocked))
+
+    def returned(self, key: str) -> None:
+        """See `Display`."""
+        self._clock.returned(key)
+        self._over(key)
 
     def said(self, text: str) -> None:
         """See `Display`."""
         self._console.print(text, markup=False, highlight=False)
 
+    def _over(self, key: str) -> None:
+        if (first := self._groups.leave(key)) is not None:
+            self._notes.pop(first, None)
+
     def _tell(self, last: bool = False) -> None:
         now = time.monotonic()
         if last or now - self._last >= PLAIN_SECONDS:
             self._last = now
-            running = f", running: {'; '.join(self._notes.values())}" if self._notes else ""
-            text = f"{self._clock.done}/{self._clock.total} stages, {duration(self._clock.left())} left{running}"
-            self._console.print(text, markup=False, highlight=False)
+            running = f"; {'; '.join(self._notes.values())}" if self._notes else ""
+            self.said(f"{self._clock.state()}, {duration(self._clock.left())} left{running}")
 
 
-class BarDisplay:
-    """Progress bars: one for all stages, one for each that is running.
+class BarDisplay(Display):
+    """Progress bars: one for all stages, one for each group that is running.
 
     Args:
         graph: what is run.
-        workers: how many stages run at a time.
+        workers: how many groups of stages run at a time.
         progress: rich's bars.
     """
 
     def __init__(self, graph: Graph, workers: int, progress: Progress) -> None:
         self._graph, self._clock, self._progress = graph, Clock(graph, workers), progress
+        self._groups = _Groups()
         self._bars: dict[str, TaskID] = {}
         self._all = progress.add_task("stages", total=max(self._clock.total, 1), note="")
 
-    def started(self, key: str) -> None:
+    def started(self, keys: Sequence[str]) -> None:
         """See `Display`."""
-        self._clock.started(key)
-        node = self._graph.nodes.get(key)
-        name, label = (node.stage.name, node.label) if node else ("again", "")
-        self._bars[key] = self._progress.add_task(f"  {name}", total=None, note=label)
+        self._clock.started(keys)
+        self._groups.add(keys)
+        name = named(self._graph, keys)
+        self._bars[keys[0]] = self._progress.add_task(f"  {name}", total=None, note=self._label(keys[0]))
 
     def progressed(self, key: str, done: int, total: int, note: str) -> None:
         """See `Display`."""
-        node = self._graph.nodes.get(key)
-        self._progress.update(
-            self._bars[key], completed=done, total=total, note=note or (node.label if node is not None else "")
-        )
-        self._tell()
+        if key in self._bars:
+            self._progress.update(self._bars[key], completed=done, total=total, note=note or self._label(key))
+            self._tell()
 
     def finished(self, key: str, seconds: float) -> None:
         """See `Display`."""
         self._clock.finished(key, seconds)
-        self._close(key)
+        self._over(key)
 
     def failed(self, key: str, error: str, blocked: int) -> None:
         """See `Display`."""
-        self._clock.dropped(key)
-        self._close(key)
+        self._clock.dropped(key, blocked)
+        self._over(key)
         self.said(failure_line(self._graph, key, error, blocked))
+
+    def returned(self, key: str) -> None:
+        """See `Display`."""
+        self._clock.returned(key)
+        self._over(key)
 
     def said(self, text: str) -> None:
         """See `Display`."""
         self._progress.console.print(text, markup=False, highlight=False)
 
-    def _close(self, key: str) -> None:
-        bar = self._bars.pop(key, None)
-        if bar is not None:
+    def _label(self, key: str) -> str:
+        node = self._graph.nodes.get(key)
+        return "" if node is None else node.label
+
+    def _over(self, key: str) -> None:
+        first = self._groups.leave(key)
+        if first is not None and (bar := self._bars.pop(first, None)) is not None:
             self._progress.remove_task(bar)
         self._tell()
 
     def _tell(self) -> None:
-        left = f"about {duration(self._clock.left())} left"
-        self._progress.update(self._all, completed=self._clock.done, note=left)
+        note = f"{self._clock.state()}, about {duration(self._clock.left())} left"
+        self._progress.update(self._all, completed=self._clock.done, note=note)
+
+
+class _Groups:
+    """Which stages run as one: a group is known by the key of its first, and over when all of it are."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+        self._members: dict[str, tuple[str, ...]] = {}
+        self._open: Counter[str] = Counter()
+
+    def add(self, keys: Sequence[str]) -> None:
+        self._first.update(dict.fromkeys(keys, keys[0]))
+        self._members[keys[0]] = tuple(keys)
+        self._open[keys[0]] = len(keys)
+
+    def of(self, first: str) -> tuple[str, ...]:
+        return self._members.get(first, (first,))
+
+    def leave(self, key: str) -> str | None:
+        """Take a stage out; the name of its group if that is over now."""
+        first = self._first.pop(key, None)
+        if first is None:
+            return None
+        self._open[first] -= 1
+        if self._open[first]:
+            return None
+        del self._open[first], self._members[first]
+        return first
 
 
 @contextmanager
@@ -189,23 +186,16 @@ def display_of(graph: Graph, workers: int, console: Console) -> Iterator[Display
         yield BarDisplay(graph, workers, progress)
 
 
-class SilentDisplay:
+class SilentDisplay(Display):
     """Shows nothing; for tests and for code that calls an engine itself."""
 
-    def started(self, key: str) -> None:
-        """See `Display`."""
 
-    def progressed(self, key: str, done: int, total: int, note: str) -> None:
-        """See `Display`."""
-
-    def finished(self, key: str, seconds: float) -> None:
-        """See `Display`."""
-
-    def failed(self, key: str, error: str, blocked: int) -> None:
-        """See `Display`."""
-
-    def said(self, text: str) -> None:
-        """See `Display`."""
+def named(graph: Graph, keys: Sequence[str]) -> str:
+    """What stages that run as one are called: their kind, and how many they are. One that the graph does not have was found
+    to be lost and is made again."""
+    node = graph.nodes.get(keys[0])
+    kind = node.stage.name if node is not None else "again"
+    return f"{kind} x{len(keys)}" if len(keys) > 1 else kind
 
 
 def failure_line(graph: Graph, key: str, error: str, blocked: int) -> str:

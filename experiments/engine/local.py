@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from math import inf
 from types import FrameType
 from typing import Any
 
 from configs.errors import require
 from experiments.engine.base import Display, Engine, Outcome, Ready, attempt
 from experiments.engine.deaths import Deaths
+from experiments.engine.display import duration
 from experiments.engine.graph import Graph
+from experiments.engine.pool import Pool, Worker
 from experiments.engine.schedule import Schedule, conclude
-from experiments.engine.worker import child_environment, work
 from experiments.store import Store
 
 COHORT = 256
 """Students in one program on a GPU; what its memory does not hold is split further by `student.cohort`."""
+
+PATIENCE, SLOWER = 30 * 60.0, 20.0
+"""A stage may be silent for so many seconds, or so many times what it should take, whichever is longer."""
+
+NOTHING_SAID = "The process did not say what it was doing: it was stopped, or waited for a device."
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,21 @@ class LocalEngine(Engine):
             (docs/performance.md), and `COHORT` on a GPU.
         threads: of each worker. Sums are added up in another order with another number of threads, so results are the same
             bit for bit only for the same number; it is 1 however many workers there are.
+        patience: seconds that a stage may go without any sign of life (progress, or its end) before its worker is killed and
+            the stage tried once more; None takes `PATIENCE`, or `SLOWER` times the expected time of the stage where that is
+            longer; 0 waits for ever. Without workers nobody watches.
     """
 
     workers: int | None = None
     threads: int = 1
     cohort: int | None = None
+    patience: float | None = None
 
     def __post_init__(self) -> None:
         require(self.threads >= 1, "threads", self.threads, "must be at least 1")
         require(self.workers is None or self.workers >= 0, "workers", self.workers, "must be at least 0")
         require(self.cohort is None or self.cohort >= 1, "cohort", self.cohort, "must be at least 1")
+        require(self.patience is None or self.patience >= 0, "patience", self.patience, "must be at least 0")
 
     def width(self) -> int:
         """See `Engine.width`."""
@@ -52,7 +61,7 @@ class LocalEngine(Engine):
             return max(self.workers, 1)
         import torch
 
-        return 1 if torch.cuda.is_available() else _cores()
+        return 1 if torch.cuda.is_available() else cores_here()
 
     def run(self, graph: Graph, store: Store, display: Display, ready: Ready = lambda _: None) -> Outcome:
         """See `Engine.run`."""
@@ -61,101 +70,72 @@ class LocalEngine(Engine):
         schedule = Schedule(graph, store, width, display, ready, self.cohort or cohort_here())
         if self.workers == 0:
             return _in_process(schedule, store, display)
-        pool = _Pool(store, min(width, max(len(graph.nodes), 1)), self.threads)
+        modules = {type(node.stage).__module__ for node in graph.nodes.values()}
         try:
-            with _terminates_as_interrupt():
-                _drive(schedule, pool, display)
+            with (
+                Pool(store.root, min(width, max(len(graph.nodes), 1)), self.threads, modules) as pool,
+                _ends_politely(),
+            ):
+                _drive(schedule, pool, display, self.patience)
         finally:
-            pool.kill()
             store.sweep()
         return schedule.outcome()
 
 
-@dataclass
-class _Worker:
-    process: BaseProcess
-    pipe: Connection
-    keys: tuple[str, ...] = ()
-
-
-class _Pool:
-    def __init__(self, store: Store, size: int, threads: int) -> None:
-        self._store, self._threads, self.size = store, threads, size
-        self._spawn = multiprocessing.get_context("spawn")
-        self.workers: list[_Worker] = []
-
-    def idle(self) -> _Worker:
-        """A worker that has nothing to do, started if need be."""
-        for worker in self.workers:
-            if not worker.keys:
-                return worker
-        here, there = self._spawn.Pipe()
-        process = self._spawn.Process(target=work, args=(there, self._store.root, self._threads), daemon=True)
-        with child_environment(self._threads):
-            process.start()
-        there.close()
-        self.workers.append(_Worker(process, here))
-        return self.workers[-1]
-
-    def busy(self) -> list[_Worker]:
-        return [w for w in self.workers if w.keys]
-
-    def remove(self, worker: _Worker) -> int | None:
-        """Forget a worker that died; its exit code."""
-        self.workers.remove(worker)
-        worker.pipe.close()
-        worker.process.join()
-        return worker.process.exitcode
-
-    def kill(self) -> None:
-        """End all workers at once: whatever they were writing is only a draft."""
-        for worker in self.workers:
-            worker.process.kill()
-        for worker in self.workers:
-            worker.process.join()
-            worker.pipe.close()
-        self.workers.clear()
-
-
-def _drive(schedule: Schedule, pool: _Pool, display: Display) -> None:
+def _drive(schedule: Schedule, pool: Pool, display: Display, patience: float | None) -> None:
     deaths = Deaths(schedule)
     while schedule:
-        while len(pool.busy()) < pool.size and (group := schedule.next()):
+        while schedule.ready_to_start and len(pool.busy()) < pool.size:
             worker = pool.idle()
-            worker.keys = tuple(node.stage.key for node in group)
-            with contextlib.suppress(OSError):  # a dead worker shows when it is waited for
-                worker.pipe.send([node.stage for node in group])
-        by_pipe: dict[Any, _Worker] = {w.pipe: w for w in pool.busy()}
-        for pipe in wait(list(by_pipe)):
-            worker = by_pipe[pipe]
+            group = schedule.next(worker.pid)
+            allowed = allowance(patience, sum(node.seconds for node in group))
+            worker.give([node.stage.key for node in group], [node.stage for node in group], allowed)
+        for worker in pool.heard():
             try:
-                answer = worker.pipe.recv()
+                answer = worker.hear()
             except (EOFError, OSError):
-                _died(pool, worker, deaths)
+                deaths.ended(worker.keys, *_ended(pool, worker))
                 continue
             _heard(schedule, worker, answer, display)
+        for worker in [worker for worker in pool.busy() if worker.overdue]:
+            pool.give_up(worker)
+            _, pid, story = _ended(pool, worker)
+            how = f"killed after {duration(worker.silent)} without a sign of life"
+            deaths.ended(worker.keys, how, pid, story or f"{NOTHING_SAID}\n")
 
 
-def _heard(schedule: Schedule, worker: _Worker, answer: tuple[Any, ...], display: Display) -> None:
+def _ended(pool: Pool, worker: Worker) -> tuple[str, int, str]:
+    how, story = pool.remove(worker)
+    return how, worker.pid, story
+
+
+def _heard(schedule: Schedule, worker: Worker, answer: tuple[Any, ...], display: Display) -> None:
     keys = worker.keys
     assert keys
     match answer:
+        case ("here",):
+            return
         case ("progress", done, total, note):
             display.progressed(keys[0], done, total, note)
-            return
         case ("said", text):
             display.said(text)
-            return
-    worker.keys = ()
-    conclude(schedule, keys, answer)
+        case ("warned", text):
+            display.noted("warning", {"worker": worker.pid, "text": text})
+        case _:
+            worker.keys = ()
+            conclude(schedule, keys, answer)
 
 
-def _died(pool: _Pool, worker: _Worker, deaths: Deaths) -> None:
-    keys = worker.keys
-    assert keys
-    code = pool.remove(worker)
-    how = f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"gone with exit code {code}"
-    deaths.ended(keys, how)
+def allowance(patience: float | None, expected: float) -> float:
+    """Seconds that stages may show no sign of life.
+
+    Args:
+        patience: what the user asks for, see `LocalEngine`.
+        expected: seconds that they should take in all.
+    """
+    if patience is None:
+        return max(PATIENCE, SLOWER * expected)
+    return patience or inf
 
 
 def _in_process(schedule: Schedule, store: Store, display: Display) -> Outcome:
@@ -170,7 +150,7 @@ def _in_process(schedule: Schedule, store: Store, display: Display) -> Outcome:
 
 
 @contextlib.contextmanager
-def _terminates_as_interrupt() -> Iterator[None]:
+def _ends_politely() -> Iterator[None]:
     """While workers run, a polite kill of the parent ends them as Ctrl-C does."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -187,7 +167,8 @@ def _terminates_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _cores() -> int:
+def cores_here() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -35,6 +35,9 @@ class Queue:
         self._long: dict[str, _Heap] = {}
         self._size: dict[str, int] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._company)
+
     def put(self, node: Node, company: str) -> None:
         """Add a node."""
         self._company[node.stage.key] = company

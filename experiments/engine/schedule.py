@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.engine.base import Display, Failure, Outcome, Raised, Ready
+from experiments.engine.base import Display, Failure, Outcome, Raised, Ready, Usage
 from experiments.engine.graph import Graph, Node, plan
 from experiments.engine.queue import Queue
-from experiments.store import Store, StoreFullError
+from experiments.store import Store
 
 if TYPE_CHECKING:
     from experiments.stage import Stage
@@ -41,6 +42,8 @@ class Schedule:
     done: set[str] = field(init=False, default_factory=set)
     failures: dict[str, Failure] = field(init=False, default_factory=dict)
     blocked: set[str] = field(init=False, default_factory=set)
+    full: bool = field(init=False, default=False)
+    spent: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.waiting = dict(self.graph.nodes)
@@ -60,23 +63,37 @@ class Schedule:
 
     def __bool__(self) -> bool:
         """Whether anything is running or may still start."""
-        return bool(self.running or self.waiting)
+        return bool(self.running or (self.waiting and not self.full))
 
-    def next(self) -> tuple[Node, ...]:
-        """Take the ready stages that should start now, as one; () where none is ready.
+    @property
+    def ready_to_start(self) -> bool:
+        """Whether `next` has something to give."""
+        return bool(self._queue) and not self.full
+
+    def next(self, worker: int | str = "") -> tuple[Node, ...]:
+        """Take the ready stages that should start now, as one; () where none is ready, or the disk is full.
 
         A full cohort goes first. Otherwise a chain so long that it would end last, or else the earliest cell, so that rows
         come early, and within it the longest chain; stages that could be joined by more of their company come last.
+
+        Args:
+            worker: who will run them, for the log.
         """
+        if self.full:
+            return ()
         group = self._queue.take(self.cohort, lambda longest: longest * self.workers >= self._left)
         for node in group:
             self.running[node.stage.key] = self.waiting.pop(node.stage.key)
-            self.display.started(node.stage.key)
+            self._note("start", node, worker=worker, group=len(group))
+        if group:
+            self.display.started([node.stage.key for node in group])
         return group
 
-    def finished(self, key: str, seconds: float) -> None:
+    def finished(self, key: str, seconds: float, usage: Usage | None = None) -> None:
         """A stage is done and stored."""
-        self._left -= self.running.pop(key).seconds
+        node = self.running.pop(key)
+        self._left -= node.seconds
+        self._note("finish", node, seconds=round(seconds, 3), **_used(usage))
         self.done.add(key)
         for dependent in self._dependents[key]:
             self._missing[dependent].discard(key)
@@ -86,22 +103,20 @@ class Schedule:
         if key in self._wanted:
             self.ready(self._wanted[key])
 
-    def failed(self, key: str, raised: Raised) -> None:
-        """A stage raised: keep the story, give up all that depends on it.
-
-        Raises:
-            StoreFullError: what it raised was a full disk.
-        """
-        if raised.full:
-            raise StoreFullError(self.store.root)
+    def failed(self, key: str, raised: Raised, usage: Usage | None = None) -> None:
+        """A stage raised: keep the story, give up all that depends on it. Where the disk is full nothing more is started."""
+        self.full = self.full or raised.full
         node = self.running.pop(key)
         self._left -= node.seconds
         path = self.store.failure_path(node.stage)
-        self.failures[key] = Failure(node.stage.name, key, node.label, raised.error, path, raised.user)
-        _write(path, node, raised)
+        self.failures[key] = Failure(node.stage.name, key, node.label, raised.error, path, raised.user, raised.trace)
+        with contextlib.suppress(OSError):  # a full disk: the story is in the failure as well
+            _write(path, node, raised)
         before = len(self.blocked)
         self._block(key)
-        self.display.failed(key, raised.error, len(self.blocked) - before)
+        blocked = len(self.blocked) - before
+        self._note("failure", node, error=raised.error, traceback=str(path), blocked=blocked, **_used(usage))
+        self.display.failed(key, raised.error, blocked)
 
     def lost(self, key: str, needed: str) -> None:
         """A stage found a stored input missing or corrupt: plan that input again, and the stage after it."""
@@ -114,6 +129,8 @@ class Schedule:
             )
             return
         self.waiting[key] = node
+        self._note("retry", node, why=f"its input {needed} was lost")
+        self.display.returned(key)
         if needed in self.waiting or needed in self.running:
             self._wait_for(key, needed)
             return
@@ -124,17 +141,28 @@ class Schedule:
         else:
             self._offer(node)
 
-    def again(self, keys: Iterable[str]) -> None:
+    def again(self, keys: Iterable[str], why: str = "") -> None:
         """Put running stages back, each to be tried once more without company: what one does is then seen of that one."""
         for key in keys:
             self._alone.add(key)
-            self.waiting[key] = self.running.pop(key)
-            self._offer(self.waiting[key])
+            node = self.waiting[key] = self.running.pop(key)
+            self._note("retry", node, why=why)
+            self.display.returned(key)
+            self._offer(node)
+
+    def used(self, usage: Usage) -> None:
+        """Add what a group used."""
+        for category, seconds in usage.spent.items():
+            self.spent[category] = self.spent.get(category, 0.0) + seconds
 
     def outcome(self) -> Outcome:
         """What became of the graph so far."""
         spent = time.monotonic() - self._start
-        return Outcome(len(self.done), tuple(self.failures.values()), frozenset(self.blocked), spent)
+        failures, blocked = tuple(self.failures.values()), frozenset(self.blocked)
+        return Outcome(len(self.done), failures, blocked, spent, self.full, self.spent)
+
+    def _note(self, event: str, node: Node, **facts: Any) -> None:
+        self.display.noted(event, {"stage": node.stage.name, "key": node.stage.key, "label": node.label, **facts})
 
     def _offer(self, node: Node) -> None:
         """A waiting stage has all its inputs."""
@@ -178,19 +206,38 @@ def conclude(schedule: Schedule, keys: tuple[str, ...], answer: tuple[Any, ...])
     Args:
         schedule: is told.
         keys: of the group's stages.
-        answer: ``("finished", {key: seconds})``, ``("lost", key, needed)`` or ``("failed", Raised)``.
+        answer: of `experiments.engine.base.attempt`; the `Usage` at its end may be missing.
     """
+    usage = answer[-1] if isinstance(answer[-1], Usage) else None
+    if usage is not None:
+        schedule.used(usage)
     match answer:
-        case ("finished", spent):
+        case ("finished", spent, *_):
             for key in keys:
-                schedule.finished(key, spent[key])
-        case ("lost", loser, needed):
-            schedule.again(key for key in keys if key != loser)
+                schedule.finished(key, spent[key], usage)
+        case ("lost", loser, needed, *_):
+            schedule.again((key for key in keys if key != loser), "a stage of its group lost an input")
             schedule.lost(loser, needed)
-        case ("failed", raised) if len(keys) == 1:
-            schedule.failed(keys[0], raised)
-        case ("failed", _):
-            schedule.again(keys)
+        case ("failed", raised, *_) if len(keys) == 1:
+            schedule.failed(keys[0], raised, usage)
+        case ("failed", raised, *_) if raised.full:
+            _stored_or_failed(schedule, keys, raised, usage)
+        case ("failed", raised, *_):
+            schedule.again(keys, f"its group raised {raised.error}")
+
+
+def _stored_or_failed(schedule: Schedule, keys: tuple[str, ...], raised: Raised, usage: Usage | None) -> None:
+    """Some of a group may have been stored before the disk was full."""
+    for key in keys:
+        entry = schedule.store.get(schedule.running[key].stage)
+        if entry is not None:
+            schedule.finished(key, entry.seconds, usage)
+        else:
+            schedule.failed(key, raised, usage)
+
+
+def _used(usage: Usage | None) -> dict[str, Any]:
+    return {} if usage is None else {"worker": usage.worker, "peak_mb": round(usage.peak / 2**20, 1)}
 
 
 def _write(path: Path, node: Node, raised: Raised) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import faulthandler
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from multiprocessing import parent_process
+from multiprocessing import forkserver, parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -40,6 +43,12 @@ POLARS = "POLARS_MAX_THREADS"
 PROGRESS_SECONDS = 0.2
 """Progress is told no more often than this."""
 
+SHOW = signal.SIGUSR1
+"""Makes a worker write what all its threads are doing, whether or not Python code gets to run."""
+
+DIE_WITH_PARENT = 1
+"""``PR_SET_PDEATHSIG`` of prctl(2)."""
+
 
 def settings(threads: int) -> dict[str, str]:
     """Environment variables that a worker must find when it first imports the numerical libraries."""
@@ -62,54 +71,93 @@ def child_environment(threads: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def work(pipe: Connection, root: Path, threads: int) -> None:
+class Place(NamedTuple):
+    """Where and how a worker works.
+
+    Args:
+        root: of the store.
+        threads: for torch.
+        environment: variables of the parent, those of `settings` included; a forked worker has others.
+        stack: the file into which it writes what it is doing when it crashes or is sent `SHOW`.
+    """
+
+    root: Path
+    threads: int
+    environment: dict[str, str]
+    stack: Path
+
+
+def work(pipe: Connection, place: Place) -> None:
     """Main function of a worker process: until the pipe closes, receive a group of stages, run it as one, answer.
 
-    Answers are ``("progress", done, total, note)``, ``("said", text)``, and at the end of each group that of
-    `experiments.engine.base.attempt`.
+    Answers are ``("here",)`` when a group has arrived, ``("progress", done, total, note)``, ``("said", text)``,
+    ``("warned", text)``, and at the end of each group that of `experiments.engine.base.attempt`.
 
     Args:
         pipe: to the parent.
-        root: of the store.
-        threads: for torch.
+        place: where it works.
     """
+    _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    prepare(threads, pipe.send)
+    os.environ.clear()
+    os.environ.update(place.environment)
+    with place.stack.open("w") as stack:
+        faulthandler.enable(stack)
+        faulthandler.register(SHOW, stack)
+        _serve(pipe, place)
 
+
+def _serve(pipe: Connection, place: Place) -> None:
     from experiments.engine.base import attempt
     from experiments.store import Store
 
-    store, told = Store(root), Throttled(pipe.send)
+    lock = threading.Lock()
+
+    def send(message: tuple[Any, ...]) -> None:
+        with lock:
+            pipe.send(message)
+
+    prepare(place.threads, send)
+    store, told = Store(place.root), Throttled(send)
     while True:
         try:
             stages = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return
-        pipe.send(attempt(stages, store, told))
+        send(("here",))
+        send(attempt(stages, store, told))
 
 
 def prepare(threads: int, send: Send) -> None:
-    """Make this process a worker: so many threads, and of all warnings only what the store has to say, sent as
-    ``("said", text)``."""
-    warnings.simplefilter("ignore")
+    """Make this process one that works: so many threads for torch, and warnings are told to whoever watches.
 
+    Args:
+        threads: for torch.
+        send: is told ``("said", text)`` what a user should read at once, and ``("warned", text)`` all other warnings.
+    """
     import torch
 
     from experiments.store import StoreWarning
 
+    def show(message: Warning | str, kind: type[Warning], file: str, line: int, *_: object) -> None:
+        if issubclass(kind, StoreWarning):
+            send(("said", str(message)))
+        else:
+            send(("warned", f"{kind.__name__}: {message} ({file}:{line})"))
+
     torch.set_num_threads(threads)
     logging.getLogger("transformers").setLevel(logging.ERROR)
+    warnings.simplefilter("default")
     warnings.simplefilter("always", StoreWarning)
-    warnings.showwarning = lambda message, *_args, **_kwargs: send(("said", str(message)))
+    warnings.showwarning = show  # type: ignore[assignment]
 
 
 class Throttled:
-    """A `Progress` that sends the latest state now and then, as ``("progress", done, total, note)``.
+    """A `Progress` that sends the latest state now and then.
 
     Args:
-        send: takes it.
+        send: where to.
     """
 
     def __init__(self, send: Send) -> None:
@@ -123,8 +171,20 @@ class Throttled:
             self._send(("progress", done, total, note))
 
 
-def _die_with_parent() -> None:
+def _end_with_parent() -> None:
+    """However the parent ends. On Linux the kernel sees to it, so that even a process that hangs does not stay behind."""
+    alive = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_alive_fd", None)
+    if alive is not None:  # a fork server stays for as long as anybody holds this: only the parent should
+        with contextlib.suppress(OSError):
+            os.close(alive)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
     parent = parent_process()
     if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+        threading.Thread(target=_wait_and_end, args=(parent.sentinel,), daemon=True).start()
+
+
+def _wait_and_end(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

@@ -20,7 +20,7 @@ from experiments.engine.graph import Graph, Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.engine.schedule import Schedule
 from experiments.stage import Stage
-from experiments.store import Store, StoreFullError, StoreWarning
+from experiments.store import Store, StoreWarning
 from tests.experiments.fakes import DiesOnce, Fake, Joins, Raises, runs
 
 
@@ -127,16 +127,6 @@ def test_a_corrupt_wanted_row_is_planned_again(tmp_path, marks):
     with pytest.warns(StoreWarning, match=r"row\.parquet has 1 bytes"):
         graph = plan(rows(marks), Store(store.root))
     assert [n.stage.label for n in graph.nodes.values()] == ["row1"]
-
-
-def test_a_full_disk_ends_the_run(tmp_path, marks, monkeypatch):
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("experiments.store.write_entry", full)
-    with pytest.raises(StoreFullError, match="free some space"):
-        run(rows(marks), Store(tmp_path / "store"))
-    assert not list((tmp_path / "store").glob("fake/*"))
 
 
 def test_negative_workers_are_refused():
