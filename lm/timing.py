@@ -60,3 +60,9 @@ def collecting() -> Iterator[dict[str, float]]:
         yield watch.seconds
     finally:
         _watch.reset(token)
+
+
+def collected() -> dict[str, float]:
+    """Seconds by category so far, of whoever collects here; those of what is still open are not whole yet."""
+    watch = _watch.get()
+    return {} if watch is None else dict(watch.seconds)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,18 +13,22 @@ from rich.console import Console
 from configs.build import build
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cell import cell_from
-from experiments.cli.consoles import count, remarks, results
+from experiments.cli.consoles import remarks, results
+from experiments.cli.failures import conclude
 from experiments.cli.plan import plan_table, summary
+from experiments.cli.profile import show_profile
 from experiments.compose import Composed
-from experiments.engine.base import Engine, Failure, Outcome
+from experiments.engine.base import Engine
 from experiments.engine.display import display_of
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
+from experiments.engine.log import Logged, log_path
 from experiments.report import CellResult, write_report
 from experiments.sharing import Sharing
 from experiments.stages.row import result_of
 from experiments.store import Store
 from experiments.tracking import Tracking
+from lm.timing import timed
 
 
 def wanted_rows(cells: Sequence[Composed]) -> list[Wanted]:
@@ -53,7 +59,9 @@ def engine_of(cell: Composed, workers: int | None) -> Engine:
     return replace(engine, workers=workers)
 
 
-def carry_out(cells: Sequence[Composed], name: str, workers: int | None = None, dry_run: bool = False) -> int:
+def carry_out(
+    cells: Sequence[Composed], name: str, workers: int | None = None, dry_run: bool = False, profile: bool = False
+) -> int:
     """Run all cells and report them.
 
     Args:
@@ -61,15 +69,18 @@ def carry_out(cells: Sequence[Composed], name: str, workers: int | None = None, 
         name: stem of the report's files.
         workers: overrides the launcher's.
         dry_run: only show the plan.
+        profile: also show where the time went.
 
     Returns:
-        exit code: 0, or 1 where stages failed, or 2 where all that failed is the user's to mend.
+        exit code, see `experiments.cli.failures.conclude`.
     """
     out, told = results(), remarks()
-    store, engine = store_of(cells), engine_of(cells[0], workers)
-    tracking: Tracking = build(cells[0].config.tracking, Tracking, "tracking")  # type: ignore[type-abstract]
-    rows = wanted_rows(cells)
-    graph = plan(rows, store)
+    folder = Path(str(cells[0].config.out))
+    with timed("planning"):
+        store, engine = store_of(cells), engine_of(cells[0], workers)
+        tracking: Tracking = build(cells[0].config.tracking, Tracking, "tracking")  # type: ignore[type-abstract]
+        rows = wanted_rows(cells)
+        graph = plan(rows, store)
     told.print(summary(len(cells), graph, engine.width()), highlight=False)
     if dry_run:
         out.print(plan_table(graph))
@@ -82,41 +93,34 @@ def carry_out(cells: Sequence[Composed], name: str, workers: int | None = None, 
             config = by_key[row.stage.key].content()
             tracking.row(row.stage.key, name, config, entry.table("row").row(0, named=True))
 
-    with display_of(graph, engine.width(), told) as display:
+    with display_of(graph, engine.width(), told) as shown, closing(Logged(shown, log_path(folder, name))) as display:
         outcome = engine.run(graph, store, display, ready)
-    found = stored_results(rows, store)
-    if found:
-        report = write_report(found, Path(str(cells[0].config.out)), name)
-        report.terminal(out)
-        told.print(
-            f"written: {', '.join(str(path) for path in report.files.values())}", highlight=False, soft_wrap=True
-        )
-    return conclude(outcome, len(graph.wanted) - len(found), told)
+    with timed("report"):
+        found = stored_results(rows, store)
+        written = report(found, folder, name, out, told) if found else []
+    if profile:
+        written += show_profile(outcome, engine.width(), folder / f"{name}_profile.json", told)
+    if display.written:
+        written.append(display.path)
+    if written:
+        told.print(f"written: {', '.join(str(path) for path in written)}", highlight=False, soft_wrap=True)
+    return conclude(outcome, len(graph.wanted), len(graph.wanted) - len(found), store.root, told)
+
+
+def report(found: Sequence[CellResult], folder: Path, name: str, out: Console, told: Console) -> list[Path]:
+    """Write and show the report; the files. Rows are stored whether or not there is room for it."""
+    try:
+        written = write_report(found, folder, name)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        told.print(f"no room for the report in {folder}: `moatbench table` makes it again", highlight=False)
+        return []
+    written.terminal(out)
+    return list(written.files.values())
 
 
 def stored_results(rows: Sequence[Wanted], store: Store) -> list[CellResult]:
     """What is stored of these rows, in their order, each once."""
     entries = {row.stage.key: store.get(row.stage) for row in rows}
     return [result_of(entry) for entry in entries.values() if entry is not None]
-
-
-def conclude(outcome: Outcome, missing: int, console: Console) -> int:
-    """Say what failed; the exit code."""
-    if not outcome.failures:
-        return 0
-    console.print("\nfailures", style="bold")
-    for failure in outcome.failures:
-        console.print(f"  {failure.stage} for {failure.label}\n    {failure.error}", markup=False, highlight=False)
-        console.print(f"    traceback: {_where(failure)}", markup=False, highlight=False, soft_wrap=True)
-    console.print(
-        f"{count(missing, 'cell')} could not be finished; all others are stored. The same command tries them again.",
-        highlight=False,
-    )
-    return 2 if all(failure.user for failure in outcome.failures) else 1
-
-
-def _where(failure: Failure) -> str:
-    try:
-        return str(failure.traceback.relative_to(Path.cwd()))
-    except ValueError:
-        return str(failure.traceback)
