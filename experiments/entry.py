@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from experiments.stage import Artifact
 
-FORMAT = 1
-"""Layout of an entry; raised when an older one can no longer be read."""
+FORMAT = 2
+"""Layout of a store and its entries; raised when an older one can no longer be read (`experiments.care.migrate`)."""
 
 MANIFEST = "manifest.json"
 
@@ -40,7 +40,8 @@ class Entry:
 
     Args:
         path: its directory.
-        manifest: stage, version, key, config, inputs, files, seconds and provenance, as written.
+        manifest: stage, version, key, config, inputs, memos (shared work that was used; null where not known), files,
+            seconds and provenance, as written.
     """
 
     path: Path
@@ -107,8 +108,7 @@ def write_entry(folder: Path, artifact: Artifact, facts: Mapping[str, Any]) -> N
     files = {path.name: _fingerprint(path) for path in sorted(folder.iterdir())}
     for name in files:
         sync(folder / name)
-    manifest = {"format": FORMAT, **facts, "files": files}
-    manifest["sha256"] = _self_hash(manifest)
+    manifest = signed({"format": FORMAT, **facts, "files": files})
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
     sync(folder / MANIFEST)
     sync(folder)
@@ -144,6 +144,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise Corrupt(f"{MANIFEST} has changed")
     if manifest.get("format") != FORMAT:
         raise Corrupt(f"is of format {manifest.get('format')}, this version reads format {FORMAT}")
+    if (manifest.get("stage"), manifest.get("key")) != (folder.parent.name, folder.name):
+        raise Corrupt(f"belongs to {manifest.get('stage')}/{manifest.get('key')}")
     return manifest
 
 
@@ -179,6 +181,11 @@ def _fingerprint(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"size": path.stat().st_size, "sha256": digest}
+
+
+def signed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest with the hash of itself."""
+    return {**manifest, "sha256": _self_hash(manifest)}
 
 
 def _self_hash(manifest: Mapping[str, Any]) -> str:

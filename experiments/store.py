@@ -1,41 +1,35 @@
 """The store: results of stages under their content hashes, safe against kills, full disks, flipped bits and other processes.
 
 ``root/<stage name>/<key>/`` is an entry (see `experiments.entry`). It is written beside its place and renamed, so that it is
-there whole or not at all. Knows nothing of cells or of what stages compute.
+there whole or not at all, and whoever renames first wins. Knows nothing of cells or of what stages compute.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import lru_cache
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from configs.errors import MoatBenchError
-from experiments.entry import Corrupt, Entry, read_entry, read_manifest, sync, write_entry
+from experiments import layout
+from experiments.entry import MANIFEST, Corrupt, Entry, read_entry, read_manifest, sync, write_entry
+from experiments.layout import FAILURES, LOCKS, RESERVED, Ref
+from experiments.lease import PATIENCE, Busy, Patience, lease
 from experiments.provenance import provenance
 
 if TYPE_CHECKING:
     from experiments.stage import Artifact, Stage
 
-__all__ = ["Entry", "Store", "StoreFullError", "StoreWarning"]
-
-TEMPORARY = ".tmp-"
-LOCKS = ".locks"
-FAILURES = "failures"
-STALE_SECONDS = 24 * 3600.0
-"""Age after which a temporary folder of a process on another machine is taken for abandoned."""
+__all__ = ["Entry", "Store", "StoreFullError", "StoreWarning", "is_full"]
 
 
 class StoreWarning(UserWarning):
@@ -63,15 +57,22 @@ class Store:
 
     Args:
         root: the folder that holds it; made when first written to.
+        patience: when a process that holds a stage and shows no life is given up.
+
+    Raises:
+        StoreFormatError: it was made by another version.
+        NotAStoreError: the folder holds other things.
     """
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root).expanduser().resolve()
+    def __init__(self, root: Path | str, patience: Patience = PATIENCE) -> None:
+        self.root, self.patience = Path(root).expanduser().resolve(), patience
+        layout.check(self.root)
         self._checked: dict[Path, Entry] = {}
+        self._shared: dict[Ref, set[Ref]] = {}
 
     def has(self, stage: Stage) -> bool:
         """Whether there is an entry; its files are not looked into (`get` does)."""
-        return (self._place(stage.name, stage.key) / "manifest.json").is_file()
+        return (self._place(stage.name, stage.key) / MANIFEST).is_file()
 
     def get(self, stage: Stage) -> Entry | None:
         """The checked entry of a stage, or None. A corrupt one is removed, with a `StoreWarning`, and None returned."""
@@ -100,6 +101,8 @@ class Store:
     def memo(self, name: str, content: Mapping[str, Any], make: Callable[[], Artifact]) -> Entry:
         """The entry for work that several stages share; made once, by whoever comes first, while others wait.
 
+        The manifests of all stages that are claimed meanwhile say that they used it.
+
         Args:
             name: folder of its kind, like a stage's name.
             content: JSON-able; everything that determines the result.
@@ -107,7 +110,12 @@ class Store:
         """
         text = json.dumps(content, sort_keys=True, allow_nan=False)
         key = hashlib.sha256(f"{name}\0{text}".encode()).hexdigest()[:32]
-        with self._lock(name, key):
+        for used in list(self._shared.values()):
+            used.add(Ref(name, key))
+        entry = self._get(name, key)
+        if entry is not None:
+            return entry
+        with self._lock(name, key), self._noting(Ref(name, key)):
             entry = self._get(name, key)
             if entry is not None:
                 return entry
@@ -118,8 +126,12 @@ class Store:
 
     @contextmanager
     def claim(self, stage: Stage) -> Iterator[None]:
-        """Hold a stage, so that no other process does it meanwhile; waits until it is free. A killed holder lets go."""
-        with self._lock(stage.name, stage.key):
+        """Hold a stage, so that no other process does it meanwhile; waits until it is free.
+
+        A holder that is killed lets go. One that stood still for long may have lost the stage to another: it is then done
+        twice, and what is put first is kept.
+        """
+        with self._lock(stage.name, stage.key), self._noting(Ref(stage.name, stage.key)):
             yield
 
     def manifests(self, name: str) -> Iterator[dict[str, Any]]:
@@ -141,21 +153,32 @@ class Store:
             if entry is not None:
                 yield entry
 
+    def entry(self, ref: Ref) -> Entry | None:
+        """As `get`, for an entry whose stage is not at hand."""
+        return self._get(*ref)
+
     def sweep(self) -> int:
-        """Remove temporary folders that dead writers left behind; how many there were."""
-        if not self.root.is_dir():
-            return 0
-        stale = [p for p in self.root.glob(f"*/{TEMPORARY}*") if _abandoned(p)]
+        """Remove drafts that dead writers left behind; how many there were."""
+        stale = [path for path in layout.drafts(self.root) if layout.abandoned(path)]
         for path in stale:
-            shutil.rmtree(path, ignore_errors=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         return len(stale)
 
     def failure_path(self, stage: Stage) -> Path:
         """Where the traceback of a failed stage is kept."""
         return self.root / FAILURES / f"{stage.key}.txt"
 
+    @contextmanager
+    def alone(self, ref: Ref, wait: bool = False) -> Iterator[None]:
+        """Hold an entry while something is done to it. Raises `Busy` where it is held and this should not wait."""
+        with self._lock(ref.stage, ref.key, wait):
+            yield
+
     def _place(self, name: str, key: str) -> Path:
-        assert name not in (LOCKS, FAILURES), name
+        assert name not in RESERVED, name
         return self.root / name / key
 
     def _get(self, name: str, key: str) -> Entry | None:
@@ -169,6 +192,8 @@ class Store:
             entry = read_entry(place)
         except Corrupt:
             return self._discard(name, key)
+        with contextlib.suppress(OSError):  # says when it was last of use; a store may be there to read only
+            os.utime(place / MANIFEST)
         self._checked[place] = entry
         return entry
 
@@ -181,95 +206,92 @@ class Store:
                     return read_entry(place)
                 except Corrupt as error:
                     if place.is_dir():
-                        _remove(place)
+                        layout.check(self.root)  # a newer version may have brought the store up to date meanwhile
+                        layout.remove(place)
                         text = f"store entry {name}/{key[:8]} is corrupt ({error}): removed, and made again when needed"
                         warnings.warn(text, StoreWarning, stacklevel=4)
-        except Timeout:
+        except Busy:
             pass
         return None
 
     def _put(self, name: str, key: str, artifact: Artifact, facts: Mapping[str, Any], seconds: float) -> Entry:
         place = self._place(name, key)
-        draft = place.parent / f"{TEMPORARY}{key}-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
-        more = {"seconds": round(seconds, 3), "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **provenance()}
-        try:
-            draft.mkdir(parents=True)
-            write_entry(draft, artifact, {**facts, **more})
-            with self._lock(name, key):
-                first = self._get(name, key)
-                if first is not None:
-                    return first
-                draft.rename(place)
-                sync(place.parent)
-        except Exception as error:
-            if _is_full(error):
-                raise StoreFullError(self.root) from error
-            raise
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-        entry = Entry(place, read_manifest(place))
+        more = {
+            "memos": [ref._asdict() for ref in sorted(self._shared.get(Ref(name, key), ()))],
+            "seconds": round(seconds, 3),
+            "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            **provenance(),
+        }
+        draft = layout.draft(place.parent, key)
+        with self.writing():
+            try:
+                layout.begin(self.root)
+                draft.mkdir(parents=True)
+                write_entry(draft, artifact, {**facts, **more})
+                first = self._settle(draft, place)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+        entry = Entry(place, read_manifest(place)) if first is None else first
         self._checked[place] = entry
         return entry
 
+    def _settle(self, draft: Path, place: Path) -> Entry | None:
+        """Give a whole entry its name, unless a whole one has it already: then that is returned. The rename alone decides:
+        no lease is needed where nothing is in the way."""
+        while not _renamed(draft, place):
+            name, key = place.parent.name, place.name
+            with self._lock(name, key):  # whatever is there, nobody else takes it away meanwhile
+                first = self._get(name, key)
+            if first is not None:
+                return first
+        sync(place.parent)
+        return None
+
     @contextmanager
     def _lock(self, name: str, key: str, wait: bool = True) -> Iterator[None]:
-        """A lock between processes; within one, whoever holds it may take it again. Raises `Timeout` if not waiting."""
-        folder = self.root / LOCKS
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            if _is_full(error):
-                raise StoreFullError(self.root) from error
-            raise
-        with FileLock(folder / f"{name}-{key}", is_singleton=True).acquire(timeout=-1 if wait else 0):
+        """A lease between processes; the thread that holds it may take it again. Raises `Busy` if not waiting."""
+        with ExitStack() as stack:
+            with self.writing():
+                layout.begin(self.root)
+                place = self.root / LOCKS / f"{name}-{key}.lease"
+                stack.enter_context(lease(place, self.patience, wait))
             yield
 
-
-def _remove(place: Path) -> None:
-    """Take an entry away in one step, then delete it: a reader sees all of it or nothing."""
-    away = place.parent / f"{TEMPORARY}{place.name}-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
-    place.rename(away)
-    shutil.rmtree(away, ignore_errors=True)
-
-
-def _abandoned(draft: Path) -> bool:
-    machine, pid = draft.name.removeprefix(TEMPORARY).split("-")[1:3]
-    if machine == _machine():
-        return not _alive(int(pid))
-    try:
-        return time.time() - draft.stat().st_mtime > STALE_SECONDS
-    except OSError:
-        return False
-
-
-def _alive(pid: int) -> bool:
-    """Whether a process of this machine still runs; one that has ended and waits to be reaped does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return True
-    return state not in ("Z", "X")
-
-
-@lru_cache(maxsize=1)
-def _machine() -> str:
-    """Says within which set of processes a process id means anything: host, boot and process namespace."""
-    parts = [os.uname().nodename]
-    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+    @contextmanager
+    def _noting(self, ref: Ref) -> Iterator[None]:
+        """Note what shared work is used meanwhile, for the manifest of this entry. Several that are claimed at
+        once all note it: `experiments.care` then keeps the shared work for longer than it must, never for too short."""
+        if ref in self._shared:
+            yield
+            return
+        self._shared[ref] = set()
         try:
-            parts.append(os.readlink(path) if path.endswith("pid") else Path(path).read_text())
-        except OSError:
-            continue
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
+            yield
+        finally:
+            del self._shared[ref]
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Whatever says meanwhile that the disk is full becomes a `StoreFullError`."""
+        try:
+            yield
+        except Exception as error:
+            if is_full(error):
+                raise StoreFullError(self.root) from error
+            raise
 
 
-def _is_full(error: BaseException) -> bool:
+def _renamed(draft: Path, place: Path) -> bool:
+    try:
+        draft.rename(place)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+def is_full(error: BaseException) -> bool:
     """Whether an error of any of the writing libraries says that the disk or the quota is exhausted."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from experiments.entry import MANIFEST
+from experiments.process import machine
 from experiments.stage import Artifact
 from experiments.store import Store, StoreFullError, StoreWarning
 from tests.experiments.fakes import Fake
@@ -194,9 +195,7 @@ def test_living_writers_drafts_are_not_swept(store):
 
 
 def _draft_name(store: Store, pid: int) -> str:
-    from experiments import store as module
-
-    return f".tmp-key-{module._machine()}-{pid}-aa"
+    return f".tmp-key-{machine()}-{pid}-aa"
 
 
 def test_a_draft_of_a_process_that_waits_to_be_reaped_is_abandoned(tmp_path):

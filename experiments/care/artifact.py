@@ -1,0 +1,131 @@
+"""What goes with a paper: everything that a kept table says and stands on, readable without this project."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from omegaconf import OmegaConf
+
+from configs.errors import MoatBenchError
+from experiments.care.archive import Content
+from experiments.care.collect import reached_by
+from experiments.care.inventory import manifest_of
+from experiments.care.kept import Kept
+from experiments.care.readme import readme
+from experiments.compose import PATHS
+from experiments.layout import Ref
+from experiments.report import write_report
+from experiments.stages.row import result_of
+
+if TYPE_CHECKING:
+    from experiments.store import Entry, Store
+
+TABLES = {"md": "table.md", "csv": "table.csv", "tex": "table.tex", "page": "table_page.tex", "json": "table.json"}
+ORIGIN = ("git", "dirty", "packages", "python", "platform", "cpu", "cores", "gpu")
+"""Parts of a manifest that say where an entry was made."""
+
+LOCAL = re.compile(r"(?:file://)?(?<![\w.:/~\\-])(?:/[\w.+@%=~-]+)+(/[\w.+@%=~-]+)/?")
+"""An absolute path of at least two parts."""
+
+
+def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, Content]:
+    """The files of the archive of a kept table, by name; the same store gives the same bytes.
+
+    Args:
+        store: that holds it.
+        table: which.
+        with_models: students' weights too.
+
+    Raises:
+        MoatBenchError: a row is not stored.
+    """
+    rows = _rows(store, table)
+    reached = {ref: manifest_of(store.root, ref) for ref in sorted(reached_by(store.root, [table]))}
+    manifests = {ref: manifest for ref, manifest in reached.items() if manifest is not None}
+    files: dict[str, Content] = dict(_tables(rows, table.name))
+    for ref, entry in rows.items():
+        for name in sorted(entry.manifest["files"]):
+            if name.endswith(".parquet"):
+                files[f"rows/{ref.key}/{name}"] = _placeless(
+                    entry.table(name.removesuffix(".parquet")), entry.path / name
+                )
+        files[f"rows/{ref.key}/config.yaml"] = _text(OmegaConf.to_yaml(OmegaConf.create(entry.meta["config"])))
+        if with_models:
+            files |= _weights(store, entry, f"models/{ref.key}")
+    for ref, manifest in manifests.items():
+        files[f"manifests/{ref.stage}/{ref.key}.json"] = _json(manifest)
+    origins = _origins(manifests)
+    files["provenance.json"] = _json(origins)
+    command = " ".join(["moatbench", *map(shlex.quote, _without_places(table.command))]) if table.command else ""
+    files["README.md"] = _text(readme(table, command, origins, list(rows), with_models))
+    return files
+
+
+def without_paths(text: str) -> str:
+    """The text with absolute paths of this machine cut to their last part."""
+    return LOCAL.sub(lambda found: f"LOCAL{found[1]}", text)
+
+
+def _rows(store: Store, table: Kept) -> dict[Ref, Entry]:
+    found = {ref: store.entry(ref) for ref in table.rows}
+    rows = {ref: entry for ref, entry in found.items() if entry is not None}
+    if not rows or len(rows) < len(found):
+        again = f": run `{shlex.join(['moatbench', *table.command])}`" if table.command else ": run its command again"
+        raise MoatBenchError(f"{len(found) - len(rows)} of the {len(found)} rows of {table.name} are not stored{again}")
+    return rows
+
+
+def _tables(rows: Mapping[Ref, Entry], name: str) -> dict[str, bytes]:
+    with TemporaryDirectory() as folder:
+        report = write_report([result_of(entry) for entry in rows.values()], Path(folder), "table")
+        texts = {TABLES[kind]: report.files[kind].read_text(encoding="utf-8") for kind in TABLES}
+    return {file: _text(text.replace("MoatBench: table", f"MoatBench: {name}")) for file, text in texts.items()}
+
+
+def _weights(store: Store, row: Entry, folder: str) -> dict[str, Content]:
+    needed = row.manifest["inputs"].get("student")
+    entry = None if needed is None else store.entry(Ref(needed["stage"], needed["key"]))
+    if entry is None:
+        raise MoatBenchError(f"the student of row {row.key[:8]} is not stored: leave out --with-models")
+    return {f"{folder}/{name}": entry.path / name for name in entry.manifest["files"] if name.endswith(".safetensors")}
+
+
+def _origins(manifests: Mapping[Ref, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Where entries were made: each source, environment and machine once, with what was made there."""
+    groups: dict[str, list[str]] = {}
+    for ref, manifest in manifests.items():
+        text = json.dumps({part: manifest.get(part) for part in ORIGIN}, sort_keys=True)
+        groups.setdefault(text, []).append(f"{ref.stage}/{ref.key}")
+    return [{**json.loads(text), "entries": groups[text]} for text in sorted(groups)]
+
+
+def _without_places(words: Sequence[str]) -> list[str]:
+    """A command line without where things were kept and how many ran at a time."""
+    return [word for word in words if not re.match(rf"[+~]*({'|'.join(PATHS)})[.=]", word)]
+
+
+def _placeless(table: pl.DataFrame, path: Path) -> Content:
+    """A table's own file, or its content where a text in it names a path of this machine."""
+    texts = [name for name, kind in table.schema.items() if kind == pl.String]
+    if not any(LOCAL.search(text) for name in texts for text in table[name].drop_nulls().unique()):
+        return path
+    written = io.BytesIO()
+    mended = [pl.col(name).map_elements(without_paths, return_dtype=pl.String) for name in texts]
+    table.with_columns(mended).write_parquet(written, compression="zstd")
+    return written.getvalue()
+
+
+def _json(content: Any) -> bytes:
+    return _text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def _text(text: str) -> bytes:
+    return without_paths(text).encode()

@@ -1,0 +1,131 @@
+"""Kept tables: which rows a report is made of, so that nothing they need is ever taken for rubbish.
+
+``tables/NAME.json`` names the rows in the order of the grid and all entries that they are made from. It is written before
+the first stage runs, so that a sweep's results are kept while it runs and when it is interrupted; and what it lists stays
+known when an entry is lost or corrupt and its manifest no longer leads on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from configs.errors import ConfigError, MoatBenchError
+from experiments import layout
+from experiments.care.reach import reach
+from experiments.layout import TABLES, Ref
+from experiments.provenance import provenance
+
+if TYPE_CHECKING:
+    from experiments.stage import Stage
+    from experiments.store import Store
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A table that a run or sweep writes.
+
+    Args:
+        name: stem of its files.
+        written: when.
+        command: words after ``moatbench``; empty where not known.
+        git: revision of the source.
+        rows: in order; some may not be stored.
+        entries: the rows and all that they are made from.
+    """
+
+    name: str
+    written: str
+    command: tuple[str, ...]
+    git: str | None
+    rows: tuple[Ref, ...]
+    entries: frozenset[Ref]
+
+
+def keep(store: Store, name: str, rows: Iterable[Stage], command: Sequence[str] = (), finished: bool = True) -> None:
+    """Record a table.
+
+    Args:
+        store: that holds its rows, or will.
+        name: of the table.
+        rows: all that belong to it.
+        command: words after ``moatbench`` that made it.
+        finished: False before the rows are run. What an earlier table of that name was made from is then kept as well; when
+            finished, the new one takes its place.
+    """
+    wanted = list(rows)
+    own = dict.fromkeys(Ref(row.name, row.key) for row in wanted)
+    entries = _stages(wanted) | reach(store.root, own)
+    with contextlib.suppress(MoatBenchError):
+        if not finished and _path(store.root, name).exists():
+            entries |= _read(_path(store.root, name)).entries
+    content = {
+        "name": name,
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": list(command),
+        "git": provenance()["git"],
+        "rows": [list(ref) for ref in own],
+        "entries": [list(ref) for ref in sorted(entries)],
+    }
+    with store.writing():
+        layout.begin(store.root)
+        layout.write_json(_path(store.root, name), content)
+
+
+def _stages(wanted: Iterable[Stage]) -> set[Ref]:
+    """The stages that these are made from, whether they are stored or not."""
+    found: set[Ref] = set()
+    left = list(wanted)
+    while left:
+        stage = left.pop()
+        ref = Ref(stage.name, stage.key)
+        if ref not in found:
+            found.add(ref)
+            left += stage.inputs().values()
+    return found
+
+
+def kept(root: Path) -> list[Kept]:
+    """All kept tables, by name.
+
+    Raises:
+        MoatBenchError: a record cannot be read; nothing that depends on knowing all of them should be done.
+    """
+    return [_read(path) for path in sorted((root / TABLES).glob("*.json")) if not path.name.startswith(".")]
+
+
+def kept_named(root: Path, name: str, field: str) -> Kept:
+    """The kept table of that name; raises `ConfigError` for ``field`` where there is none."""
+    found = {table.name: table for table in kept(root)}
+    if name not in found:
+        reason = "is not a kept table of this store" + ("" if found else ": it has none; `run` and `sweep` keep theirs")
+        raise ConfigError(field, name, reason, tuple(found))
+    return found[name]
+
+
+def forget(root: Path, name: str) -> None:
+    """Drop the record of a table; its entries stay until they are collected."""
+    _path(root, name).unlink(missing_ok=True)
+
+
+def _path(root: Path, name: str) -> Path:
+    return root / TABLES / f"{quote(name, safe='+ ')}.json"
+
+
+def _read(path: Path) -> Kept:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        rows, entries = ([Ref(stage, key) for stage, key in content[part]] for part in ("rows", "entries"))
+        words = tuple(str(word) for word in content["command"])
+        return Kept(content["name"], content["written"], words, content["git"], tuple(rows), frozenset(entries))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MoatBenchError(
+            f"the record of a kept table, {path}, cannot be read ({type(error).__name__}): run the command that made the "
+            "table again, or remove the file to give up the table"
+        ) from error
