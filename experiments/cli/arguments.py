@@ -10,6 +10,8 @@ from typing import NamedTuple
 FORMATS = ("terminal", "markdown", "csv", "latex")
 KINDS = ("tasks", "teachers", "defenses", "attacks", "students", "apis", "budgets", "experiments")
 SHELLS = ("bash", "zsh", "fish")
+CARE = ("ls", "du", "gc", "verify", "export", "forget", "migrate")
+"""What `moatbench store` can do."""
 
 OVERRIDES = """\
 Every part of a cell is set as GROUP=NAME or FIELD=VALUE, in Hydra's override syntax:
@@ -114,6 +116,32 @@ COMMANDS = {
             ("moatbench show", "the default cell"),
             ("moatbench show defense=antidistillation attack=adaptive", "every field that could be set"),
         ),
+    ),
+    "store": Command(
+        "store",
+        "look after stored results: list, measure, collect, check, export",
+        (
+            ("moatbench store ls", "kinds of entries and kept tables"),
+            ("moatbench store ls row", "the entries of one kind"),
+            ("moatbench store du", "where the space goes"),
+            ("moatbench store gc --dry-run", "what no kept table was made from"),
+            ("moatbench store gc --keep quick,main --older-than 7d", "give up other tables, and what is a week old"),
+            ("moatbench store forget quick", "give up a table; the next gc removes what only it needs"),
+            ("moatbench store verify --repair", "check every byte; what is corrupt is removed and made again"),
+            ("moatbench store export quick quick.tar.gz", "a table with all it stands on, to go with a paper"),
+            ("moatbench store migrate store=old/store", "bring a store of an older version up to date"),
+        ),
+        (
+            Option("--dry-run", "gc: say what would go and remove nothing", None),
+            Option("--keep", "gc: keep these tables only, with commas; default all"),
+            Option("--older-than", "gc: spare what was of use within this time (90s, 30m, 12h, 7d); default 1h"),
+            Option("--all", "gc: also where there is no kept table, so that everything goes", None),
+            Option("--repair", "verify: remove what is corrupt", None),
+            Option("--with-models", "export: the students' weights too", None),
+        ),
+        takes="what to do, and overrides",
+        more=f"Actions: {', '.join(CARE)}.\n`run` and `sweep` keep the tables that they write, by name.\n"
+        "store=PATH names another store than results/store.\n",
     ),
     "completion": Command(
         "completion",

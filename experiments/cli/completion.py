@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 
 from configs.errors import ConfigError, MoatBenchError
-from experiments.cli.arguments import COMMANDS, COMPLETE, KINDS, SHELLS, Asked
+from experiments.cli.arguments import CARE, COMMANDS, COMPLETE, KINDS, SHELLS, Asked
 from experiments.compose import ROOT, expand
 from experiments.hydra_session import HydraSession, session
 
@@ -68,8 +68,20 @@ def complete(line: str) -> list[str]:
         return _starting(word, [*options, "--help"])
     if words[0] == "completion":
         return _starting(word, SHELLS)
+    if words[0] == "store":
+        return _for_store(word, words[1:])
     kinds = _starting(word, KINDS) if words[0] == "list" else []
     return kinds + _overrides(word, [w for w in words[1:] if "=" in w and not w.startswith("-")])
+
+
+def _for_store(word: str, words: list[str]) -> list[str]:
+    """What to do, then what is in the store that is named."""
+    plain = [w for w in words if "=" not in w and not w.startswith("-")]
+    if not plain:
+        return _starting(word, CARE)
+    from experiments.cli.store import names
+
+    return _starting(word, names(plain, words)) + [part for part in ["store="] if part.startswith(word)]
 
 
 def _overrides(word: str, others: list[str]) -> list[str]:
