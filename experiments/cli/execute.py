@@ -12,6 +12,7 @@ from rich.console import Console
 
 from configs.build import build
 from configs.errors import ConfigError, MoatBenchError
+from experiments.care.kept import keep
 from experiments.cell import cell_from
 from experiments.cli.consoles import remarks, results
 from experiments.cli.failures import conclude
@@ -23,6 +24,7 @@ from experiments.engine.display import display_of
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.engine.log import Logged, log_path
+from experiments.memory import require_memory
 from experiments.report import CellResult, write_report
 from experiments.sharing import Sharing
 from experiments.stages.row import result_of
@@ -60,7 +62,12 @@ def engine_of(cell: Composed, workers: int | None) -> Engine:
 
 
 def carry_out(
-    cells: Sequence[Composed], name: str, workers: int | None = None, dry_run: bool = False, profile: bool = False
+    cells: Sequence[Composed],
+    name: str,
+    workers: int | None = None,
+    dry_run: bool = False,
+    profile: bool = False,
+    command: Sequence[str] = (),
 ) -> int:
     """Run all cells and report them.
 
@@ -70,6 +77,7 @@ def carry_out(
         workers: overrides the launcher's.
         dry_run: only show the plan.
         profile: also show where the time went.
+        command: words after ``moatbench``, kept with the table.
 
     Returns:
         exit code, see `experiments.cli.failures.conclude`.
@@ -84,6 +92,9 @@ def carry_out(
     told.print(summary(len(cells), graph, engine.width()), highlight=False)
     if dry_run:
         out.print(plan_table(graph))
+    if isinstance(engine, LocalEngine):
+        require_memory(graph, engine.width())
+    if dry_run:
         return 0
     by_key = {row.stage.key: cell for row, cell in zip(rows, cells, strict=True)}
 
@@ -93,10 +104,12 @@ def carry_out(
             config = by_key[row.stage.key].content()
             tracking.row(row.stage.key, name, config, entry.table("row").row(0, named=True))
 
+    keep(store, name, [row.stage for row in rows], command, finished=False)
     with display_of(graph, engine.width(), told) as shown, closing(Logged(shown, log_path(folder, name))) as display:
         outcome = engine.run(graph, store, display, ready)
     with timed("report"):
         found = stored_results(rows, store)
+        keep(store, name, [row.stage for row in rows], command)
         written = report(found, folder, name, out, told) if found else []
     if profile:
         written += show_profile(outcome, engine.width(), folder / f"{name}_profile.json", told)
