@@ -12,7 +12,7 @@ help:  ## list the targets
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; set PYTHON=..."'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[dev,lm]'
+	$(BIN)/python -m pip install --quiet -e '.[dev,lm,ray,slurm]'
 	@touch $@
 
 bench: $(STAMP)  ## run the main experiment (experiment=quick) and print its table
