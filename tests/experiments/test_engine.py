@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
-import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -134,40 +131,9 @@ def test_negative_workers_are_refused():
         LocalEngine(-1)
 
 
-def _sweep(root: Path, marks: Path) -> None:
-    os.setpgid(0, 0)
-    run(rows(marks, 0.05, 4), Store(root), 2)
-
-
 def snapshot(store: Store, wanted: list[Wanted]) -> list[tuple[bytes, bytes]]:
     found = [store.get(w.stage) for w in wanted]
     return [((e.path / "data.safetensors").read_bytes(), (e.path / "row.parquet").read_bytes()) for e in found]
-
-
-def test_killed_anywhere_and_run_again_gives_identical_results(tmp_path, marks):
-    reference = Store(tmp_path / "reference")
-    run(rows(marks, count=4), reference)
-    expected = snapshot(reference, rows(marks, count=4))
-    random_times = random.Random(7)
-    shutil.rmtree(marks)
-    marks.mkdir()
-    root = tmp_path / "store"
-    for _ in range(2):
-        process = multiprocessing.get_context("fork").Process(target=_sweep, args=(root, marks))
-        process.start()
-        deadline = time.monotonic() + 20
-        while not list(marks.iterdir()) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(random_times.uniform(0, 0.4))
-        if process.is_alive():
-            os.killpg(process.pid, signal.SIGKILL)
-        process.join()
-        for path in marks.iterdir():
-            path.unlink()
-    store = Store(root)
-    run(rows(marks, count=4), store, 2)
-    assert snapshot(store, rows(marks, count=4)) == expected
-    assert not list(root.glob("*/.tmp-*"))
 
 
 def test_interrupt_ends_workers_and_leaves_the_store_clean(tmp_path, marks):
