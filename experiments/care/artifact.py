@@ -32,7 +32,7 @@ TABLES = {"md": "table.md", "csv": "table.csv", "tex": "table.tex", "page": "tab
 ORIGIN = ("git", "dirty", "packages", "python", "platform", "cpu", "cores", "gpu")
 """Parts of a manifest that say where an entry was made."""
 
-LOCAL = re.compile(r"(?:file://)?(?<![\w.:/~\\-])(?:/[\w.+@%=~-]+)+(/[\w.+@%=~-]+)/?")
+LOCAL = re.compile(r"(?:file://|(?<![\w.:/~\\-]))(?:/[\w.+@%=~-]+)+(/[\w.+@%=~-]+)/?")
 """An absolute path of at least two parts."""
 
 

@@ -1,0 +1,65 @@
+"""Stores with whole graphs of cheap stages in them, and a store as version 1 wrote it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from experiments.entry import MANIFEST, signed
+from experiments.layout import MARK, Ref, refs
+from experiments.stage import Artifact, Context
+from experiments.store import Store
+from tests.experiments.fakes import Fake
+
+
+def do(store: Store, stage: Fake, memos: Iterable[int] = ()) -> None:
+    """Make a stage and all it needs, each with some shared work; what is there is not made again."""
+    for needed in stage.inputs().values():
+        do(store, needed, memos)
+    with store.claim(stage):
+        if store.get(stage) is None:
+            for number in memos:
+                store.memo("generations", {"n": number}, lambda: Artifact(meta={}))
+            inputs = {name: store.get(needed) for name, needed in stage.inputs().items()}
+            store.put(stage, stage.run(Context(inputs, store, lambda *_: None)))
+
+
+def put_plain(store: Store, stage: Fake, memos: Iterable[int] = ()) -> None:
+    """Store a stage without running it."""
+    with store.claim(stage):
+        for number in memos:
+            store.memo("generations", {"n": number}, Artifact)
+        store.put(stage, Artifact(meta={"label": stage.label}))
+
+
+def age(store: Store, seconds: float, kept: Iterable[Ref] = ()) -> None:
+    """Let all entries have been of use a while ago, but for some."""
+    then = time.time() - seconds
+    for ref in set(refs(store.root)) - set(kept):
+        place = store.root / ref.stage / ref.key
+        for path in (place / MANIFEST, place):
+            os.utime(path, (then, then))
+
+
+def all_refs(store: Store) -> set[Ref]:
+    """Everything that is there."""
+    return set(refs(store.root))
+
+
+def ref(stage: Fake) -> Ref:
+    """The name of a stage's entry."""
+    return Ref(stage.name, stage.key)
+
+
+def make_old(root: Path) -> None:
+    """Turn a store into what version 1 wrote: no mark, no names of shared work, locks that are files."""
+    (root / MARK).unlink()
+    for one in refs(root):
+        path = root / one.stage / one.key / MANIFEST
+        manifest = {k: v for k, v in json.loads(path.read_text()).items() if k not in ("memos", "sha256")}
+        path.write_text(json.dumps(signed({**manifest, "format": 1})))
+    (root / ".locks").mkdir(exist_ok=True)
+    (root / ".locks" / "fake-0123").touch()
