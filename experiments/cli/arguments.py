@@ -62,6 +62,7 @@ WORKERS = Option(
     "--workers", "processes at a time; default one per core, or 1 with a GPU; 0: all in this process", kind=int
 )
 NAME = Option("--name", "stem of the files in OUT; default the experiment's name, or the command's")
+PROFILE = Option("--profile", "say where the time went, by what was done, and write it to OUT as JSON", None)
 
 COMMANDS = {
     "run": Command(
@@ -74,7 +75,7 @@ COMMANDS = {
             ("moatbench run defense=[token_bucket,trace_summary] budget=sybil", "two defenses, ten accounts"),
             ("moatbench run tracking=wandb", "also show the row in wandb, offline"),
         ),
-        (WORKERS, NAME),
+        (WORKERS, NAME, PROFILE),
     ),
     "sweep": Command(
         "run",
@@ -86,7 +87,7 @@ COMMANDS = {
             ("moatbench sweep defense=temperature defense.temperature.tau=1,1.5,2", "a sweep over a field"),
             ("moatbench sweep +experiment=quick seed=5 --workers 1", "your own overrides win over the file's"),
         ),
-        (Option("--dry-run", "show the plan and run nothing", None), WORKERS, NAME),
+        (Option("--dry-run", "show the plan and run nothing", None), WORKERS, NAME, PROFILE),
     ),
     "table": Command(
         "table",
