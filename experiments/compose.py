@@ -9,9 +9,10 @@ import itertools
 import json
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.types import Override
@@ -69,8 +70,8 @@ class Sweep(NamedTuple):
     """
 
     cells: list[Composed]
-    repeated: dict[str, int]
-    overlapping: int
+    repeated: Mapping[str, int] = MappingProxyType({})
+    overlapping: int = 0
 
 
 def compose_one(arguments: Sequence[str]) -> Composed:

@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from configs.errors import ConfigError, require
@@ -103,6 +103,15 @@ class Pretrained:
         model: PreTrainedModel = self._fetch(load)
         return forget_quantization(model)
 
+    def weight_bytes(self, changes: Mapping[str, int] | None = None) -> int:
+        """Size of the weights, from the configuration of a local folder alone; 0 for other paths.
+
+        Args:
+            changes: entries of the model's configuration that are different.
+        """
+        folder = Path(self.path).expanduser()
+        return _weight_bytes(folder, self.dtype, tuple((changes or {}).items())) if folder.is_dir() else 0
+
     def torch_device(self) -> torch.device:
         """Where the model goes."""
         if self.device == "auto":
@@ -188,3 +197,16 @@ def _quiet() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+@lru_cache(maxsize=64)
+def _weight_bytes(folder: Path, dtype: str, changes: tuple[tuple[str, int], ...]) -> int:
+    try:
+        with _quiet(), torch.device("meta"):
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            for name, value in changes:
+                setattr(config, name, value)
+            model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
+    except (OSError, ValueError, ImportError, KeyError):  # said in words when it is loaded
+        return 0
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())

@@ -151,6 +151,10 @@ class ModelSpec(ABC):
         """
         return
 
+    def memory(self, task: Task) -> int:
+        """Bytes that it takes at least, trained or used; 0 where that is not known. Loads nothing."""
+        return 0
+
     @abstractmethod
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:
         """Weights after whatever training the recipe asks for; {} where ``load`` needs none (a pretrained model)."""

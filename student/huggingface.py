@@ -72,6 +72,10 @@ class HFStudent(Pretrained, StudentSpec):
             needs("peft", "recipe.training", "lora")
             require(not self.from_scratch, "recipe.training", "lora", "a student from scratch is trained in full")
 
+    def memory(self, task: Task) -> int:
+        """The weights; trained in full, also their gradients and AdamW's two moments."""
+        return self.weight_bytes(self.from_scratch) * (4 if self.recipe.training == "full" else 1)
+
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:
         """Nothing for a pretrained base; from scratch, its random weights."""
         if not self.from_scratch:

@@ -14,6 +14,10 @@ from tasks.base import Task
 class HFTeacher(Pretrained, ModelSpec):
     """Any causal language model that transformers loads; the fields are those of `lm.huggingface.Pretrained`."""
 
+    def memory(self, task: Task) -> int:
+        """The weights."""
+        return self.weight_bytes()
+
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:
         """No weights of its own: they stay where they are."""
         return {}

@@ -82,6 +82,10 @@ class MiniTeacher(ModelSpec):
         """See `ModelSpec.check`: the mini world only."""
         mini_world(task, "teacher")
 
+    def memory(self, task: Task) -> int:
+        """Measured: tables of the world and what sampling a whole harvest takes, the weights being nothing beside it."""
+        return 120_000_000
+
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:
         """See `ModelSpec.train`.
 

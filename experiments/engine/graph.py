@@ -5,11 +5,12 @@ Knows stages and the store; runs nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from experiments.stage import Stage
@@ -85,15 +86,51 @@ class Graph:
 def plan(wanted: Iterable[Wanted], store: Store) -> Graph:
     """Walk from the wanted results down to what is stored.
 
-    Stages with equal keys are one. What is stored is checked, so that a corrupt entry is planned to be made again; what only
-    stored results need is not looked at.
+    Stages with equal keys are one. Wanted results that are stored are checked, so that a corrupt one is planned to be made
+    again: nobody would look at it before the report, which reads it anyway. Of what lies below only the manifest is looked
+    for; reading thousands of models to check them would take longer than the run. Whoever uses one checks it then, and an
+    engine makes a corrupt one again. What only stored results need is not looked at.
     """
     asked = {w.stage.key: w for w in wanted}
     order: dict[str, tuple[Stage, int, str]] = {}
-    reused: set[str] = set()
-    for position, one in enumerate(asked.values()):
-        _visit(one.stage, position, one.label, store, order, reused)
+    reused = {key for key, one in asked.items() if store.get(one.stage) is not None}
+    for position, (key, one) in enumerate(asked.items()):
+        if key not in reused:
+            _visit(one.stage, position, one.label, store, order, reused)
     return Graph(_nodes(order, expected_seconds(store)), tuple(asked.values()), frozenset(reused))
+
+
+class Use(NamedTuple):
+    """How a kind of stage is shared.
+
+    Args:
+        uses: how many stages of the kind the wanted results would take one by one.
+        keys: of the different ones among them.
+    """
+
+    uses: int
+    keys: frozenset[str]
+
+
+def shared(wanted: Iterable[Wanted]) -> dict[str, Use]:
+    """By kind, how often the wanted results use its stages, and which."""
+    below: dict[str, frozenset[str]] = {}
+    kinds: dict[str, str] = {}
+    rows = {_gather(w.stage, below, kinds) for w in wanted}
+    uses = Counter(kinds[key] for row in rows for key in below[row])
+    keys: dict[str, set[str]] = {}
+    for key, kind in kinds.items():
+        keys.setdefault(kind, set()).add(key)
+    return {kind: Use(uses[kind], frozenset(found)) for kind, found in keys.items()}
+
+
+def _gather(stage: Stage, below: dict[str, frozenset[str]], kinds: dict[str, str]) -> str:
+    """Note a stage, and the keys of all that it is made from, its own among them; its key."""
+    if stage.key not in below:
+        inputs = [below[_gather(needed, below, kinds)] for needed in stage.inputs().values()]
+        below[stage.key] = frozenset({stage.key}).union(*inputs)
+        kinds[stage.key] = stage.name
+    return stage.key
 
 
 def expected_seconds(store: Store) -> _Expected:
@@ -122,7 +159,7 @@ def _visit(
 ) -> None:
     if stage.key in order or stage.key in reused:
         return
-    if store.get(stage) is not None:
+    if store.has(stage):
         reused.add(stage.key)
         return
     for needed in stage.inputs().values():

@@ -1,0 +1,147 @@
+"""What is planned and how the plan is shown; what would not fit into memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from configs.errors import ConfigError
+from experiments import memory
+from experiments.cell import cell_from
+from experiments.cli.plan import plan_table, repetitions, summary
+from experiments.compose import compose_cells, compose_sweep
+from experiments.engine.display import SilentDisplay
+from experiments.engine.graph import Wanted, plan, shared
+from experiments.engine.local import LocalEngine
+from experiments.memory import Memory, available, needed, require_memory
+from experiments.store import Store, StoreWarning
+from tests.experiments.fakes import Fake
+
+
+def rows(count: int = 3) -> list[Wanted]:
+    """Rows that share one root: root → middle_i → row_i."""
+    root = Fake("root")
+    middles = [Fake(f"middle{i}", {"root": root}) for i in range(count)]
+    return [Wanted(Fake(f"row{i}", {"m": m, "r": root}), f"cell {i}") for i, m in enumerate(middles)]
+
+
+def corrupt(store: Store, stage: Fake) -> None:
+    (Path(store.root) / stage.name / stage.key / "row.parquet").write_bytes(b"nothing")
+
+
+def test_uses_are_counted_by_cell_and_stages_once():
+    (found,) = shared(rows()).values()
+    assert found.uses == 9
+    assert len(found.keys) == 7
+    assert shared([]) == {}
+    (twice,) = shared([*rows(1), *rows(1)]).values()
+    assert twice.uses == len(twice.keys) == 3
+
+
+def test_the_plan_is_shown_with_what_sharing_saves(tmp_path):
+    store = Store(tmp_path / "store")
+    LocalEngine(0).run(plan(rows(1), store), store, SilentDisplay())
+    graph = plan(rows(), store)
+    assert summary(3, graph, 2).startswith(
+        "3 cells: 4 stages to do, 2 stored results reused, 2 saved by sharing, about "
+    )
+    console = Console(record=True, width=100)
+    console.print(plan_table(graph))
+    lines = [line.replace("│", " ").split() for line in console.export_text().splitlines()]
+    assert ["fake", "9", "7", "2", "4"] in [line[:5] for line in lines]
+    assert ["all", "9", "7", "2", "4"] in [line[:5] for line in lines]
+
+
+def test_a_corrupt_row_is_made_again_and_so_is_a_corrupt_input_that_is_used(tmp_path):
+    store = Store(tmp_path / "store")
+    LocalEngine(0).run(plan(rows(1), store), store, SilentDisplay())
+    (row,) = rows(1)
+    corrupt(store, row.stage)
+    corrupt(store, row.stage.needs["m"])
+    fresh = Store(store.root)
+    with pytest.warns(StoreWarning):
+        graph = plan([row], fresh)
+    assert [node.stage for node in graph.nodes.values()] == [row.stage]
+    with pytest.warns(StoreWarning):
+        outcome = LocalEngine(0).run(graph, fresh, SilentDisplay())
+    assert not outcome.failures
+    assert Store(store.root).get(row.stage) is not None
+
+
+def test_what_only_stored_rows_need_is_not_looked_at(tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    LocalEngine(0).run(plan(rows(), store), store, SilentDisplay())
+    monkeypatch.setattr(Store, "has", lambda *_: pytest.fail("looked below a stored row"))
+    assert not plan(rows(), Store(store.root)).nodes
+
+
+def test_repeated_cells_are_named_and_overlapping_grids_only_counted(elsewhere):
+    sweep = compose_sweep(["seed=0,0,1,0"])
+    assert [cell.label for cell in sweep.cells] == ["seed=0", "seed=1"]
+    assert repetitions(sweep) == ["2 duplicates dropped; a grid repeats seed=0 (3 times)"]
+    many = repetitions(compose_sweep(["seed=0,1,2,3,4,5,6,0,1,2,3,4,5,6"]))
+    assert many[0].endswith("seed=4 (2 times) and 2 more")
+    assert repetitions(compose_sweep([elsewhere, "+experiment=both"])) == [
+        "1 cell in more than one grid of the experiment, run once each"
+    ]
+    assert repetitions(compose_sweep(["seed=0,1"])) == []
+
+
+@pytest.fixture
+def graph(tmp_path):
+    (cell,) = compose_cells([])
+    return plan([Wanted(cell_from(cell.plain).row_stage(), "cell")], Store(tmp_path / "store"))
+
+
+def test_memory_grows_with_workers_and_models(graph, monkeypatch, tmp_path):
+    one, two = needed(graph, 1).main, needed(graph, 2).main
+    assert one < two < 2 * one
+    assert needed(graph, 10**6) == needed(graph, len(graph.nodes))
+    assert needed(plan([], Store(tmp_path / "other")), 4) == Memory(0)
+    monkeypatch.setattr("student.mini.MiniStudent.memory", lambda *_: 10**10)
+    assert needed(graph, 2).main - two == pytest.approx(2 * 10**10, rel=0.1)
+
+
+def test_more_memory_than_there_is_is_refused(graph, monkeypatch):
+    fits = needed(graph, 3).main
+    monkeypatch.setattr(memory, "available", lambda: Memory(fits, -1))
+    require_memory(graph, 3)
+    with pytest.raises(ConfigError, match=r"--workers = 4: needs at least .* GB are free: use --workers 3"):
+        require_memory(graph, 4)
+    monkeypatch.setattr(memory, "available", lambda: Memory(10**6, -1))
+    with pytest.raises(ConfigError, match="choose smaller models"):
+        require_memory(graph, 1)
+    monkeypatch.setattr(memory, "available", lambda: Memory(-1, -1))
+    require_memory(graph, 10**6)
+
+
+def test_available_memory_is_known_here_and_in_a_container(tmp_path):
+    assert available().main > 10**6
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 150\n")
+    assert memory._of_container(tmp_path) == 450
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._of_container(tmp_path) is None
+
+
+def test_size_of_a_pretrained_model_is_read_from_its_configuration(tmp_path):
+    from transformers import LlamaConfig
+
+    from student.huggingface import HFRecipe, HFStudent
+    from teacher.huggingface import HFTeacher
+
+    LlamaConfig(
+        vocab_size=50, hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        tie_word_embeddings=True,
+    ).save_pretrained(tmp_path)  # fmt: skip
+    weights = HFTeacher(str(tmp_path)).memory(None)
+    assert 50 * 8 * 4 < weights < 3 * 50 * 8 * 4
+    assert HFTeacher(str(tmp_path), dtype="bfloat16").memory(None) == weights // 2
+    full = HFStudent(str(tmp_path), recipe=HFRecipe(training="full"))
+    assert full.memory(None) == 4 * weights
+    smaller = HFStudent(str(tmp_path), from_scratch={"vocab_size": 10}, recipe=HFRecipe(training="full"))
+    assert 0 < smaller.memory(None) < full.memory(None)
+    assert HFTeacher("somebody/something").memory(None) == 0
