@@ -128,6 +128,12 @@ def held(place: Path) -> bool:
     return seen is not None and not seen.dead
 
 
+def waiting() -> bool:
+    """Whether a thread of this process waits for somebody to let go."""
+    with _process.changed:
+        return any(mine.file is None for mine in _process.mine.values())
+
+
 def _reserve(place: Path, beat: float, wait: bool) -> _Mine:
     """The lease's record in this process, when no other thread of it has it."""
     me, process = threading.get_ident(), _process
@@ -165,16 +171,16 @@ def _take(place: Path, patience: Patience, wait: bool) -> Path:
         made.mkdir()
     except FileNotFoundError:
         made.mkdir(parents=True)
-    (made / own.name).touch(exist_ok=False)
     try:
+        os.close(os.open(made / own.name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         if not _moved(made, own):
             _wait(made, own, patience, wait)
+            shutil.rmtree(made, ignore_errors=True)  # where the lease was taken over
     except BaseException:
-        with contextlib.suppress(OSError):  # interrupted just after it was taken over
+        shutil.rmtree(made, ignore_errors=True)
+        with contextlib.suppress(OSError):  # interrupted just after it came to be held
             own.unlink()
         raise
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return own
 
 

@@ -82,8 +82,8 @@ class Display:
     def finished(self, key: str, seconds: float) -> None:
         """A stage is stored; its share of the time that its group took."""
 
-    def failed(self, key: str, error: str, blocked: int) -> None:
-        """A stage failed, and so many that need it are given up."""
+    def failed(self, key: str, error: str, blocked: Sequence[str]) -> None:
+        """A stage failed, and those that need it are given up."""
 
     def returned(self, key: str) -> None:
         """A stage that was started will be started again."""

@@ -37,7 +37,7 @@ class Clock:
         self._longest: dict[str, list[tuple[float, str]]] = defaultdict(list)
         self._spent: dict[str, tuple[float, float]] = {}
         self.total, self.cells = len(self._nodes), len(self._wanted)
-        self.failed = self.given_up = 0
+        self.done = self.failed = self.given_up = 0
         self.cells_done = len(self._wanted - self._open)
         for key, node in self._nodes.items():
             self._seconds[node.stage.name] += node.seconds
@@ -58,20 +58,22 @@ class Clock:
         """A stage took so many seconds."""
         if self._close(key):
             node = self._nodes[key]
+            self.done += 1
             self.cells_done += key in self._wanted
             real, expected = self._spent.get(node.stage.name, (0.0, 0.0))
             self._spent[node.stage.name] = (real + seconds, expected + node.seconds)
 
-    def dropped(self, key: str, blocked: int = 0) -> None:
-        """A stage failed, and so many others that need it will not be started."""
+    def dropped(self, key: str, blocked: Sequence[str] = ()) -> None:
+        """A stage failed, and others that need it will not be started."""
         self.failed += 1
-        self.given_up += blocked
-        self._close(key)
+        self.given_up += len(blocked)
+        for closed in (key, *blocked):
+            self._close(closed)
 
     @property
-    def done(self) -> int:
-        """Stages that are stored or have failed."""
-        return self.total - len(self._open)
+    def over(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self._open
 
     @property
     def running(self) -> int:

@@ -49,13 +49,13 @@ class PlainDisplay(Display):
         """See `Display`."""
         self._clock.finished(key, seconds)
         self._over(key)
-        self._tell(last=self._clock.done == self._clock.total)
+        self._tell(last=self._clock.over)
 
-    def failed(self, key: str, error: str, blocked: int) -> None:
+    def failed(self, key: str, error: str, blocked: Sequence[str]) -> None:
         """See `Display`."""
         self._clock.dropped(key, blocked)
         self._over(key)
-        self.said(failure_line(self._graph, key, error, blocked))
+        self.said(failure_line(self._graph, key, error, len(blocked)))
 
     def returned(self, key: str) -> None:
         """See `Display`."""
@@ -111,11 +111,11 @@ class BarDisplay(Display):
         self._clock.finished(key, seconds)
         self._over(key)
 
-    def failed(self, key: str, error: str, blocked: int) -> None:
+    def failed(self, key: str, error: str, blocked: Sequence[str]) -> None:
         """See `Display`."""
         self._clock.dropped(key, blocked)
         self._over(key)
-        self.said(failure_line(self._graph, key, error, blocked))
+        self.said(failure_line(self._graph, key, error, len(blocked)))
 
     def returned(self, key: str) -> None:
         """See `Display`."""

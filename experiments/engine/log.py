@@ -40,7 +40,7 @@ class Logged(Display):
         """See `Display`."""
         self._shown.finished(key, seconds)
 
-    def failed(self, key: str, error: str, blocked: int) -> None:
+    def failed(self, key: str, error: str, blocked: Sequence[str]) -> None:
         """See `Display`."""
         self._shown.failed(key, error, blocked)
 

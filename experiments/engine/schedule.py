@@ -112,10 +112,8 @@ class Schedule:
         self.failures[key] = Failure(node.stage.name, key, node.label, raised.error, path, raised.user, raised.trace)
         with contextlib.suppress(OSError):  # a full disk: the story is in the failure as well
             _write(path, node, raised)
-        before = len(self.blocked)
-        self._block(key)
-        blocked = len(self.blocked) - before
-        self._note("failure", node, error=raised.error, traceback=str(path), blocked=blocked, **_used(usage))
+        blocked = self._block(key)
+        self._note("failure", node, error=raised.error, traceback=str(path), blocked=len(blocked), **_used(usage))
         self.display.failed(key, raised.error, blocked)
 
     def lost(self, key: str, needed: str) -> None:
@@ -192,12 +190,17 @@ class Schedule:
             if not extra.needs:
                 self._offer(self.waiting[key])
 
-    def _block(self, key: str) -> None:
-        for dependent in self._dependents[key]:
-            if dependent in self.waiting:
-                self._left -= self.waiting.pop(dependent).seconds
-                self.blocked.add(dependent)
-                self._block(dependent)
+    def _block(self, key: str) -> list[str]:
+        """Give up all that depends on a stage; the keys."""
+        found, open_ = [], [key]
+        while open_:
+            for dependent in self._dependents[open_.pop()]:
+                if dependent in self.waiting:
+                    self._left -= self.waiting.pop(dependent).seconds
+                    found.append(dependent)
+                    open_.append(dependent)
+        self.blocked.update(found)
+        return found
 
 
 def conclude(schedule: Schedule, keys: tuple[str, ...], answer: tuple[Any, ...]) -> None:

@@ -43,6 +43,9 @@ POLARS = "POLARS_MAX_THREADS"
 PROGRESS_SECONDS = 0.2
 """Progress is told no more often than this."""
 
+WAITING_SECONDS = 0.5
+"""A worker that waits for another process shows that it lives as often as this."""
+
 SHOW = signal.SIGUSR1
 """Makes a worker write what all its threads are doing, whether or not Python code gets to run."""
 
@@ -90,7 +93,7 @@ class Place(NamedTuple):
 def work(pipe: Connection, place: Place) -> None:
     """Main function of a worker process: until the pipe closes, receive a group of stages, run it as one, answer.
 
-    Answers are ``("here",)`` when a group has arrived, ``("progress", done, total, note)``, ``("said", text)``,
+    Answers are ``("here",)`` when a group has arrived or waits, ``("progress", done, total, note)``, ``("said", text)``,
     ``("warned", text)``, and at the end of each group that of `experiments.engine.base.attempt`.
 
     Args:
@@ -119,6 +122,7 @@ def _serve(pipe: Connection, place: Place) -> None:
             pipe.send(message)
 
     prepare(place.threads, send)
+    threading.Thread(target=_say_while_waiting, args=(send,), daemon=True).start()
     store, told = Store(place.root), Throttled(send)
     while True:
         try:
@@ -127,6 +131,17 @@ def _serve(pipe: Connection, place: Place) -> None:
             return
         send(("here",))
         send(attempt(stages, store, told))
+
+
+def _say_while_waiting(send: Send) -> None:
+    """To wait for another process that does the same is no hang, however long it takes."""
+    from experiments.lease import waiting
+
+    while True:
+        time.sleep(WAITING_SECONDS)
+        if waiting():
+            with contextlib.suppress(OSError):  # the parent has ended, and so will this process
+                send(("here",))
 
 
 def prepare(threads: int, send: Send) -> None:

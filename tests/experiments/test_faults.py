@@ -162,6 +162,25 @@ def test_progress_is_a_sign_of_life(tmp_path):
     assert not said
 
 
+def test_to_wait_for_another_process_is_no_hang(tmp_path):
+    store = Store(tmp_path / "store")
+    stage = Fake("shared")
+    taken, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store.claim(stage):
+            taken.set()
+            done.wait(2.5)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    taken.wait()
+    outcome, said = run([Wanted(stage, "a")], Store(store.root), workers=1, patience=1.0)
+    holder.join()
+    assert outcome.done == 1
+    assert not said
+
+
 def test_patience_follows_what_a_stage_should_take():
     assert allowance(None, 1.0) == PATIENCE
     assert allowance(None, 3600.0) == 20 * 3600.0
