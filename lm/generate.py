@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,15 +19,13 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 from transformers import LogitsProcessor
 
+from lm.batches import LOGITS_PER_BATCH, length_batches
 from lm.ragged import Ragged
 from lm.rows import Row, Step, Tops, collect, left_padded, store
 from lm.types import Generations, Sampling, ToolRunner
 
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
-
-LOGITS_PER_BATCH = 2**26
-"""Most logits (rows x vocabulary) held at once, so that a large vocabulary does not exhaust memory."""
 
 _COMPACT_BELOW = 0.7
 """A batch without processors drops finished rows when fewer than this share of it still run."""
@@ -56,7 +55,7 @@ def generate(
 
     Args:
         lm: the model.
-        prompts: R rows of prompt tokens, none empty.
+        prompts: R rows of prompt tokens, none empty; in equal blocks where the model has several members.
         sampling: temperature, length and logprobs.
         seeds: (R,) one seed a row, any int64.
         processors: logits processors of the defenses, in order.
@@ -78,11 +77,22 @@ def generate(
     forwards = 0
     active = list(range(len(rows)))
     while active:
-        for part in _batches(lm, [rows[r] for r in active], sampling):
-            batch = [active[i] for i in part]
-            forwards += _run_batch(lm, [rows[r] for r in batch], sampling, seeds[batch], processors, stops)
+        asked = _evened(active, len(rows), lm.members)
+        filler = Row(rows[0].context[:1], drawn=sampling.max_tokens - 1)
+        waiting = [rows[r] if r >= 0 else replace(filler) for r in asked]
+        lengths = np.array([len(row.context) + sampling.max_tokens - row.drawn for row in waiting])
+        most_rows = max(1, LOGITS_PER_BATCH // lm.vocabulary)
+        for part in length_batches(lengths, lm.batch_tokens, lm.members, most_rows):
+            forwards += _run_batch(lm, [waiting[i] for i in part], sampling, seeds[asked[part]], processors, stops)
         active = [] if tools is None else _ask_tools(rows, active, sampling, stops, tools)
     return collect(rows, lm.format, sampling.top_logprobs, stops.end, forwards)
+
+
+def _evened(active: Sequence[int], rows: int, members: int) -> NDArray[np.int64]:
+    """The active rows in as many equal blocks as there are members, filled up with -1."""
+    blocks = [[r for r in active if r * members // rows == m] for m in range(members)]
+    most = max(len(block) for block in blocks)
+    return np.array([r for block in blocks for r in (*block, *[-1] * (most - len(block)))], np.int64)
 
 
 class _Stops(NamedTuple):
@@ -99,21 +109,6 @@ class _Stops(NamedTuple):
         end = np.unique(np.asarray(flat, np.int64))
         call = np.asarray(getattr(lm.format, "call_end_ids", ()), np.int64) if with_tools else end[:0]
         return cls(end, end if with_tools and not len(call) else call)
-
-
-def _batches(lm: LanguageModel, rows: Sequence[Row], sampling: Sampling) -> list[NDArray[np.int64]]:
-    """Rows sorted by length and cut so that rows x (context + new tokens) and rows x vocabulary stay bounded."""
-    lengths = np.array([len(r.context) + sampling.max_tokens - r.drawn for r in rows])
-    most = max(1, LOGITS_PER_BATCH // int(lm.model.get_output_embeddings().weight.shape[0]))
-    order = np.argsort(lengths, kind="stable")
-    parts: list[NDArray[np.int64]] = []
-    start = 0
-    while start < len(order):
-        sizes = lengths[order[start : start + most]] * np.arange(1, min(most, len(order) - start) + 1)
-        count = max(1, int(np.searchsorted(sizes, lm.batch_tokens, side="right")))
-        parts.append(order[start : start + count])
-        start += count
-    return parts
 
 
 def _run_batch(
@@ -164,12 +159,21 @@ def _run_batch(
         ids = torch.cat([ids, torch.where(torch.from_numpy(keep).to(device), token_B, pad)[:, None]], 1)
         mask = torch.cat([mask, mask.new_ones(len(here), 1)], 1)
         if not processors and keep.any() and keep.mean() < _COMPACT_BELOW:
-            lines = torch.from_numpy(np.flatnonzero(keep)).to(device)
+            kept = _kept_lines(keep, lm.members)
+            lines = torch.from_numpy(kept).to(device)
             cache.reorder_cache(lines)
-            ids, mask, here = ids[lines], mask[lines], here[keep]
+            ids, mask, here = ids[lines], mask[lines], here[kept]
         feed = ids[:, -1:]
     store(rows, steps, length, sampling.top_logprobs > 0)
     return t
+
+
+def _kept_lines(running: NDArray[np.bool_], members: int) -> NDArray[np.int64]:
+    """Lines of a batch that go on: the running ones, and of each member as many as of the one that has most."""
+    blocks = running.reshape(members, -1)
+    first = np.argsort(~blocks, axis=1, kind="stable")[:, : int(blocks.sum(1).max())]
+    lines: NDArray[np.int64] = (np.sort(first, axis=1) + np.arange(members)[:, None] * blocks.shape[1]).reshape(-1)
+    return lines
 
 
 def _served(
@@ -205,7 +209,7 @@ def _uniforms(rows: Sequence[Row], seeds: NDArray[np.int64], steps: int) -> NDAr
 def _bias(sampling: Sampling, lm: LanguageModel, device: torch.device) -> Tensor | None:
     if not sampling.logit_bias:
         return None
-    bias = torch.zeros(lm.model.get_output_embeddings().weight.shape[0], device=device)
+    bias = torch.zeros(lm.vocabulary, device=device)
     for token, value in sampling.logit_bias.items():
         bias[token] = value
     return bias

@@ -28,6 +28,7 @@ class LanguageModel:
         format: how its responses separate working, calls and answer.
         batch_tokens: tokens (rows x length) processed at once when generating or scoring.
         system: system message put before every prompt, "" for none.
+        members: how many models this is: prompts then come in that many equal blocks, one a member, and the answers too.
     """
 
     model: PreTrainedModel
@@ -35,6 +36,7 @@ class LanguageModel:
     format: ResponseFormat
     batch_tokens: int = 65_536
     system: str = ""
+    members: int = 1
 
     @property
     def device(self) -> torch.device:
@@ -80,6 +82,11 @@ class LanguageModel:
         """Teacher-forced scores of the completions; see `lm.score.score`."""
         return score(self, prompts, completions, top_k)
 
-    def with_model(self, model: PreTrainedModel) -> LanguageModel:
+    @property
+    def vocabulary(self) -> int:
+        """Number of logits of a token."""
+        return int(self.model.get_output_embeddings().weight.shape[-2])
+
+    def with_model(self, model: PreTrainedModel, members: int = 1) -> LanguageModel:
         """The same handle on other weights."""
-        return replace(self, model=model)
+        return replace(self, model=model, members=members)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import log_softmax
 
-from lm.generate import LOGITS_PER_BATCH
+from lm.batches import LOGITS_PER_BATCH, length_batches
 from lm.ragged import Ragged
 from lm.types import Scores
 
@@ -23,7 +23,7 @@ def score(lm: LanguageModel, prompts: Ragged, completions: Ragged, top_k: int = 
     """Log-probability, argmax agreement and entropy of every completion token at temperature 1.
 
     Args:
-        lm: the model.
+        lm: the model; one, not several (`LanguageModel.members`).
         prompts: R rows of prompt tokens, none empty.
         completions: R rows of the tokens to score, aligned with the prompts; rows may be empty.
         top_k: how many of the largest log-probabilities to return per token (0: none).
@@ -38,7 +38,7 @@ def score(lm: LanguageModel, prompts: Ragged, completions: Ragged, top_k: int = 
         raise ValueError(f"{len(prompts)} prompts, {len(completions)} completions")
     if len(prompts) and prompts.lengths.min() == 0:
         raise ValueError("a prompt is empty: its first completion token has no context")
-    n, k = len(completions.values), min(top_k, lm.model.get_output_embeddings().weight.shape[0])
+    n, k = len(completions.values), min(top_k, lm.vocabulary)
     out = Scores(
         np.zeros(n, np.float32),
         np.zeros(n, np.bool_),
@@ -46,24 +46,10 @@ def score(lm: LanguageModel, prompts: Ragged, completions: Ragged, top_k: int = 
         np.zeros((n, k), np.int32) if k else None,
         np.zeros((n, k), np.float32) if k else None,
     )
-    for rows in _batches(lm, prompts.lengths + completions.lengths):
+    most = max(1, min(lm.batch_tokens, LOGITS_PER_BATCH // lm.vocabulary))
+    for rows in length_batches(prompts.lengths + completions.lengths, most):
         _score_batch(lm, prompts, completions, rows, k, out)
     return out
-
-
-def _batches(lm: LanguageModel, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Row indices sorted by length and cut so that rows x longest stays within memory."""
-    vocabulary = int(lm.model.get_output_embeddings().weight.shape[0])
-    budget = max(1, min(lm.batch_tokens, LOGITS_PER_BATCH // vocabulary))
-    order = np.argsort(lengths, kind="stable")
-    parts: list[NDArray[np.int64]] = []
-    start = 0
-    while start < len(order):
-        sizes = lengths[order[start:]] * np.arange(1, len(order) - start + 1)
-        count = max(1, int(np.searchsorted(sizes, budget, side="right")))
-        parts.append(order[start : start + count])
-        start += count
-    return parts
 
 
 def _score_batch(

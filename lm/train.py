@@ -26,6 +26,9 @@ from lm.types import Progress
 Loss = Callable[[Tensor, Batch], Tensor]
 """Scalar weighted mean over targets, from logits (B, T, V) and the batch; see `student.objectives.base.Objective`."""
 
+Losses = Callable[[Tensor, Batch], tuple[Tensor, Tensor]]
+"""Loss and weight of each target, (B, T) both; see `student.objectives.base.Objective.losses`."""
+
 MICRO_COST = 250
 """Tokens' worth of time that a further micro-batch costs; decides how finely a step is cut."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from configs.build import describe
@@ -15,6 +17,11 @@ from student.objectives.base import Objective
 class StudentSpec(ModelSpec):
     """A `ModelSpec` that can also be fitted: `train` gives the base model before any query."""
 
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Optimizer steps of a fit."""
+
     @abstractmethod
     def fit(
         self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress
@@ -22,9 +29,30 @@ class StudentSpec(ModelSpec):
         """Train a copy of ``lm`` on ``examples`` (in its own tokens) and return weights that `load` accepts. ``lm`` is
         left as it was."""
 
+    def company(self) -> str:
+        """Students of one class and equal company can be fitted together, whatever their data, objective, length and seed;
+        "" for one that is fitted alone."""
+        return ""
+
+    @classmethod
+    def fit_together(cls, fits: Sequence[Fit], progress: Progress) -> list[Weights]:
+        """What `fit` gives for each of several students of this class and one company, in their order."""
+        return [f.spec.fit(f.lm, f.examples, f.objective, f.seed, progress) for f in fits]
+
     def base_config(self) -> dict[str, Any]:
         """The part of the configuration that `train` depends on, so that students which differ in how they are fitted share
         one base model. Fields named ``recipe`` describe the fit and are left out."""
         described = describe(self)
         assert isinstance(described, dict)
         return {name: value for name, value in described.items() if name != "recipe"}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One student to be fitted; the arguments of `StudentSpec.fit`."""
+
+    spec: StudentSpec
+    lm: LanguageModel
+    examples: Examples
+    objective: Objective
+    seed: int

@@ -32,10 +32,19 @@ def fit(
     Raises:
         ConfigError: no rows, or an objective that needs logprobs which the rows do not have.
     """
-    require(len(examples) > 0, "examples", 0, "a student needs at least one training row")
-    has_logprobs = not objective.needs_top_logprobs or examples.top_logprobs is not None
-    require(has_logprobs, "objective", type(objective).__name__, "needs top-k logprobs, which these rows do not have")
+    require_rows(examples, objective)
     model = copy.deepcopy(lm.model)
     batches = epochs(examples, recipe, np.random.default_rng(seed))
     pad = lm.tokenizer.pad_token_id if lm.tokenizer.pad_token_id is not None else 0
     return lm.with_model(train(model, batches, objective.loss, recipe, int(pad), progress))
+
+
+def require_rows(examples: Examples, objective: Objective) -> None:
+    """Refuse rows that an objective cannot learn from.
+
+    Raises:
+        ConfigError: there are none, or they lack logprobs.
+    """
+    require(len(examples) > 0, "examples", 0, "a student needs at least one training row")
+    has_logprobs = not objective.needs_top_logprobs or examples.top_logprobs is not None
+    require(has_logprobs, "objective", type(objective).__name__, "needs top-k logprobs, which these rows do not have")

@@ -76,6 +76,11 @@ class HFStudent(Pretrained, StudentSpec):
         """The weights; trained in full, also their gradients and AdamW's two moments."""
         return self.weight_bytes(self.from_scratch) * (4 if self.recipe.training == "full" else 1)
 
+    @property
+    def steps(self) -> int:
+        """See `StudentSpec.steps`."""
+        return self.recipe.steps
+
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:
         """Nothing for a pretrained base; from scratch, its random weights."""
         if not self.from_scratch:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -11,10 +12,11 @@ from configs.errors import ConfigError, require
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.mini.build import fresh_model, mini_language_model, weights_of, word_examples
-from lm.train import Recipe, train
+from lm.mini.train import Member, train_mini
+from lm.train import Recipe
 from lm.types import Progress, Weights
-from student.base import StudentSpec
-from student.fit import fit
+from student.base import Fit, StudentSpec
+from student.cohort import Student, fit_cohort
 from student.objectives.base import Objective
 from student.objectives.sft import SFT
 from tasks.base import Task
@@ -73,7 +75,8 @@ class MiniStudent(StudentSpec):
         if self.init == "base":
             rng = np.random.default_rng([seed, 0xBA5E])
             pad = int(lm.tokenizer.pad_token_id)
-            train(lm.model, lambda _: self._public(world, lm, rng), SFT().loss, self.base_recipe, pad, progress)
+            public = Member(lm.model, lambda _: self._public(world, lm, rng), SFT().losses, self.base_recipe)
+            train_mini([public], pad, progress)
         return weights_of(lm)
 
     def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:
@@ -86,7 +89,25 @@ class MiniStudent(StudentSpec):
         self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress
     ) -> Weights:
         """See `StudentSpec.fit`."""
-        return weights_of(fit(lm, examples, objective, self.recipe, seed, progress))
+        return self.fit_together([Fit(self, lm, examples, objective, seed)], progress)[0]
+
+    @property
+    def steps(self) -> int:
+        """See `StudentSpec.steps`."""
+        return self.recipe.steps
+
+    def company(self) -> str:
+        """See `StudentSpec.company`: one shape, one optimizer."""
+        return f"{self.width} {self.layers} {self.heads} {self.recipe.optimizer}"
+
+    @classmethod
+    def fit_together(cls, fits: Sequence[Fit], progress: Progress) -> list[Weights]:
+        """See `StudentSpec.fit_together`."""
+        recipes = [cast(MiniStudent, f.spec).recipe for f in fits]
+        students = [
+            Student(f.lm, f.examples, f.objective, recipe, f.seed) for f, recipe in zip(fits, recipes, strict=True)
+        ]
+        return [weights_of(lm) for lm in fit_cohort(students, progress)]
 
     def _public(self, task: MiniTask, lm: LanguageModel, rng: np.random.Generator) -> Examples:
         """Public rows of one step."""

@@ -10,7 +10,8 @@ from configs.errors import require
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.mini.build import fresh_model, mini_language_model, weights_of, word_examples
-from lm.train import Recipe, train
+from lm.mini.train import Member, train_mini
+from lm.train import Recipe
 from lm.types import ModelSpec, Progress, Weights
 from student.objectives.sft import SFT
 from tasks.base import Item, Task
@@ -99,7 +100,7 @@ class MiniTeacher(ModelSpec):
         def batches(step: int) -> Examples:
             return self._lesson(world, lm, step / self.recipe.steps, rng)
 
-        train(lm.model, batches, SFT().loss, self.recipe, int(lm.tokenizer.pad_token_id), progress)
+        train_mini([Member(lm.model, batches, SFT().losses, self.recipe)], int(lm.tokenizer.pad_token_id), progress)
         return weights_of(lm)
 
     def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:

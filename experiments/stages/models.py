@@ -18,8 +18,8 @@ class TeacherStage(Stage):
     """Trains or fetches the teacher of one seed."""
 
     name: ClassVar[str] = "teacher"
-    version: ClassVar[int] = 1
-    seconds: ClassVar[float] = 90.0
+    version: ClassVar[int] = 2
+    seconds: ClassVar[float] = 60.0
 
     task: Task
     spec: ModelSpec
@@ -44,8 +44,8 @@ class BaseStage(Stage):
     """Trains or fetches the student's base model on public data."""
 
     name: ClassVar[str] = "base"
-    version: ClassVar[int] = 1
-    seconds: ClassVar[float] = 22.0
+    version: ClassVar[int] = 2
+    seconds: ClassVar[float] = 10.0
 
     task: Task
     spec: StudentSpec

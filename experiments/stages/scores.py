@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from experiments.measure.settings import Measure
 from experiments.models import model_of
@@ -17,6 +19,7 @@ from experiments.stage import Artifact, Context, Stage
 from experiments.stages.models import BaseStage, TeacherStage, identity
 from experiments.stages.student import StudentStage
 from lm.language_model import LanguageModel
+from lm.mini.ensemble import ensemble
 from lm.ragged import Ragged
 from lm.types import Sampling
 from tasks.base import Item, Task
@@ -51,37 +54,67 @@ class ScoreStage(Stage):
         """The model."""
         return {"model": self.model}
 
+    def company(self) -> str:
+        """See `Stage.company`: students that could be fitted together, asked as many items."""
+        company = self.model.company()
+        return json.dumps([company, {**self.config(), "seed": None}]) if company else ""
+
     def run(self, context: Context) -> Artifact:
         """The item table."""
-        lm, task = model_of(self.model, context.inputs["model"]), self.model.task
-        tables = []
-        for split, items in scored_items(task, self.measure, self.seed).items():
-            if not items:
-                continue
-            steps = step_accuracy(items, lm)
-            for decoding, temperature in (("greedy", 0.0), ("sampled", self.measure.temperature)):
-                answers = self._answered(items, lm, temperature)
-                tables.append(answers.with_columns(split=pl.lit(split), decoding=pl.lit(decoding), step_correct=steps))
-        return Artifact(tables={"items": pl.concat(tables)})
+        return self.run_together([self], [context])[0]
 
-    def _answered(self, items: Sequence[Item], lm: LanguageModel, temperature: float) -> pl.DataFrame:
-        task = self.model.task
-        prompts = prompts_of(task, items, lm)
-        seeds = np.array([derived_seed(self.seed, self.name, item.id) for item in items], np.int64)
-        sampling = Sampling(temperature, self.max_tokens)
-        drawn = lm.generate(prompts.tokens, sampling, seeds, tools=prompts.tools)
-        verdicts = [task.verify(i, text) for i, text in zip(items, lm.decode(drawn.tokens), strict=True)]
-        return pl.DataFrame(
-            {
-                "item": [item.id for item in items],
-                "family": [item.family for item in items],
-                "level": [item.level for item in items],
-                "strict": [v.strict for v in verdicts],
-                "lenient": [v.lenient for v in verdicts],
-                "finished": drawn.finished,
-                "tokens": drawn.tokens.lengths,
-            }
-        )
+    @classmethod
+    def run_together(cls, stages: Sequence[ScoreStage], contexts: Sequence[Context]) -> list[Artifact]:
+        """See `Stage.run_together`."""
+        models = [
+            model_of(stage.model, context.inputs["model"]) for stage, context in zip(stages, contexts, strict=True)
+        ]
+        drawn = [scored_items(stage.model.task, stage.measure, stage.seed) for stage in stages]
+        tables: list[list[pl.DataFrame]] = [[] for _ in stages]
+        for split in drawn[0]:
+            items = [one[split] for one in drawn]
+            if items[0]:
+                for own, table in zip(tables, _scored(stages, models, items), strict=True):
+                    own.append(table.with_columns(split=pl.lit(split)))
+        return [Artifact(tables={"items": pl.concat(own)}) for own in tables]
+
+
+def _scored(
+    stages: Sequence[ScoreStage], models: Sequence[LanguageModel], items: Sequence[Sequence[Item]]
+) -> list[pl.DataFrame]:
+    """The table of one split for each of several models, asked at once where they are asked as many items."""
+    if len({len(own) for own in items}) > 1:
+        return [_scored([s], [m], [own])[0] for s, m, own in zip(stages, models, items, strict=True)]
+    task, measure, lm = stages[0].model.task, stages[0].measure, ensemble(models)
+    every = [item for own in items for item in own]
+    seeds = [derived_seed(s.seed, s.name, item.id) for s, own in zip(stages, items, strict=True) for item in own]
+    steps = pl.concat([step_accuracy(own, model) for own, model in zip(items, models, strict=True)])
+    found = []
+    for decoding, temperature in (("greedy", 0.0), ("sampled", measure.temperature)):
+        sampling = Sampling(temperature, stages[0].max_tokens)
+        answers = _answered(task, every, lm, sampling, np.array(seeds, np.int64))
+        found.append(answers.with_columns(decoding=pl.lit(decoding), step_correct=steps))
+    size = len(items[0])
+    return [pl.concat([table[at : at + size] for table in found]) for at in range(0, len(every), size)]
+
+
+def _answered(
+    task: Task, items: Sequence[Item], lm: LanguageModel, sampling: Sampling, seeds: NDArray[np.int64]
+) -> pl.DataFrame:
+    prompts = prompts_of(task, items, lm)
+    drawn = lm.generate(prompts.tokens, sampling, seeds, tools=prompts.tools)
+    verdicts = [task.verify(i, text) for i, text in zip(items, lm.decode(drawn.tokens), strict=True)]
+    return pl.DataFrame(
+        {
+            "item": [item.id for item in items],
+            "family": [item.family for item in items],
+            "level": [item.level for item in items],
+            "strict": [v.strict for v in verdicts],
+            "lenient": [v.lenient for v in verdicts],
+            "finished": drawn.finished,
+            "tokens": drawn.tokens.lengths,
+        }
+    )
 
 
 def scored_items(task: Task, measure: Measure, seed: int) -> dict[str, list[Item]]:

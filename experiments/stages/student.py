@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from experiments.randomness import derived_seed
 from experiments.stage import Artifact, Context, Stage
 from experiments.stages.models import BaseStage
 from experiments.stages.training_set import TrainingSetStage, examples_of
-from student.base import StudentSpec
+from student.base import Fit, StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Task
 
@@ -21,8 +22,8 @@ class StudentStage(Stage):
     """Fits the student to a training set."""
 
     name: ClassVar[str] = "student"
-    version: ClassVar[int] = 1
-    seconds: ClassVar[float] = 14.0
+    version: ClassVar[int] = 2
+    seconds: ClassVar[float] = 8.0
 
     base: BaseStage
     training_set: TrainingSetStage
@@ -43,20 +44,32 @@ class StudentStage(Stage):
         """The base model and the training set."""
         return {"base": self.base, "training_set": self.training_set}
 
+    def company(self) -> str:
+        """See `Stage.company`."""
+        return self.spec.company()
+
     def run(self, context: Context) -> Artifact:
         """Weights of the fitted student; an empty training set leaves the base as it is."""
-        base = model_of(self.base, context.inputs["base"])
-        examples = examples_of(context.inputs["training_set"])
-        if not examples.weight.any():
-            weights = context.inputs["base"].tensors("weights")
-            return Artifact(tensors={"weights": weights}, meta={"student_steps": 0, "student_tokens": 0})
-        steps = 0
+        return self.run_together([self], [context])[0]
 
-        def progress(done: int, total: int, note: str = "") -> None:
-            nonlocal steps
-            steps = done
-            context.progress(done, total, note)
-
-        weights = self.spec.fit(base, examples, self.objective, derived_seed(self.seed, self.name), progress)
-        learnt = int((examples.weight > 0).sum())
-        return Artifact(tensors={"weights": weights}, meta={"student_steps": steps, "student_tokens": learnt})
+    @classmethod
+    def run_together(cls, stages: Sequence[StudentStage], contexts: Sequence[Context]) -> list[Artifact]:
+        """See `Stage.run_together`."""
+        fits, at = [], []
+        artifacts: list[Artifact | None] = []
+        for stage, context in zip(stages, contexts, strict=True):
+            examples = examples_of(context.inputs["training_set"])
+            if not examples.weight.any():
+                weights = context.inputs["base"].tensors("weights")
+                artifacts.append(Artifact(tensors={"weights": weights}, meta={"student_steps": 0, "student_tokens": 0}))
+                continue
+            base = model_of(stage.base, context.inputs["base"])
+            at.append(len(artifacts))
+            artifacts.append(None)
+            fits.append(Fit(stage.spec, base, examples, stage.objective, derived_seed(stage.seed, cls.name)))
+        fitted = type(stages[0].spec).fit_together(fits, contexts[0].progress) if fits else []
+        for place, fit, weights in zip(at, fits, fitted, strict=True):
+            learnt = int((fit.examples.weight > 0).sum())
+            meta = {"student_steps": fit.spec.steps, "student_tokens": learnt}
+            artifacts[place] = Artifact(tensors={"weights": weights}, meta=meta)
+        return [artifact for artifact in artifacts if artifact is not None]

@@ -23,10 +23,13 @@ from lm.mini.kernels import TAPS, CausalMix, RMSNorm, SquaredReLU
 class Attention(nn.Module):
     """Multi-head causal attention over mixed inputs."""
 
+    mixer: nn.Module | None
+
     def __init__(self, config: MiniConfig, layer: int) -> None:
         super().__init__()
         self.layer, self.heads = layer, config.num_attention_heads
         self.mix = nn.Parameter(torch.zeros(TAPS, config.hidden_size))
+        self.register_module("mixer", None)  # in place of `mix`, where several models are one (`lm.mini.ensemble`)
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
 
@@ -34,14 +37,15 @@ class Attention(nn.Module):
         """x (B, T, d), angle (B or 1, T, 1, D/2) complex, mask (B, 1, T, S) additive or None for plain causal."""
         b, t, d = x.shape
         seen = x if cache is None else cache.mixed(self.layer, x, TAPS)
-        qkv = self.qkv(CausalMix.apply(seen, self.mix)[:, -t:]).view(b, t, 3, self.heads, d // self.heads)
+        mixed = CausalMix.apply(seen, self.mix) if self.mixer is None else self.mixer(seen)
+        qkv = self.qkv(mixed[:, -t:]).view(b, t, 3, self.heads, d // self.heads)
         qk = torch.view_as_real(torch.view_as_complex(qkv[:, :, :2].unflatten(-1, (-1, 2))) * angle[:, :, None])
         q, k = qk.flatten(-2).permute(2, 0, 3, 1, 4)
         v = qkv[:, :, 2].transpose(1, 2)
         if cache is not None:
             k, v = cache.update(k, v, self.layer)
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and t > 1)
-        out: Tensor = self.out(mixed.transpose(1, 2).reshape(b, t, d))
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and t > 1)
+        out: Tensor = self.out(attended.transpose(1, 2).reshape(b, t, d))
         return out
 
 

@@ -23,8 +23,13 @@ class Objective(ABC):
     uses_trace: ClassVar[bool] = True
 
     @abstractmethod
+    def losses(self, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss of each target and its weight, both (B, T). A row may be one sequence or a member's sequences end to end:
+        no target's loss depends on another's."""
+
     def loss(self, logits_BTV: Tensor, batch: Batch) -> Tensor:
-        """Scalar loss: the weighted mean over targets with positive weight."""
+        """Scalar loss: the weighted mean over targets."""
+        return weighted_mean(*self.losses(logits_BTV, batch))
 
 
 def weighted_mean(loss_BT: Tensor, weight_BT: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lm.batch import Batch
-from student.objectives.base import Objective, weighted_mean
+from student.objectives.base import Objective
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class SFT(Objective):
 
     source: ClassVar[str] = "Kim & Rush 2016, arXiv 1606.07947"
 
-    def loss(self, logits_BTV: Tensor, batch: Batch) -> Tensor:
-        """See `Objective.loss`."""
+    def losses(self, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """See `Objective.losses`."""
         loss_N = cross_entropy(logits_BTV.flatten(0, 1).float(), batch.target_BT.flatten(), reduction="none")
-        return weighted_mean(loss_N.view_as(batch.weight_BT), batch.weight_BT)
+        return loss_N.view_as(batch.weight_BT), batch.weight_BT

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from lm.batch import Batch
 from lm.examples import Examples
 from lm.types import Channel
-from student.objectives.base import Objective, weighted_mean
+from student.objectives.base import Objective
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class SFTAnswers(Objective):
     source: ClassVar[str] = "Hsieh et al. 2023, arXiv 2305.02301 (standard task distillation: labels, no rationales)"
     uses_trace: ClassVar[bool] = False
 
-    def loss(self, logits_BTV: Tensor, batch: Batch) -> Tensor:
-        """See `Objective.loss`."""
+    def losses(self, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """See `Objective.losses`."""
         loss_BT = cross_entropy(logits_BTV.transpose(1, 2).float(), batch.target_BT, reduction="none")
         learnt_BT = (batch.channel_BT == int(Channel.CALL)) | (batch.channel_BT == int(Channel.ANSWER))
-        return weighted_mean(loss_BT, batch.weight_BT * learnt_BT)
+        return loss_BT, batch.weight_BT * learnt_BT
 
 
 def strip_trace(rows: Examples) -> Examples:

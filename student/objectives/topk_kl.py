@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from configs.errors import ConfigError, require
 from lm.batch import Batch
-from student.objectives.base import Objective, weighted_mean
+from student.objectives.base import Objective
 
 _NEVER = -1e30
 """Stands for log 0 where a gradient passes: finite, and exp gives exactly 0."""
@@ -48,8 +48,8 @@ class TopKKL(Objective):
         require(self.temperature > 0, "temperature", self.temperature, "must be positive")
         require(0 <= self.ce_weight <= 1, "ce_weight", self.ce_weight, "must lie in [0, 1]")
 
-    def loss(self, logits_BTV: Tensor, batch: Batch) -> Tensor:
-        """See `Objective.loss`. Raises `ConfigError` for a batch without any column of logprobs."""
+    def losses(self, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """See `Objective.losses`. Raises `ConfigError` for a batch without any column of logprobs."""
         if batch.top_ids_BTK is None or batch.top_logprobs_BTK is None:
             raise ConfigError("attack.objective", "topk_kl", "needs top_logprobs, and the harvest holds none")
         logits_BTV = logits_BTV.float()
@@ -62,7 +62,7 @@ class TopKKL(Objective):
             (sold_BTC / self.temperature).log_softmax(-1), (student_BTC / self.temperature).log_softmax(-1)
         )
         mixed_BT = (1 - self.ce_weight) * kl_BT + self.ce_weight * ce_BT
-        return weighted_mean(torch.where(listed_BTK.any(-1), mixed_BT, ce_BT), batch.weight_BT)
+        return torch.where(listed_BTK.any(-1), mixed_BT, ce_BT), batch.weight_BT
 
 
 def sold_bins(logprobs_BTK: Tensor, listed_BTK: Tensor, vocabulary: int) -> Tensor:
