@@ -19,6 +19,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lm.timing import timed
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -64,6 +66,7 @@ class Entry:
         assert isinstance(facts, dict)
         return facts
 
+    @timed("reading")
     def tensors(self, name: str) -> dict[str, Tensor]:
         """The named group as torch tensors on the CPU; KeyError where there is no such group."""
         from safetensors.torch import load_file
@@ -71,6 +74,7 @@ class Entry:
         loaded: dict[str, Tensor] = load_file(self._file(name, "safetensors"))
         return loaded
 
+    @timed("reading")
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """The named group as NumPy arrays (no bfloat16); KeyError where there is no such group."""
         from safetensors.numpy import load_file
@@ -78,6 +82,7 @@ class Entry:
         loaded: dict[str, NDArray[Any]] = load_file(self._file(name, "safetensors"))
         return loaded
 
+    @timed("reading")
     def table(self, name: str) -> pl.DataFrame:
         """The named table; KeyError where there is none."""
         return pl.read_parquet(self._file(name, "parquet"))
@@ -89,6 +94,7 @@ class Entry:
         return self.path / file
 
 
+@timed("writing")
 def write_entry(folder: Path, artifact: Artifact, facts: Mapping[str, Any]) -> None:
     """Write an artifact into an existing empty folder and sync it to disk.
 
@@ -114,6 +120,7 @@ def write_entry(folder: Path, artifact: Artifact, facts: Mapping[str, Any]) -> N
     sync(folder)
 
 
+@timed("reading")
 def read_entry(folder: Path) -> Entry:
     """Check every file of an entry against its manifest.
 

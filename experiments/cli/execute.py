@@ -30,7 +30,7 @@ from experiments.sharing import Sharing
 from experiments.stages.row import result_of
 from experiments.store import Store
 from experiments.tracking import Tracking
-from lm.timing import timed
+from lm.timing import collecting, timed
 
 
 def wanted_rows(cells: Sequence[Composed]) -> list[Wanted]:
@@ -84,7 +84,7 @@ def carry_out(
     """
     out, told = results(), remarks()
     folder = Path(str(cells[0].config.out))
-    with timed("planning"):
+    with timed("planning"), collecting():  # what the store takes meanwhile is part of it
         store, engine = store_of(cells), engine_of(cells[0], workers)
         tracking: Tracking = build(cells[0].config.tracking, Tracking, "tracking")  # type: ignore[type-abstract]
         rows = wanted_rows(cells)
@@ -107,28 +107,30 @@ def carry_out(
     keep(store, name, [row.stage for row in rows], command, finished=False)
     with display_of(graph, engine.width(), told) as shown, closing(Logged(shown, log_path(folder, name))) as display:
         outcome = engine.run(graph, store, display, ready)
-    with timed("report"):
+    with timed("report"), collecting():
         found = stored_results(rows, store)
         keep(store, name, [row.stage for row in rows], command)
-        written = report(found, folder, name, out, told) if found else []
+        files = report(found, folder, name, out, told) if found else []
+    written = list(files or ())
     if profile:
         written += show_profile(outcome, engine.width(), folder / f"{name}_profile.json", told)
     if display.written:
         written.append(display.path)
     if written:
         told.print(f"written: {', '.join(str(path) for path in written)}", highlight=False, soft_wrap=True)
-    return conclude(outcome, len(graph.wanted), len(graph.wanted) - len(found), store.root, told)
+    code = conclude(outcome, len(graph.wanted), len(graph.wanted) - len(found), store.root, told)
+    return code or int(files is None)
 
 
-def report(found: Sequence[CellResult], folder: Path, name: str, out: Console, told: Console) -> list[Path]:
-    """Write and show the report; the files. Rows are stored whether or not there is room for it."""
+def report(found: Sequence[CellResult], folder: Path, name: str, out: Console, told: Console) -> list[Path] | None:
+    """Write and show the report; the files, or None where there is no room for them. The rows are stored all the same."""
     try:
         written = write_report(found, folder, name)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         told.print(f"no room for the report in {folder}: `moatbench table` makes it again", highlight=False)
-        return []
+        return None
     written.terminal(out)
     return list(written.files.values())
 
