@@ -17,7 +17,7 @@ import torch
 
 from configs.build import build
 from experiments.cell import cell_from
-from experiments.cli.arguments import KINDS, SHELLS, read
+from experiments.cli.arguments import CARE, KINDS, SHELLS, read
 from experiments.compose import compose_cells, compose_one
 from lm.batch import collate
 from lm.types import Channel
@@ -224,8 +224,11 @@ def test_commands_compose(page, line, written):
     if command == "list":
         assert set(arguments) - set(overrides) <= set(KINDS)
         return
+    if command == "store":
+        assert arguments[0] in CARE
+        arguments = overrides
     assert arguments == [w for w in arguments if "=" in w], line
-    cells = [compose_one(overrides)] if command in ("run", "show") else composed(tuple(overrides))
+    cells = [compose_one(overrides)] if command in ("run", "show", "store") else composed(tuple(overrides))
     for cell in {id(cell): cell for cell in (cells[0], cells[-1])}.values():
         assert cell_from(cell.config).row_stage().key
 
