@@ -75,7 +75,8 @@ def by_program(models, parts):
 
 def assert_same(found, expected):
     for name, grad in expected.items():
-        torch.testing.assert_close(found[name], grad, atol=2e-6, rtol=2e-4, msg=lambda m, n=name: f"{n}: {m}")
+        worst = float((found[name] - grad).abs().max())
+        assert worst <= 1e-4 * float(grad.abs().max()) + 1e-7, (name, worst)
 
 
 @given(ROWS, st.integers(0, 99))
