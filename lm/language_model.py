@@ -15,6 +15,7 @@ from transformers import LogitsProcessor, PreTrainedModel, PreTrainedTokenizerBa
 from lm.generate import generate
 from lm.ragged import Ragged
 from lm.score import score
+from lm.timing import timed
 from lm.types import Generations, ResponseFormat, Sampling, Scores, ToolRunner
 
 
@@ -66,6 +67,7 @@ class LanguageModel:
         texts: list[str] = self.tokenizer.batch_decode([row.tolist() for row in tokens], skip_special_tokens=True)
         return texts
 
+    @timed("generation")
     def generate(
         self,
         prompts: Ragged,
@@ -78,6 +80,7 @@ class LanguageModel:
         """Sample one response a prompt; see `lm.generate.generate`."""
         return generate(self, prompts, sampling, seeds, processors, tools, prefill)
 
+    @timed("scoring")
     def score(self, prompts: Ragged, completions: Ragged, top_k: int = 0) -> Scores:
         """Teacher-forced scores of the completions; see `lm.score.score`."""
         return score(self, prompts, completions, top_k)

@@ -21,6 +21,7 @@ from configs.errors import ConfigError, require
 from lm.batch import Batch, collate
 from lm.examples import Examples
 from lm.optim import Muon
+from lm.timing import timed
 from lm.types import Progress
 
 Loss = Callable[[Tensor, Batch], Tensor]
@@ -85,6 +86,7 @@ class Recipe:
         return rise * (self.floor + (1 - self.floor) * fall)
 
 
+@timed("training")
 def train(
     model: PreTrainedModel,
     batches: Callable[[int], Examples],
