@@ -124,8 +124,14 @@ def lease(place: Path, patience: Patience = PATIENCE, wait: bool = True) -> Iter
 
 def held(place: Path) -> bool:
     """Whether somebody holds this lease who is not known to be dead."""
+    return sign(place) is not None
+
+
+def sign(place: Path) -> object | None:
+    """The last sign of life of who holds this lease, for one who watches without waiting: a holder that lives gives another
+    every few seconds. None where nobody holds it, or somebody who is known to be dead."""
     seen = _look(place)
-    return seen is not None and not seen.dead
+    return None if seen is None or seen.dead else seen
 
 
 def waiting() -> bool:

@@ -23,7 +23,7 @@ from configs.errors import MoatBenchError
 from experiments import layout
 from experiments.entry import MANIFEST, Corrupt, Entry, read_entry, read_manifest, sync, write_entry
 from experiments.layout import FAILURES, LOCKS, RESERVED, Ref
-from experiments.lease import PATIENCE, Busy, Patience, lease
+from experiments.lease import PATIENCE, Busy, Patience, lease, sign
 from experiments.provenance import provenance
 
 if TYPE_CHECKING:
@@ -177,6 +177,10 @@ class Store:
         with self._lock(ref.stage, ref.key, wait):
             yield
 
+    def sign(self, stage: Stage) -> object | None:
+        """The last sign of life of the process that holds a stage, None where none does; see `experiments.lease.sign`."""
+        return sign(self._lease(stage.name, stage.key))
+
     def _place(self, name: str, key: str) -> Path:
         assert name not in RESERVED, name
         return self.root / name / key
@@ -253,9 +257,11 @@ class Store:
         with ExitStack() as stack:
             with self.writing():
                 layout.begin(self.root)
-                place = self.root / LOCKS / f"{name}-{key}.lease"
-                stack.enter_context(lease(place, self.patience, wait))
+                stack.enter_context(lease(self._lease(name, key), self.patience, wait))
             yield
+
+    def _lease(self, name: str, key: str) -> Path:
+        return self.root / LOCKS / f"{name}-{key}.lease"
 
     @contextmanager
     def _noting(self, ref: Ref) -> Iterator[None]:
