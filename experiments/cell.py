@@ -201,15 +201,25 @@ def check(cell: Cell) -> None:
             cell.facts()["objective"],
             f"needs top_logprobs, which api {interface.name!r} does not sell (try api=logprobs)",
         )
-    needed = cell.harvest.prompts_needed(cell.budget.queries)
-    reason = f"needs {needed} distinct prompts under this harvest, and budget.data is {cell.budget.data}"
-    require(needed <= cell.budget.data, "budget.queries", cell.budget.queries, reason)
-    for family, count in allocate(cell.budget.data, shares(cell.task, cell.budget.mix)).items():
+    _check_budget(cell)
+
+
+def _check_budget(cell: Cell) -> None:
+    """Refuse a budget that cannot be spent: too few prompts, too short a campaign, families that are too small."""
+    budget = cell.budget
+    needed = cell.harvest.prompts_needed(budget.queries)
+    reason = f"needs {needed} distinct prompts under this harvest, and budget.data is {budget.data}"
+    require(needed <= budget.data, "budget.queries", budget.queries, reason)
+    hours = budget.queries / (60 * budget.rate * budget.accounts)
+    reason = (
+        f"takes {hours:.3g} hours at budget.rate = {budget.rate:g} requests a minute from each of budget.accounts = "
+        f"{budget.accounts}, and budget.hours is {budget.hours:g}"
+    )
+    require(hours <= budget.hours, "budget.queries", budget.queries, reason)
+    for family, count in allocate(budget.data, shares(cell.task, budget.mix)).items():
         size = cell.task.size("train", family)
-        if count > size:
-            raise ConfigError(
-                "budget.data", cell.budget.data, f"takes {count} prompts of family {family!r}, which has {size}"
-            )
+        reason = f"takes {count} prompts of family {family!r}, which has {size}"
+        require(count <= size, "budget.data", budget.data, reason)
 
 
 def _whole(plain: Mapping[str, Any], field: str, least: int) -> int:

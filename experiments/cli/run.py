@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from experiments.cli.arguments import Asked
-from experiments.compose import compose_cells, compose_one, experiment_names
+from experiments.compose import Sweep, compose_one, compose_sweep, experiment_names
 from lm.timing import collecting, timed
 
 
@@ -11,9 +13,13 @@ def main(asked: Asked) -> int:
     """Compose everything, then run it."""
     with collecting():
         with timed("planning"):
-            cells = [compose_one(asked.words)] if asked.command == "run" else compose_cells(asked.words)
+            one = asked.command == "run"
+            sweep = Sweep([compose_one(asked.words)]) if one else compose_sweep(asked.words)
             from experiments.cli.execute import carry_out
+            from experiments.cli.plan import repetitions
+        for remark in repetitions(sweep):
+            print(f"moatbench: {remark}", file=sys.stderr)
         options = asked.options
         name = options.name or "+".join(experiment_names(asked.words)) or asked.command
         dry, words = getattr(options, "dry_run", False), (asked.command, *asked.words)
-        return carry_out(cells, name, options.workers, dry, options.profile, words)
+        return carry_out(sweep.cells, name, options.workers, dry, options.profile, words)

@@ -126,6 +126,7 @@ def test_strengths_and_the_control_share_a_preparation():
     [
         (["budget.queries=61"], "budget.queries = 61: needs 61 distinct prompts"),
         (["budget.data=900000"], "budget.data = 900000"),
+        (["budget.hours=0.4"], "takes 0.5 hours at budget.rate = 2 requests a minute"),
         (["budget.queries=0"], "budget.queries = 0: must be at least 1"),
         (["++budget.mix={chian: 1}"], "did you mean 'chain'"),
         (["defense=top_k"], "acts on top_logprobs, which the interface 'trace' does not sell"),

@@ -1,0 +1,65 @@
+"""The full experiment names every method there is, and plans as it should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import configs
+from experiments.cell import cell_from
+from experiments.compose import Sweep, compose_sweep
+from experiments.engine.graph import Wanted, plan, shared
+from experiments.sharing import Sharing
+from experiments.store import Store
+
+FOLDER = Path(configs.__file__).parent
+
+
+def names(group: str) -> set[str]:
+    return {path.stem for path in (FOLDER / group).glob("*.yaml")}
+
+
+def chosen(sweep: Sweep, group: str) -> set[str]:
+    return {o.partition("=")[2] for cell in sweep.cells for o in cell.overrides if o.startswith(f"{group}=")}
+
+
+@pytest.fixture(scope="module")
+def full() -> Sweep:
+    return compose_sweep(["+experiment=full"])
+
+
+@pytest.fixture(scope="module")
+def quick() -> Sweep:
+    return compose_sweep(["+experiment=full_quick"])
+
+
+@pytest.mark.parametrize("group", ["defense", "attack"])
+def test_every_method_is_in_both(full, quick, group):
+    assert chosen(full, group) == chosen(quick, group) == names(group)
+
+
+def test_the_quick_half_is_a_part_of_one_seed(full, quick):
+    one_seed = {cell.identity for cell in full.cells if cell.plain["seed"] == 0}
+    found = {cell.identity for cell in quick.cells}
+    assert found < one_seed
+    assert 0.4 < len(found) / len(one_seed) < 0.6
+
+
+@pytest.mark.parametrize("name", ["full", "quick"])
+def test_it_shares_what_can_be_shared(name, request, tmp_path):
+    sweep: Sweep = request.getfixturevalue(name)
+    assert not sweep.repeated
+    assert not sweep.overlapping
+    sharing = Sharing()
+    rows = [Wanted(cell_from(cell.plain, sharing).row_stage(), cell.label) for cell in sweep.cells]
+    graph = plan(rows, Store(tmp_path / "store"))
+    uses = shared(graph.wanted)
+    seeds = {cell.plain["seed"] for cell in sweep.cells}
+    attacks = {
+        (str(c.plain["attack"]), str(c.plain["budget"]), c.plain["api"]["name"], c.plain["seed"]) for c in sweep.cells
+    }
+    assert len(uses["row"].keys) == uses["row"].uses == len(sweep.cells)
+    assert len(uses["teacher"].keys) == len(uses["base"].keys) == len(uses["prepare"].keys) == len(seeds)
+    assert len(uses["student"].keys) <= len(sweep.cells) + 2 * len(attacks)
+    assert sum(len(use.keys) for use in uses.values()) == len(graph.nodes)
