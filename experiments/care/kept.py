@@ -61,9 +61,11 @@ def keep(store: Store, name: str, rows: Iterable[Stage], command: Sequence[str] 
     """
     wanted = list(rows)
     own = dict.fromkeys(Ref(row.name, row.key) for row in wanted)
-    entries = _stages(wanted) | reach(store.root, own)
-    with contextlib.suppress(MoatBenchError):
-        if not finished and _path(store.root, name).exists():
+    entries = _stages(wanted)
+    if finished:
+        entries |= reach(store.root, own)  # the shared work that they used
+    elif _path(store.root, name).exists():
+        with contextlib.suppress(MoatBenchError):
             entries |= _read(_path(store.root, name)).entries
     content = {
         "name": name,
