@@ -206,7 +206,7 @@ class _Begun(Display):
     def finished(self, key: str, seconds: float) -> None:
         self._display.finished(key, seconds)
 
-    def failed(self, key: str, error: str, blocked: int) -> None:
+    def failed(self, key: str, error: str, blocked: Sequence[str]) -> None:
         self._display.failed(key, error, blocked)
 
     def said(self, text: str) -> None:
