@@ -6,6 +6,8 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import socket
+import struct
 import sys
 import tempfile
 import time
@@ -32,6 +34,10 @@ SHOWN = 2.0
 
 REAP = 5.0
 """Seconds that the end of a killed process is waited for; one that the kernel cannot end is left behind."""
+
+
+STUCK = 60.0
+"""Seconds that one message to or from a worker may take: it could be stopped in the middle of one."""
 
 
 @dataclass
@@ -67,10 +73,12 @@ class Worker:
         return self.silent > (self.patience if self.greeted else max(self.patience, START))
 
     def give(self, keys: Sequence[str], stages: Sequence[Any], patience: float) -> None:
-        """Let it run stages as one. Where it is dead that shows when it is listened to."""
+        """Let it run stages as one. Where it is dead, or does not take them, that shows when it is listened to."""
         self.keys, self.patience, self.silent = tuple(keys), patience, 0.0
-        with contextlib.suppress(OSError):
+        try:
             self.pipe.send(list(stages))
+        except OSError:
+            self.process.kill()
 
     def hear(self) -> tuple[Any, ...]:
         """Its next answer. Raises EOFError or OSError where it is dead."""
@@ -118,6 +126,7 @@ class Pool:
             if not worker.keys:
                 return worker
         here, there = multiprocessing.Pipe()
+        _limit(here)
         self._started += 1
         stack = Path(self._stacks.name) / f"{self._started}.txt"
         with child_environment(self.threads):
@@ -179,6 +188,13 @@ def _reap(workers: Sequence[Worker]) -> None:
         worker.pipe.close()
         if worker.process.exitcode is None:  # in the kernel, on a dead disk say: Python would wait for it when it exits
             multiprocessing.process._children.discard(worker.process)  # type: ignore[attr-defined]
+
+
+def _limit(pipe: Connection) -> None:
+    """Messages that take longer than `STUCK` raise OSError."""
+    with socket.socket(fileno=os.dup(pipe.fileno())) as same:
+        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            same.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(STUCK), int(STUCK % 1 * 1e6)))
 
 
 def _in_words(code: int | None) -> str:

@@ -155,6 +155,22 @@ def test_a_stopped_process_is_killed_without_a_stack(tmp_path, monkeypatch):
     assert outcome.done == 5
 
 
+def test_a_stopped_process_that_takes_no_work_is_replaced(tmp_path, monkeypatch):
+    """What it is sent does not fit into a pipe, so that sending has to wait."""
+    monkeypatch.setattr("experiments.engine.pool.STUCK", 0.3)
+    with Pool(tmp_path / "store", 1, 1) as pool:
+        worker = pool.idle()
+        worker.give(["a"], [Fake("a")], 60.0)
+        while worker.hear()[0] != "finished":
+            pass
+        os.kill(worker.pid, signal.SIGSTOP)
+        worker.give(["b"], [Fake("b" * 10**7)], 60.0)
+        with pytest.raises((EOFError, OSError)):
+            worker.hear()
+        how, _ = pool.remove(worker)
+        assert "SIGKILL" in how
+
+
 def test_progress_is_a_sign_of_life(tmp_path):
     store = Store(tmp_path / "store")
     outcome, said = run([Wanted(Steady("steady"), "a")], store, workers=1, patience=1.2)
