@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from benchmarks.planner import planned
 from configs.errors import ConfigError
 from experiments import memory
 from experiments.cell import cell_from
+from experiments.cli import main
 from experiments.cli.plan import plan_table, repetitions, summary
 from experiments.compose import compose_cells, compose_sweep
 from experiments.engine.display import SilentDisplay
@@ -145,3 +147,22 @@ def test_size_of_a_pretrained_model_is_read_from_its_configuration(tmp_path):
     smaller = HFStudent(str(tmp_path), from_scratch={"vocab_size": 10}, recipe=HFRecipe(training="full"))
     assert 0 < smaller.memory(None) < full.memory(None)
     assert HFTeacher("somebody/something").memory(None) == 0
+
+
+def test_a_dry_run_says_what_is_dropped_and_what_does_not_fit(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep", "seed=0,0,1", "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert "1 duplicate dropped; a grid repeats seed=0 (2 times)" in shown.err
+    assert "2 cells: 28 stages to do" in shown.err
+    assert "different" in shown.out
+    monkeypatch.setattr(memory, "available", lambda: Memory(10**6, -1))
+    assert main(["sweep", "seed=0,1", "--dry-run", "--workers", "2"]) == 2
+    assert "needs at least" in capsys.readouterr().err
+
+
+def test_planning_is_timed(tmp_path):
+    found = planned(10, tmp_path)
+    assert found.cells == 10
+    assert found.stages == 69
+    assert len(found.row()) == 9
