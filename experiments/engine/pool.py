@@ -205,8 +205,11 @@ def _in_words(code: int | None) -> str:
 
 def _context(threads: int, modules: Iterable[str]) -> ForkServerContext | SpawnContext:
     """How workers are started: forked from a process that has imported what they need and done nothing else, which takes
-    milliseconds instead of seconds. Its libraries found one thread in their settings, so others have to be spawned."""
-    if threads != 1 or sys.platform != "linux":
+    milliseconds instead of seconds. Its libraries found one thread in their settings, so others have to be spawned; and so
+    has the one worker of a GPU, which no library may have looked at before a process is forked."""
+    import torch
+
+    if threads != 1 or sys.platform != "linux" or torch.cuda.is_available():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["experiments.engine.base", *modules])
