@@ -22,7 +22,7 @@ from experiments.layout import draft
 from experiments.lease import Busy, Patience, held, lease
 from experiments.process import alive
 
-SHORT = Patience(0.05, 0.5)
+SHORT = Patience(0.05, 0.8)
 FORK = multiprocessing.get_context("fork")
 
 

@@ -21,7 +21,7 @@ from experiments.store import Entry, Store
 from tests.experiments.fakes import Fake as FakeWithTable
 from tests.experiments.fakes import runs
 
-SHORT = Patience(0.05, 0.5)
+SHORT = Patience(0.05, 0.8)
 
 
 class Fake(FakeWithTable):
