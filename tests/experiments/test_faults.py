@@ -1,13 +1,11 @@
-"""What goes wrong while stages run: full disks, hangs, crashes, too little memory. All else is done, and it is said why."""
+"""What goes wrong while stages run: hangs, crashes, too little memory. All else is done, and it is said why."""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
 import os
-import shutil
 import signal
-import subprocess
 import threading
 import time
 from dataclasses import dataclass
@@ -23,7 +21,6 @@ from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import PATIENCE, LocalEngine, allowance
 from experiments.engine.log import Logged
 from experiments.engine.pool import Pool
-from experiments.engine.schedule import Schedule, conclude
 from experiments.stage import Artifact, Context
 from experiments.store import Store
 from tests.experiments.fakes import Fake, Joins, Raises
@@ -127,10 +124,6 @@ def marks(tmp_path: Path) -> str:
 
 def others(count: int = 4) -> list[Wanted]:
     return [Wanted(Fake(f"other{i}", {"r": Fake("root")}), f"other {i}") for i in range(count)]
-
-
-def drafts(store: Store) -> list[Path]:
-    return list(store.root.glob("*/.tmp-*"))
 
 
 def test_a_hung_stage_is_tried_once_more_then_fails_with_its_stack(tmp_path, marks):
@@ -247,96 +240,6 @@ def test_advice_for_memory_is_given_for_whoever_raises():
     for error in (MemoryError(), OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory: 8 GB")):
         assert "--workers 1" in Raised.of(error).error
     assert "--workers" not in Raised.of(RuntimeError("no luck")).error
-
-
-def full(*_: object) -> None:
-    raise OSError(28, "No space left on device")
-
-
-def test_nothing_more_is_started_when_the_disk_is_full(tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.store.write_entry", full)
-    store = Store(tmp_path / "store")
-    outcome, _ = run(others(), store, workers=0)
-    (failure,) = outcome.failures
-    assert outcome.full
-    assert outcome.done == 0
-    assert "is full: free some space" in failure.error
-    assert not drafts(store)
-    monkeypatch.undo()
-    outcome, _ = run(others(), store, workers=0)
-    assert (outcome.done, outcome.failures, outcome.full) == (5, (), False)
-
-
-def test_what_runs_when_the_disk_gets_full_is_finished(tmp_path):
-    store = Store(tmp_path / "store")
-    a, b, c = (Fake(label) for label in "abc")
-    schedule = Schedule(plan([Wanted(s, s.label) for s in (a, b, c)], store), store, 2, SilentDisplay(), lambda _: None)
-    first, second = schedule.next(), schedule.next()
-    assert schedule.ready_to_start
-    conclude(schedule, (first[0].stage.key,), ("failed", Raised("full", "a long story", full=True)))
-    assert not schedule.ready_to_start
-    assert schedule.next() == ()
-    assert schedule  # the second still runs
-    conclude(schedule, (second[0].stage.key,), ("finished", {second[0].stage.key: 1.0}))
-    assert not schedule
-    outcome = schedule.outcome()
-    assert (outcome.full, outcome.done, len(outcome.failures)) == (True, 1, 1)
-
-
-def test_a_group_on_a_full_disk_keeps_what_was_stored(tmp_path, monkeypatch):
-    from experiments import store as module
-
-    written, real = [], module.write_entry
-
-    def second_fails(folder, *rest):
-        written.append(folder)
-        if len(written) > 1:
-            full()
-        real(folder, *rest)
-
-    monkeypatch.setattr(module, "write_entry", second_fails)
-    store = Store(tmp_path / "store")
-    wanted = [Wanted(Joins(label), label) for label in "abc"]
-    outcome, _ = run(wanted, store, workers=0, cohort=8)
-    assert outcome.full
-    assert (outcome.done, len(outcome.failures)) == (1, 2)
-    monkeypatch.undo()
-    assert len(plan(wanted, store).nodes) == 2
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A real file system of 2 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("mounting a small file system is not permitted here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def test_a_real_disk_that_gets_full(small_disk):
-    """Small stages fit, a large one does not; when there is room again only what is missing is done."""
-    store = Store(small_disk / "store")
-    wanted = [*others(3), Wanted(Fake("big", {"r": Fake("root")}, size=2**19 + 1), "big")]
-    wanted += [Wanted(Fake(f"late{i}", {"b": wanted[-1].stage}), f"late {i}") for i in range(2)]
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(b"x" * 2**20)
-    outcome, _ = run(wanted, store)
-    assert outcome.full
-    assert [f.label for f in outcome.failures] == ["big"]
-    assert outcome.done <= 4
-    assert not drafts(store)
-    ballast.unlink()
-    shutil.rmtree(small_disk / "failures", ignore_errors=True)
-    wanted = [Wanted(Fake("smaller", {"r": Fake("root")}), "smaller"), *others(3)]
-    before = outcome.done
-    outcome, _ = run(wanted, Store(store.root))
-    assert not outcome.failures
-    assert outcome.done == 5 - before
 
 
 def test_the_log_says_what_happened(tmp_path, marks):

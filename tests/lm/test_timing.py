@@ -44,8 +44,7 @@ def test_nothing_is_kept_where_nobody_collects():
 
 
 def test_a_collector_inside_another_has_its_own_time():
-    with collecting() as outer, timed("outer"):
-        with collecting() as nested:
-            inner(0.0)
+    with collecting() as outer, timed("outer"), collecting() as nested:
+        inner(0.0)
     assert set(nested) == {"inner"}
     assert set(outer) == {"outer"}
