@@ -5,6 +5,7 @@ Each job is one cell; what the store has is not done again, so jobs may overlap,
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 
 import hydra
@@ -21,6 +22,8 @@ def main(config: DictConfig) -> None:
 
     from experiments.cli.execute import carry_out
 
+    # joblib's processes have a start method of their own by default, and workers that they start would not know it
+    multiprocessing.set_start_method("spawn", force=True)
     try:
         if EXPERIMENT in config:
             raise ConfigError(EXPERIMENT, "", "is a union of grids, which Hydra cannot sweep: use moatbench sweep")
