@@ -7,10 +7,10 @@ seeds under two defenses are coupled. Knows nothing of teachers, defenses or tas
 
 from __future__ import annotations
 
-import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -21,14 +21,12 @@ from transformers import LogitsProcessor
 
 from lm.batches import LOGITS_PER_BATCH, length_batches
 from lm.ragged import Ragged
+from lm.randomness import uniforms
 from lm.rows import Row, Step, Tops, collect, left_padded, store
 from lm.types import Generations, Sampling, ToolRunner
 
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
-
-_COMPACT_BELOW = 0.7
-"""A batch without processors drops finished rows when fewer than this share of it still run."""
 
 
 @torch.no_grad()
@@ -122,70 +120,57 @@ def _run_batch(
     """Extend each row until it ends, calls a tool or is full; returns the number of forward passes."""
     device, n = lm.device, len(rows)
     left = np.array([sampling.max_tokens - r.drawn for r in rows])
-    uniform = _uniforms(rows, seeds, int(left.max()))
+    uniform = uniforms(seeds, np.array([r.drawn for r in rows]), int(left.max()))
     pad = lm.tokenizer.pad_token_id if lm.tokenizer.pad_token_id is not None else int(stops.end[0])
-    ids, mask = left_padded([r.context for r in rows], pad, device)
-    stop_ids = torch.from_numpy(np.union1d(stops.end, stops.call)).to(device)
-    bias = _bias(sampling, lm, device)
-    accepts = inspect.signature(lm.model.forward).parameters
-    here = np.arange(n)  # which row each line of the (maybe compacted) batch is
-    running = np.ones(n, bool)
+    contexts = [r.context for r in rows]
+    decoder = lm.decoder(contexts, pad, int(left.max()))
+    ids = left_padded(contexts, pad, device)[0] if processors else None
+    stop_ids, bias = torch.from_numpy(np.union1d(stops.end, stops.call)).to(device), _bias(sampling, lm, device)
+    lines = np.arange(n)  # rows that still grow
     length = np.zeros(n, np.int64)
     steps: list[Step] = []
-    cache: Any = None
-    feed, t = ids, 0
-    while running.any():
-        inputs: dict[str, Any] = {
-            "input_ids": feed,
-            "attention_mask": mask,
-            "past_key_values": cache,
-            "use_cache": True,
-        }
-        if "position_ids" in accepts:
-            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)[:, -feed.shape[1] :]
-        if "logits_to_keep" in accepts:
-            inputs["logits_to_keep"] = 1
-        output = lm.model(**inputs)
-        cache = output.past_key_values
-        logprobs_BV = _served(output.logits[:, -1].float(), sampling, bias, processors, ids)
-        token_B = _draw(logprobs_BV, sampling.temperature, torch.from_numpy(uniform[here, t]).to(device))
-        drawn_B = logprobs_BV.gather(1, token_B[:, None])[:, 0]
-        top = torch.topk(logprobs_BV, min(sampling.top_logprobs, logprobs_BV.shape[1]))
-        steps.append(Step(here, token_B, drawn_B, top.indices, top.values))
+    logits_bV, t = decoder.start(), 0
+    while True:
+        scores_bV = _served(logits_bV, sampling, bias)
+        if ids is not None:
+            scores_bV = _processed(scores_bV, lines, ids, processors)
+        token_b = _draw(scores_bV, sampling.temperature, torch.from_numpy(uniform[lines, t]).to(device))
+        drawn_b = scores_bV.gather(1, token_b[:, None])[:, 0]
+        top = torch.topk(scores_bV, min(sampling.top_logprobs, scores_bV.shape[1]))
+        steps.append(Step(lines, token_b, drawn_b, top.indices, top.values))
         t += 1
-        length[here[running[here]]] = t
-        running[here] &= ~torch.isin(token_B, stop_ids).cpu().numpy() & (left[here] > t)
-        keep = running[here]
-        ids = torch.cat([ids, torch.where(torch.from_numpy(keep).to(device), token_B, pad)[:, None]], 1)
-        mask = torch.cat([mask, mask.new_ones(len(here), 1)], 1)
-        if not processors and keep.any() and keep.mean() < _COMPACT_BELOW:
-            kept = _kept_lines(keep, lm.members)
-            lines = torch.from_numpy(kept).to(device)
-            cache.reorder_cache(lines)
-            ids, mask, here = ids[lines], mask[lines], here[kept]
-        feed = ids[:, -1:]
+        length[lines] = t
+        grows = ~torch.isin(token_b, stop_ids).cpu().numpy() & (left[lines] > t)
+        lines, token_b = lines[grows], token_b[torch.from_numpy(grows).to(device)]
+        if not len(lines):
+            break
+        if ids is not None:
+            fed = torch.full((n, 1), pad, dtype=torch.int64, device=device)
+            fed[torch.from_numpy(lines).to(device), 0] = token_b
+            ids = torch.cat([ids, fed], 1)
+        logits_bV = decoder.next(lines, token_b)
     store(rows, steps, length, sampling.top_logprobs > 0)
     return t
 
 
-def _kept_lines(running: NDArray[np.bool_], members: int) -> NDArray[np.int64]:
-    """Lines of a batch that go on: the running ones, and of each member as many as of the one that has most."""
-    blocks = running.reshape(members, -1)
-    first = np.argsort(~blocks, axis=1, kind="stable")[:, : int(blocks.sum(1).max())]
-    lines: NDArray[np.int64] = (np.sort(first, axis=1) + np.arange(members)[:, None] * blocks.shape[1]).reshape(-1)
-    return lines
-
-
-def _served(
-    logits_BV: Tensor, sampling: Sampling, bias_V: Tensor | None, processors: Sequence[LogitsProcessor], ids_BT: Tensor
-) -> Tensor:
-    """Log-probabilities (B, V) that are sampled from."""
+def _served(logits_bV: Tensor, sampling: Sampling, bias_V: Tensor | None) -> Tensor:
+    """Log-probabilities (b, V) before processors."""
     if bias_V is not None:
-        logits_BV = logits_BV + bias_V
-    scores_BV = log_softmax(logits_BV / (sampling.temperature or 1.0), dim=-1)
+        logits_bV = logits_bV + bias_V
+    return log_softmax(logits_bV / (sampling.temperature or 1.0), dim=-1)
+
+
+def _processed(
+    scores_bV: Tensor, lines: NDArray[np.int64], ids_BT: Tensor, processors: Sequence[LogitsProcessor]
+) -> Tensor:
+    """Log-probabilities (b, V) that the growing rows are drawn from. The processors see the whole batch; rows that have
+    ended are uniform there."""
+    here = torch.from_numpy(lines).to(scores_bV.device)
+    all_BV = torch.full((len(ids_BT), scores_bV.shape[1]), -math.log(scores_bV.shape[1]), device=scores_bV.device)
+    all_BV[here] = scores_bV
     for processor in processors:
-        scores_BV = processor(ids_BT, scores_BV)
-    return log_softmax(scores_BV.float(), dim=-1) if processors else scores_BV
+        all_BV = processor(ids_BT, all_BV)
+    return log_softmax(all_BV[here].float(), dim=-1)
 
 
 def _draw(logprobs_BV: Tensor, temperature: float, uniform_B: Tensor) -> Tensor:
@@ -195,15 +180,6 @@ def _draw(logprobs_BV: Tensor, temperature: float, uniform_B: Tensor) -> Tensor:
     cdf_BV = logprobs_BV.double().exp().cumsum(-1)
     level_B1 = uniform_B.clamp_max(1 - 1e-12)[:, None] * cdf_BV[:, -1:]
     return torch.searchsorted(cdf_BV, level_B1, right=True)[:, 0]
-
-
-def _uniforms(rows: Sequence[Row], seeds: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
-    """(B, steps) each row's next numbers in [0, 1), continuing after those it has used."""
-    table = np.zeros((len(rows), steps))
-    for line, row, seed in zip(table, rows, seeds, strict=True):
-        stream = np.random.Generator(np.random.Philox(key=int(seed) % 2**64))
-        line[:] = stream.random(row.drawn + steps)[row.drawn :]
-    return table
 
 
 def _bias(sampling: Sampling, lm: LanguageModel, device: torch.device) -> Tensor | None:

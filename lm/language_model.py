@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 from transformers import LogitsProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
+from lm.decoder import Decoder, TorchDecoder
 from lm.generate import generate
+from lm.mini.decoder import FusedDecoder, fits
 from lm.ragged import Ragged
 from lm.score import score
 from lm.timing import timed
@@ -53,19 +56,28 @@ class LanguageModel:
 
     def encode_prompts(self, prompts: Sequence[str]) -> Ragged:
         """Token ids of each prompt inside the chat template, up to where the assistant speaks."""
-        head: list[dict[str, str]] = [{"role": "system", "content": self.system}] if self.system else []
-        chats: list[Any] = [[*head, {"role": "user", "content": p}] for p in prompts]
-        texts = [self.tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in chats]
-        return self.encode(texts) if texts else Ragged.of([])
+        return _encoded(self.tokenizer, self.system, tuple(prompts))
 
     def encode(self, texts: Sequence[str]) -> Ragged:
         """Token ids of each text as it stands (no special tokens added)."""
-        return Ragged.of(self.tokenizer(list(texts), add_special_tokens=False)["input_ids"])
+        return _tokens(self.tokenizer, texts)
 
     def decode(self, tokens: Ragged) -> list[str]:
         """Text of each row without special tokens."""
         texts: list[str] = self.tokenizer.batch_decode([row.tolist() for row in tokens], skip_special_tokens=True)
         return texts
+
+    def decoder(self, contexts: Sequence[NDArray[np.int32]], pad: int, room: int) -> Decoder:
+        """Opens a batch of texts that will grow.
+
+        Args:
+            contexts: none empty; in equal blocks where there are several members.
+            pad: id of the padding token.
+            room: most tokens that a text may grow by.
+        """
+        if fits(self.model):
+            return FusedDecoder(self.model, contexts, room)
+        return TorchDecoder(self.model, contexts, pad, self.members)
 
     @timed("generation")
     def generate(
@@ -93,3 +105,16 @@ class LanguageModel:
     def with_model(self, model: PreTrainedModel, members: int = 1) -> LanguageModel:
         """The same handle on other weights."""
         return replace(self, model=model, members=members)
+
+
+@lru_cache(maxsize=16)
+def _encoded(tokenizer: PreTrainedTokenizerBase, system: str, prompts: tuple[str, ...]) -> Ragged:
+    """Cells of a sweep ask the same prompts again and again; filling in a chat template costs more than their answers."""
+    head: list[dict[str, str]] = [{"role": "system", "content": system}] if system else []
+    chats: list[Any] = [[*head, {"role": "user", "content": p}] for p in prompts]
+    texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in chats]
+    return _tokens(tokenizer, texts)
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Ragged:
+    return Ragged.of(tokenizer(list(texts), add_special_tokens=False)["input_ids"]) if texts else Ragged.of([])

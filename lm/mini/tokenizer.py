@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -20,7 +20,8 @@ CHAT_TEMPLATE = (
 """A conversation is its words in order; the assistant speaks after the user's last word without further mark."""
 
 
-def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
+@lru_cache(maxsize=8)
+def build_tokenizer(words: tuple[str, ...]) -> PreTrainedTokenizerFast:
     """Tokenizer whose ids are the special tokens followed by ``words`` in the given order.
 
     Raises:

@@ -25,7 +25,7 @@ def test_missing_extra_names_what_to_install(tmp_path: Path, monkeypatch: pytest
     file = tmp_path / "model.gguf"
     file.write_bytes(b"GGUF")
     monkeypatch.setattr(extras, "find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"moatbench\[lm\]"):
+    with pytest.raises(ConfigError, match=r"\.\[lm\]"):
         Pretrained(str(file)).open()
 
 

@@ -105,7 +105,7 @@ def test_logits_wider_than_the_proxy_are_left_alone():
 
 
 def test_refuses_a_proxy_with_another_tokenizer():
-    other = dataclasses.replace(model(), tokenizer=build_tokenizer([f"v{i}" for i in range(20)]))
+    other = dataclasses.replace(model(), tokenizer=build_tokenizer(tuple(f"v{i}" for i in range(20))))
     with pytest.raises(ConfigError, match="tokenizer"):
         served(Antidistillation(0.5), proxy=other)
     with pytest.raises(ConfigError, match="tokenizer"):

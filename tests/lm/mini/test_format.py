@@ -66,4 +66,4 @@ def test_tokenizer_round_trip_and_template():
     assert LM.decode(LM.encode_prompts([words])) == [words]
     assert LM.encode_prompts([words])[0][0] == LM.tokenizer.bos_token_id
     with pytest.raises(ValueError, match="distinct"):
-        build_tokenizer(["a", "a"])
+        build_tokenizer(("a", "a"))

@@ -1,0 +1,57 @@
+"""Uniform numbers of many counter-based streams at once: what ``Generator(Philox(key=seed)).random()`` gives for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+ROUNDS = 10
+MULTIPLIERS = (np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157))
+STEPS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B))
+HALF, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+
+
+@njit(cache=True, nogil=True)
+def _high(a: Any, b: Any) -> Any:
+    """Upper 64 bits of a product."""
+    a0, a1, b0, b1 = a & LOW, a >> HALF, b & LOW, b >> HALF
+    middle = a1 * b0 + ((a0 * b0) >> HALF)
+    return a1 * b1 + (middle >> HALF) + ((a0 * b1 + (middle & LOW)) >> HALF)
+
+
+@njit(cache=True, nogil=True)
+def _fill(keys: Any, first: Any, out: Any) -> None:
+    for r in range(len(keys)):
+        block, done = first[r] // 4, 0
+        skip = first[r] % 4
+        while done < out.shape[1]:
+            c0, c1, c2, c3 = np.uint64(block + 1), np.uint64(0), np.uint64(0), np.uint64(0)
+            k0, k1 = keys[r], np.uint64(0)
+            for _ in range(ROUNDS):
+                h0, l0 = _high(MULTIPLIERS[0], c0), MULTIPLIERS[0] * c0
+                h1, l1 = _high(MULTIPLIERS[1], c2), MULTIPLIERS[1] * c2
+                c0, c1, c2, c3 = h1 ^ c1 ^ k0, l1, h0 ^ c3 ^ k1, l0
+                k0, k1 = k0 + STEPS[0], k1 + STEPS[1]
+            for value in (c0, c1, c2, c3):
+                if skip > 0:
+                    skip -= 1
+                elif done < out.shape[1]:
+                    out[r, done] = np.float64(value >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+                    done += 1
+            block += 1
+
+
+def uniforms(seeds: NDArray[np.int64], first: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """(R, count) numbers in [0, 1): of each stream, those from place ``first`` on (Philox4x64-10, Salmon et al. 2011).
+
+    Args:
+        seeds: (R,) keys of the streams.
+        first: (R,) how many numbers of each have been used.
+        count: how many more.
+    """
+    out = np.empty((len(seeds), count))
+    _fill(seeds.astype(np.int64).view(np.uint64), np.asarray(first, np.int64), out)
+    return out
