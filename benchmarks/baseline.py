@@ -97,14 +97,15 @@ def generate(
     items: Sequence[Item],
     max_tokens: int,
     batch: int,
-    sample: bool,
+    temperature: float,
 ) -> list[str]:
     """One response an item by ``model.generate``; where it ends in a tool call the result is appended and it goes on."""
     texts = [f"{tokenizer.bos_token} {item.prompt}" for item in items]
     said = [""] * len(items)
     active = list(range(len(items)))
     stops = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(CALL_CLOSE)]
-    mode = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0} if sample else {"do_sample": False}
+    sampled = {"do_sample": True, "temperature": float(temperature), "top_k": 0, "top_p": 1.0}
+    mode = sampled if temperature else {"do_sample": False}
     while active:
         calling = []
         for start in range(0, len(active), batch):

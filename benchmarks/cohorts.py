@@ -120,6 +120,30 @@ def by_vmap(lm: LanguageModel, rows: Sequence[Examples], recipe: Recipe) -> None
         optimizer.step(stack, step)
 
 
+def by_compile(lm: LanguageModel, rows: Sequence[Examples], recipe: Recipe) -> None:
+    """The plain functional model under ``torch.compile``, one member after another, its rows padded to one length."""
+    for member in members_of(lm, rows, recipe):
+        stack = Stack([member.model])
+        optimizer = StackOptimizer(stack, [recipe])
+        plain = COMPILED.setdefault("model", torch.compile(Plain(member.model)))
+        plain._orig_mod.model.load_state_dict(member.model.state_dict())
+        named = dict(plain._orig_mod.model.named_parameters())
+        for step in range(recipe.steps):
+            part = member.batches(step)
+            batch = _padded(collate(part, np.arange(len(part)), 0, stack.device), 47)
+            logits = plain(batch.input_BT)
+            each = functional.cross_entropy(logits.flatten(0, 1), batch.target_BT.flatten(), reduction="none")
+            loss = (each * batch.weight_BT.flatten()).sum() / batch.weight_BT.sum()
+            for name, slope in zip(named, torch.autograd.grad(loss, list(named.values())), strict=True):
+                stack.grad(name).copy_(slope[None])
+            optimizer.step(stack, step)
+            stack.write(0, plain._orig_mod.model)
+
+
+COMPILED: dict[str, Any] = {}
+"""Kept between runs, since compiling takes longer than they do."""
+
+
 def _padded(batch: Batch, width: int) -> Batch:
     more = (0, width - batch.input_BT.shape[1])
     return batch._replace(
@@ -167,6 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--vmap-up-to", type=int, default=16, help="largest cohort by vmap, which takes the most memory"
     )
+    parser.add_argument("--compile", action="store_true", help="also try torch.compile (needs a C++ compiler)")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
     bench = Bench(MiniTask(), Size())
@@ -186,6 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "one by one": lambda n=size: train_mini(members_of(lm, [rows] * n, recipe), 0, quiet, size=1),
             "stacked": lambda n=size: train_mini(members_of(lm, [rows] * n, recipe), 0, quiet, size=max(n, 1)),
         }
+        if size == 1 and asked.compile:
+            ways["torch.compile"] = lambda: by_compile(lm, [rows], recipe)
         if size <= asked.vmap_up_to:
             ways["vmap"] = lambda n=size: by_vmap(lm, [rows] * n, recipe)
         for way, run in ways.items():

@@ -5,7 +5,7 @@ both ways.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Literal, NamedTuple
@@ -19,9 +19,10 @@ from experiments.prompts import draw, prompts_of
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.mini.build import fresh_model, mini_language_model, word_examples
-from lm.train import train
+from lm.mini.train import Member, train_mini
+from lm.train import Recipe
 from lm.types import Sampling
-from student.fit import fit
+from student.cohort import Student, fit_cohort
 from student.mini import MiniStudent
 from student.objectives.sft import SFT
 from tasks.base import Item
@@ -119,18 +120,7 @@ def teacher_training(bench: Bench) -> tuple[Comparison, LanguageModel]:
     fresh = mini_language_model(fresh_model(spec.width, spec.layers, spec.heads, bench.seed))
     pad = int(fresh.tokenizer.pad_token_id)
     lessons = list(lessons_of(bench, fresh, 1))
-    ours, our_time = timed(
-        lambda: fresh.with_model(
-            train(
-                copy.deepcopy(fresh.model),
-                lambda step: _examples(fresh, lessons[step], 3.0),
-                SFT().loss,
-                spec.recipe,
-                pad,
-                quiet,
-            )
-        )
-    )
+    ours, our_time = timed(lambda: _trained(fresh, lambda step: _examples(fresh, lessons[step], 3.0), spec.recipe, pad))
     total = sum(map(len, lessons))
     heldout = bench.items("heldout", size.heldout)
     goal = scored(bench, ours, heldout)
@@ -157,6 +147,12 @@ def teacher_training(bench: Bench) -> tuple[Comparison, LanguageModel]:
     return _best("teacher training", amount, our_time, goal, found), ours
 
 
+def _trained(fresh: LanguageModel, batches: Callable[[int], Examples], recipe: Recipe, pad: int) -> LanguageModel:
+    model = copy.deepcopy(fresh.model)
+    train_mini([Member(model, batches, SFT().losses, recipe)], pad, quiet)
+    return fresh.with_model(model)
+
+
 def base_model(bench: Bench) -> LanguageModel:
     """The student before any query; the same start for both ways, not timed here."""
     spec = bench.student
@@ -176,7 +172,7 @@ def harvest(bench: Bench, lm: LanguageModel) -> tuple[Comparison, list[str]]:
     found = []
     for batch in size.generate_batches:
         theirs, time = timed(
-            partial(baseline.generate, lm.model, lm.tokenizer, bench.task, items, size.max_tokens, batch, sample=True)
+            partial(baseline.generate, lm.model, lm.tokenizer, bench.task, items, size.max_tokens, batch, 1.0)
         )
         found.append(Tried(baseline.accuracy(bench.task, items, theirs), time, batch))
     accuracy = baseline.accuracy(bench.task, items, ours)
@@ -188,7 +184,8 @@ def student_training(bench: Bench, base: LanguageModel, responses: Sequence[str]
     size, items = bench.size, bench.items("train", bench.size.queries)
     pairs = [(item.prompt, response) for item, response in zip(items, responses, strict=True)]
     recipe = bench.student.recipe
-    ours, our_time = timed(lambda: fit(base, _examples(base, pairs, 1.0), SFT(), recipe, bench.seed, quiet))
+    student = Student(base, _examples(base, pairs, 1.0), SFT(), recipe, bench.seed)
+    ours, our_time = timed(lambda: fit_cohort([student], quiet)[0])
     heldout = bench.items("heldout", size.heldout)
     rows = [baseline.row(base.tokenizer, prompt, response) for prompt, response in pairs]
     found = []
@@ -212,7 +209,7 @@ def scoring(bench: Bench, lm: LanguageModel) -> Comparison:
     ours, our_time = timed(lambda: scored(bench, lm, items))
 
     def plain(batch: int) -> float:
-        said = baseline.generate(lm.model, lm.tokenizer, bench.task, items, size.max_tokens, batch, sample=False)
+        said = baseline.generate(lm.model, lm.tokenizer, bench.task, items, size.max_tokens, batch, 0.0)
         return baseline.accuracy(bench.task, items, said)
 
     found = []

@@ -1,9 +1,9 @@
 """Times this project against a plain transformers pipeline and writes the ratios.
 
 The baseline is `Trainer` (AdamW, padding collator, the best of several batch sizes) for training and ``model.generate``
-with a fixed batch (the best of several) for harvest and scoring, on the same model, weights and data; the sweep is run cell
-by cell without sharing. The accuracy that both ways end with stands beside the times: a ratio means something only where
-they agree. A ratio below 1 says that this project is faster. Nothing here passes or fails.
+with a fixed batch (the best of several) for harvest and scoring, on the same model, weights and data; `benchmarks.sweep`
+times whole sweeps. The accuracy that both ways end with stands beside the times: a ratio means something only where they
+agree. A ratio below 1 says that this project is faster. Nothing here passes or fails.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ import transformers
 
 from benchmarks.clock import Comparison, table
 from benchmarks.pieces import Bench, Size, base_model, harvest, quiet, scoring, student_training, teacher_training
-from benchmarks.sweep import sweep
 from experiments.provenance import provenance
 from tasks.mini import MiniTask
 
-PIECES = ("teacher", "harvest", "student", "scoring", "sweep")
+PIECES = ("teacher", "harvest", "student", "scoring")
 QUICK = Size(
     teacher_steps=100,
     base_steps=50,
@@ -67,8 +66,6 @@ def compare(size: Size, pieces: Sequence[str]) -> Iterator[Comparison]:
             yield comparison
         if "scoring" in pieces:
             yield scoring(bench, student)
-    if "sweep" in pieces:
-        yield sweep(bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,184 +1,230 @@
-"""A whole small sweep: this project's engine and store, against the plain pipeline run cell by cell without sharing.
+"""A sweep by this project, and the same grid cell by cell with transformers alone.
 
-Per cell both ways train the teacher, the student's base, the student, its undefended twin and the one that learnt without
-the teacher, score all five greedily and sampled on held-out and harder items, and serve honest users. Left out of the plain
-way: the gateway's admission and ledger, statistics and the report.
+Both start from the same teacher and the same base student, which are not timed. The plain way harvests each cell anew with
+``model.generate``, applies the defense in plain Python, fits the student with `Trainer` (AdamW), scores it greedily and
+sampled on held-out and harder items with ``generate``, and serves the honest users' items the same way, each at its best
+batch size, with all cores. This project also makes each row's controls (the undefended attack, the attacker without a
+teacher, base and teacher), the ledger, statistics and rows, which the plain way leaves out; what fitting the controls cell
+by cell would cost it is reckoned from its own times. What the ratio is made of stands below it. A ratio means something only
+where both ways' students are about as good. Nothing here passes or fails.
+
+    python -m benchmarks.sweep                  the mini world; about 8 minutes on 2 cores
+    python -m benchmarks.sweep --steps 1000 --batch 40 --lr 0.005     another setting of the baseline
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+import torch
+import transformers
 
 from benchmarks import baseline
-from benchmarks.clock import Comparison, timed
-from benchmarks.pieces import Bench, lessons_of
-from experiments.cli.execute import wanted_rows
-from experiments.compose import compose_one
-from experiments.engine.graph import plan
+from benchmarks.clock import timed
+from benchmarks.pieces import Bench, Size
+from experiments.cell import cell_from
+from experiments.compose import compose_sweep
+from experiments.engine.base import run_stages
+from experiments.engine.display import SilentDisplay
+from experiments.engine.graph import Wanted, plan, shared
 from experiments.engine.local import LocalEngine
+from experiments.models import model_of
 from experiments.prompts import draw
-from experiments.stages.row import result_of
+from experiments.stages.row import RowStage, result_of
 from experiments.store import Store
-from lm.mini.build import fresh_model, mini_language_model
-from student.mini import PUBLIC_WORDING
+from lm.language_model import LanguageModel
 from tasks.base import Item
+from tasks.mini import MiniTask
 
-QUOTA = 100
-ROUNDS = 2
-"""How many times our teacher's rows the baseline's sees, since AdamW needs more of them."""
+GENERATE_BATCH = 1024
+"""Of ``generate``; the fastest of 256, 1024 and all at once."""
 
-DEFENSES: dict[str, Callable[[Sequence[str]], list[str]]] = {
-    "none": list,
-    "trace_hidden": lambda responses: [baseline.hidden(r) for r in responses],
-    "query_quota": lambda responses: list(responses[:QUOTA]),
+GRID = (
+    "defense=none,trace_hidden attack=imitate,answers",
+    "defense=query_quota defense.query_quota.queries=500,1000 attack=imitate,answers",
+    "defense=temperature defense.temperature.tau=1.1,1.4 attack=imitate,answers",
+)
+
+ATTACKS: dict[str, Callable[[str], str]] = {"imitate": str, "answers": baseline.hidden}
+"""What each attack of the grid learns of a response, in plain Python."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A defense in plain Python: the temperature the teacher is sampled at, and what becomes of the responses."""
+
+    temperature: float = 1.0
+    release: Callable[[Sequence[str]], list[str]] = list
+
+
+DEFENSES: dict[str, Plain] = {
+    "none": Plain(),
+    "trace_hidden(fraction=1)": Plain(release=lambda responses: [baseline.hidden(r) for r in responses]),
+    "query_quota(queries=500)": Plain(release=lambda responses: list(responses[:500])),
+    "query_quota(queries=1000)": Plain(release=lambda responses: list(responses[:1000])),
+    "temperature(tau=1.1)": Plain(1.1),
+    "temperature(tau=1.4)": Plain(1.4),
 }
-"""What each defense of the sweep does to harvested responses, in plain Python."""
+"""The cells of `GRID`, by the label that a row gives its defense."""
 
 
-class Silent:
-    """Shows nothing."""
+@dataclass
+class Spent:
+    """Seconds by kind of work, and the students' accuracy by defense."""
 
-    def started(self, key: str) -> None:
-        """Nothing."""
-
-    def progressed(self, key: str, done: int, total: int, note: str) -> None:
-        """Nothing."""
-
-    def finished(self, key: str, seconds: float) -> None:
-        """Nothing."""
-
-    def failed(self, key: str, error: str, blocked: int) -> None:
-        """A benchmark that fails should say so."""
-        raise RuntimeError(error)
-
-    def said(self, text: str) -> None:
-        """Nothing."""
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    accuracy: dict[str, float] = field(default_factory=dict)
+    wall: float = 0.0
 
 
-def sweep(bench: Bench) -> Comparison:
-    """One seed of `DEFENSES` against plain imitation."""
-    ours, our_time = timed(lambda: _ours(bench))
-    theirs, their_time = timed(lambda: [_cell(bench, defense) for defense in DEFENSES])
-    return Comparison(
-        "sweep",
-        f"{len(DEFENSES)} cells",
-        our_time,
-        their_time,
-        "students, mean over cells",
-        sum(ours) / len(ours),
-        sum(theirs) / len(theirs),
-        f"teacher on {ROUNDS} times as many rows, batch size {_batch(bench)}; "
-        f"accuracy by cell: ours {_by_cell(ours)}; transformers {_by_cell(theirs)}",
+@dataclass(frozen=True)
+class Setting:
+    """How the baseline trains a student."""
+
+    steps: int
+    batch: int
+    lr: float
+
+
+def ours(rows: Sequence[RowStage], store: Store, workers: int) -> Spent:
+    """The sweep by the engine; teacher and base are stored already."""
+    graph = plan([Wanted(row, str(row.cell["defense"])) for row in rows], store)
+    spent = Spent()
+    outcome, time = timed(lambda: LocalEngine(workers=workers).run(graph, store, SilentDisplay()))
+    assert not outcome.failures, outcome.failures
+    spent.wall = time.wall
+    for node in graph.nodes.values():
+        entry = store.get(node.stage)
+        assert entry is not None
+        spent.seconds[node.stage.name].append(entry.seconds)
+    for row in rows:
+        entry = store.get(row)
+        assert entry is not None
+        items = result_of(entry).scores["student"]
+        asked = items.filter((pl.col("split") == "heldout") & (pl.col("decoding") == "greedy"))
+        by_family = asked.group_by("family").agg(pl.col("strict").cast(pl.Float64).mean())
+        spent.accuracy[f"{row.cell['defense']}, {row.cell['attack']}"] = float(by_family["strict"].mean() or 0.0)  # type: ignore[arg-type]
+    return spent
+
+
+def theirs(teacher: LanguageModel, base: LanguageModel, bench: Bench, setting: Setting) -> Spent:
+    """Every cell for itself."""
+    task, spent = bench.task, Spent()
+    ordered = bench.items("train", bench.size.queries)
+    pool = [ordered[i] for i in np.random.default_rng(0).permutation(len(ordered))]
+    heldout = draw(task, "heldout", dict.fromkeys(task.families, 200), 0)
+    harder = draw(task, "harder", dict.fromkeys(task.families, 50), 0)
+
+    def answers(lm: LanguageModel, items: Sequence[Item], temperature: float) -> list[str]:
+        most = bench.size.max_tokens
+        return baseline.generate(lm.model, lm.tokenizer, task, items, most, GENERATE_BATCH, temperature)
+
+    for (name, defense), (attack, learnt) in product(DEFENSES.items(), ATTACKS.items()):
+        said, harvest = timed(partial(answers, teacher, pool, defense.temperature))
+        pairs = zip(pool, defense.release(said), strict=False)
+        data = [baseline.row(base.tokenizer, item.prompt, learnt(text)) for item, text in pairs]
+        fit = partial(baseline.fit, base.model, base.tokenizer, data, setting.steps, setting.batch, setting.lr)
+        model, training = timed(fit)
+        student = base.with_model(model)
+        greedy, first = timed(partial(answers, student, heldout, 0.0))
+        rest = [timed(partial(answers, student, items, t))[1] for items, t in ((heldout, 1), (harder, 0), (harder, 1))]
+        honest = timed(partial(answers, teacher, heldout, defense.temperature))[1]
+        for kind, seconds in (
+            ("harvest", harvest.wall),
+            ("student", training.wall),
+            ("scores", first.wall + sum(one.wall for one in rest)),
+            ("honest", honest.wall),
+        ):
+            spent.seconds[kind].append(seconds)
+        spent.accuracy[f"{name}, {attack}"] = baseline.accuracy(task, heldout, greedy)
+    spent.wall = sum(sum(times) for times in spent.seconds.values())
+    return spent
+
+
+def report(us: Spent, them: Spent, rows: Sequence[RowStage]) -> str:
+    """The ratio and what it is made of, as Markdown."""
+    lines = ["| | transformers | this project | ratio |", "|---|--:|--:|--:|"]
+    cells = len(rows)
+    lines.append(f"| {cells} cells, wall time | {them.wall:.0f} s | {us.wall:.0f} s | **{them.wall / us.wall:.1f}** |")
+    for kind, name in (
+        ("harvest", "a harvest"),
+        ("student", "a student"),
+        ("scores", "scoring it"),
+        ("honest", "honest use"),
+    ):
+        a, b = _mean(them.seconds[kind]), _mean(us.seconds[kind])
+        lines.append(f"| {name} | {a:.1f} s | {b:.1f} s | {a / b:.1f} |")
+    uses = shared([Wanted(row, "") for row in rows])
+    with_controls = them.wall + (controls(rows) - cells) * sum(
+        _mean(them.seconds[k]) for k in ("harvest", "student", "scores")
     )
+    mean = {kind: _mean(times) for kind, times in us.seconds.items()}
+    alone = sum(mean[kind] * use.uses for kind, use in uses.items() if kind in mean)
+    once = sum(sum(times) for times in us.seconds.values())
+    lines.append(f"| stages of every cell for itself | | {alone:.0f} s | |")
+    lines.append(f"| shared: each once | | {once:.0f} s | {alone / once:.1f} |")
+    lines.append(f"| workers at a time | | {us.wall:.0f} s | {once / us.wall:.1f} |")
+    lines.append(
+        f"| a row needs its controls too: {controls(rows)} students instead of {cells} | {with_controls:.0f} s | "
+        f"{us.wall:.0f} s | {with_controls / us.wall:.1f} |"
+    )
+    lines += ["", "| student's held-out accuracy | transformers | this project |", "|---|--:|--:|"]
+    lines += [f"| {name} | {them.accuracy[name]:.3f} | {us.accuracy[name]:.3f} |" for name in them.accuracy]
+    lines.append(f"| mean | {_mean(list(them.accuracy.values())):.3f} | {_mean(list(us.accuracy.values())):.3f} |")
+    return "\n".join(lines)
 
 
-def _by_cell(values: Sequence[float]) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in zip(DEFENSES, values, strict=True))
+def controls(rows: Sequence[RowStage]) -> int:
+    """Students that cell by cell have to be fitted for these rows: each cell's own, its undefended twin and the one without
+    a teacher."""
+    return sum(len({row.scores[role].key for role in ("student", "undefended", "self")}) for row in rows)
 
 
-def _ours(bench: Bench) -> list[float]:
-    size = bench.size
-    common = [
-        f"teacher.recipe.steps={size.teacher_steps}",
-        f"student.base_recipe.steps={size.base_steps}",
-        f"student.recipe.steps={size.student_steps}",
-        f"budget.queries={size.queries}",
-        f"budget.data={size.queries}",
-        f"measure.heldout={size.heldout}",
-        f"max_tokens={size.max_tokens}",
-        f"seed={bench.seed}",
-    ]
-    if size.coding_only:
-        common += [
-            "teacher.curriculum.chain=0",
-            "teacher.curriculum.code=[32,32,32]",
-            "teacher.curriculum.facts=[0,0,0]",
-        ]
-        common += ["teacher.curriculum.tool=[0,0,0]", "student.base_rows=[0,32,0,0]", "++budget.mix={code: 1}"]
-    own = {"query_quota": [f"defense.query_quota.queries={QUOTA}"]}
-    cells = [compose_one([f"defense={name}", *own.get(name, []), *common]) for name in DEFENSES]
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / max(len(values), 1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run both ways and print the report."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=500, help="of the baseline's Trainer")
+    parser.add_argument("--batch", type=int, default=80, help="rows of a step of the baseline")
+    parser.add_argument("--lr", type=float, default=0.005, help="of the baseline's AdamW")
+    asked = parser.parse_args(arguments)
+    transformers.utils.logging.set_verbosity_error()
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        rows = wanted_rows(cells)
-        LocalEngine(workers=0).run(plan(rows, store), store, Silent())
-        return [
-            _accuracy(result_of(entry).scores["student"], list(bench.mix))
-            for row in rows
-            if (entry := store.get(row.stage))
-        ]
-
-
-def _accuracy(items: pl.DataFrame, families: Sequence[str]) -> float:
-    asked = (pl.col("split") == "heldout") & (pl.col("decoding") == "greedy") & pl.col("family").is_in(families)
-    chosen = items.filter(asked)
-    return float(chosen.group_by("family").agg(pl.col("strict").cast(pl.Float64).mean())["strict"].mean() or 0.0)  # type: ignore[arg-type]
-
-
-def _batch(bench: Bench) -> int:
-    return 80 if 80 in bench.size.batches else bench.size.batches[0]
-
-
-def _cell(bench: Bench, defense: str) -> float:
-    """Accuracy of the student of one cell, everything made anew."""
-    task, size, batch = bench.task, bench.size, _batch(bench)
-    spec, student = bench.teacher, bench.student
-    fresh = mini_language_model(fresh_model(spec.width, spec.layers, spec.heads, bench.seed))
-    tokenizer = fresh.tokenizer
-    lessons = [pair for lesson in lessons_of(bench, fresh, ROUNDS) for pair in lesson]
-    rows = baseline.Stream(baseline.row(tokenizer, p, r) for p, r in lessons)
-    teacher = baseline.fit(fresh.model, tokenizer, rows, max(1, len(lessons) // batch), batch, size.teacher_lr)
-    small = mini_language_model(fresh_model(student.width, student.layers, student.heads, bench.seed))
-    base = baseline.fit(
-        small.model, tokenizer, Public(bench, tokenizer), size.base_steps, sum(student.base_rows), size.lr
+        cells = [cell for grid in GRID for cell in compose_sweep([*grid.split(), "seed=0"]).cells]
+        rows = [cell_from(cell.plain).row_stage() for cell in cells]
+        assert {str(row.cell["defense"]) for row in rows} == set(DEFENSES)
+        models = []
+        for name in ("teacher", "base"):
+            stage = rows[0].scores[name].model
+            run_stages([stage], store, lambda done, total, note="": None)
+            entry = store.get(stage)
+            assert entry is not None
+            models.append(model_of(stage, entry))
+        us = ours(rows, store, cores)
+        torch.set_num_threads(cores)
+        them = theirs(*models, Bench(MiniTask(), Size()), Setting(asked.steps, asked.batch, asked.lr))
+    print(report(us, them, rows))
+    print(
+        f"\n{cores} cores, load before the run {load:.1f}; baseline: {asked.steps} steps of {asked.batch}, lr {asked.lr}"
     )
-    pool = bench.items("train", size.queries)
-    heldout = draw(task, "heldout", dict.fromkeys(task.families, size.heldout), bench.seed)
-    harder = draw(task, "harder", dict.fromkeys(task.families, 50), bench.seed)
-    steps = max(1, size.student_steps * student.recipe.batch_size // batch)
-
-    def answers(model: PreTrainedModel, items: Sequence[Item], sample: bool) -> list[str]:
-        most = max(size.generate_batches)
-        return baseline.generate(model, tokenizer, task, items, size.max_tokens, most, sample)
-
-    def taught(server: PreTrainedModel, name: str) -> PreTrainedModel:
-        visible = DEFENSES[name](answers(server, pool, sample=True))
-        data = [baseline.row(tokenizer, item.prompt, text) for item, text in zip(pool, visible, strict=False)]
-        return baseline.fit(base, tokenizer, data, steps, batch, size.lr)
-
-    models = {"student": taught(teacher, defense), "self": taught(base, "none"), "base": base, "teacher": teacher}
-    if defense != "none":
-        models["undefended"] = taught(teacher, "none")
-    accuracy = {}
-    for name, model in models.items():
-        told = list(zip(heldout, answers(model, heldout, sample=False), strict=True))
-        taught_items, texts = zip(*[one for one in told if one[0].family in bench.mix], strict=True)
-        accuracy[name] = baseline.accuracy(task, taught_items, texts)
-        answers(model, heldout, sample=True)
-        for sample in (False, True):
-            answers(model, harder, sample)
-    for _ in range(1 if defense == "none" else 2):
-        DEFENSES[defense](answers(teacher, heldout, sample=True))
-    return accuracy["student"]
 
 
-class Public(baseline.Stream):
-    """Public rows without end, families mixed as the base student's recipe says."""
-
-    def __init__(self, bench: Bench, tokenizer: PreTrainedTokenizerBase) -> None:
-        super().__init__(())
-        self.bench, self.tokenizer = bench, tokenizer
-
-    def __iter__(self) -> Iterator[baseline.Row]:
-        task, rng = self.bench.task, np.random.default_rng([self.bench.seed, 0xBA5E])
-        while True:
-            for part, count in zip(task.parts.values(), self.bench.student.base_rows, strict=True):
-                for _ in range(count):
-                    item = part.item(part.draw("public", rng), rng)
-                    text = task.seeded_response(item, rng, PUBLIC_WORDING)
-                    yield baseline.row(self.tokenizer, item.prompt, text)
+if __name__ == "__main__":
+    main()

@@ -102,9 +102,9 @@ class LanguageModel:
         """Number of logits of a token."""
         return int(self.model.get_output_embeddings().weight.shape[-2])
 
-    def with_model(self, model: PreTrainedModel, members: int = 1) -> LanguageModel:
+    def with_model(self, model: PreTrainedModel) -> LanguageModel:
         """The same handle on other weights."""
-        return replace(self, model=model, members=members)
+        return replace(self, model=model)
 
 
 @lru_cache(maxsize=16)

@@ -6,6 +6,7 @@ For generating and scoring with many students at once; `lm.mini.program` trains 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 from lm.language_model import LanguageModel
 from lm.mini.kernels import TAPS
 from lm.mini.modeling import MiniForCausalLM
+
+MOST_TOKENS = 16
+"""Times as many tokens as one model takes at once, at most: more members share a batch, within what memory holds."""
 
 
 class StackedLinear(nn.Module):
@@ -84,4 +88,7 @@ def ensemble(members: Sequence[LanguageModel]) -> LanguageModel:
     for name in linear:
         joined.set_submodule(name, StackedLinear(stacked(f"{name}.weight")))
     joined.eval()
-    return members[0].with_model(joined, members=len(models))
+    first = members[0]
+    return replace(
+        first, model=joined, members=len(models), batch_tokens=first.batch_tokens * min(len(models), MOST_TOKENS)
+    )
