@@ -14,6 +14,8 @@ import torch
 from torch.utils.data import IterableDataset
 from transformers import (
     DataCollatorForSeq2Seq,
+    LogitsProcessor,
+    LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
@@ -98,6 +100,7 @@ def generate(
     max_tokens: int,
     batch: int,
     temperature: float,
+    processors: Sequence[LogitsProcessor] = (),
 ) -> list[str]:
     """One response an item by ``model.generate``; where it ends in a tool call the result is appended and it goes on."""
     texts = [f"{tokenizer.bos_token} {item.prompt}" for item in items]
@@ -106,6 +109,7 @@ def generate(
     stops = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(CALL_CLOSE)]
     sampled = {"do_sample": True, "temperature": float(temperature), "top_k": 0, "top_p": 1.0}
     mode = sampled if temperature else {"do_sample": False}
+    more = {"logits_processor": LogitsProcessorList(processors)} if processors else {}
     while active:
         calling = []
         for start in range(0, len(active), batch):
@@ -118,7 +122,12 @@ def generate(
                 return_token_type_ids=False,
             ).to(model.device)
             out = model.generate(
-                **inputs, max_new_tokens=max_tokens, eos_token_id=stops, pad_token_id=tokenizer.pad_token_id, **mode
+                **inputs,
+                max_new_tokens=max_tokens,
+                eos_token_id=stops,
+                pad_token_id=tokenizer.pad_token_id,
+                **mode,
+                **more,
             )
             new = tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
             for i, text in zip(part, new, strict=True):

@@ -96,11 +96,11 @@ class Setting:
     lr: float
 
 
-def ours(rows: Sequence[RowStage], store: Store, workers: int) -> Spent:
+def ours(rows: Sequence[RowStage], store: Store, engine: LocalEngine) -> Spent:
     """The sweep by the engine; teacher and base are stored already."""
     graph = plan([Wanted(row, str(row.cell["defense"])) for row in rows], store)
     spent = Spent()
-    outcome, time = timed(lambda: LocalEngine(workers=workers).run(graph, store, SilentDisplay()))
+    outcome, time = timed(lambda: engine.run(graph, store, SilentDisplay()))
     assert not outcome.failures, outcome.failures
     spent.wall = time.wall
     for node in graph.nodes.values():
@@ -205,6 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     transformers.utils.logging.set_verbosity_error()
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    engine = LocalEngine(workers=cores)
+    engine.warm()  # imports are not timed, of neither way
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         cells = [cell for grid in GRID for cell in compose_sweep([*grid.split(), "seed=0"]).cells]
@@ -217,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             entry = store.get(stage)
             assert entry is not None
             models.append(model_of(stage, entry))
-        us = ours(rows, store, cores)
+        us = ours(rows, store, engine)
         torch.set_num_threads(cores)
         them = theirs(*models, Bench(MiniTask(), Size()), Setting(asked.steps, asked.batch, asked.lr))
     print(report(us, them, rows))

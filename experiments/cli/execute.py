@@ -86,6 +86,8 @@ def carry_out(
     folder = Path(str(cells[0].config.out))
     with timed("planning"), collecting():  # what the store takes meanwhile is part of it
         store, engine = store_of(cells), engine_of(cells[0], workers)
+        if not dry_run:
+            engine.warm()
         tracking: Tracking = build(cells[0].config.tracking, Tracking, "tracking")  # type: ignore[type-abstract]
         rows = wanted_rows(cells)
         graph = plan(rows, store)

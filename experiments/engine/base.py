@@ -111,6 +111,10 @@ class Engine(ABC):
             KeyboardInterrupt: passed on after the workers have been ended and the store is clean.
         """
 
+    def warm(self) -> None:
+        """Begin, in the background, whatever takes long to start; called while what is to be run is still being planned."""
+        return
+
     @abstractmethod
     def width(self) -> int:
         """How many stages run at a time, for estimates."""

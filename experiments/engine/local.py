@@ -16,7 +16,7 @@ from experiments.engine.base import Display, Engine, Outcome, Ready, attempt
 from experiments.engine.deaths import Deaths
 from experiments.engine.display import duration
 from experiments.engine.graph import Graph
-from experiments.engine.pool import Pool, Worker
+from experiments.engine.pool import Pool, Worker, warm
 from experiments.engine.schedule import Schedule, conclude
 from experiments.store import Store
 
@@ -62,6 +62,11 @@ class LocalEngine(Engine):
         import torch
 
         return 1 if torch.cuda.is_available() else cores_here()
+
+    def warm(self) -> None:
+        """See `Engine.warm`."""
+        if self.workers != 0:
+            warm(self.threads, ["experiments.cell"])
 
     def run(self, graph: Graph, store: Store, display: Display, ready: Ready = lambda _: None) -> Outcome:
         """See `Engine.run`."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -201,6 +202,13 @@ def _in_words(code: int | None) -> str:
     if code is None:
         return "killed, and the kernel could not end it"
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"gone with exit code {code}"
+
+
+def warm(threads: int, modules: Iterable[str]) -> None:
+    """Let the process that workers are forked from begin to import what they will need; does not wait for it."""
+    if isinstance(_context(threads, modules), ForkServerContext):
+        with child_environment(threads):
+            forkserver.ensure_running()
 
 
 def _context(threads: int, modules: Iterable[str]) -> ForkServerContext | SpawnContext:

@@ -209,3 +209,12 @@ def test_any_graph_is_run_completely_and_in_order(count, cohort, seed):
             done.add(node.stage.key)
     assert not schedule
     assert len(done) == count
+
+
+def test_an_engine_can_be_warmed_before_there_is_anything_to_do(tmp_path, marks):
+    engine = LocalEngine(2)
+    engine.warm()
+    store = Store(tmp_path / "store")
+    outcome = engine.run(plan(rows(marks), store), store, SilentDisplay())
+    assert outcome.done == 7
+    LocalEngine(0).warm()

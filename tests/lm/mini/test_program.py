@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from lm.mini.rotation import rotation
 from lm.mini.stack import Stack
 from lm.mini.steps_fused import CHUNK
 from lm.mini.steps_torch import TorchSteps
-from lm.mini.train import Member, train_mini, train_stack
+from lm.mini.train import Member, stack_size, train_mini, train_stack
 from lm.ragged import Ragged
 from lm.train import Recipe, epochs, train
 from lm.types import Channel
@@ -191,3 +192,13 @@ def test_forced_stacks_of_two_train_everybody():
     for one, other in zip(together, alone, strict=True):
         train_mini([other], 0, quiet)
         torch.testing.assert_close(weights(one.model), weights(other.model), atol=3e-4, rtol=1e-2)
+
+
+def test_a_stack_holds_what_memory_holds(monkeypatch):
+    model = tiny().model
+    on_gpu = SimpleNamespace(device=torch.device("cuda"), config=model.config, parameters=model.parameters)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**34))
+    sizes = [stack_size([Member(on_gpu, None, PLAIN, RECIPE, tokens)]) for tokens in (500, 1000, 10**9)]
+    assert sizes[0] > 1.5 * sizes[1] > 1
+    assert sizes[2] == 1
+    assert stack_size([member(0, RECIPE)]) == 1
