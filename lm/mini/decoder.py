@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lm.mini import fused, fused_decode
+from lm.mini import fused, fused_attention
 from lm.mini.kernels import TAPS
 from lm.mini.modeling import MiniForCausalLM
 from lm.mini.rotation import rotation
@@ -23,7 +23,7 @@ class FusedDecoder:
     """See `lm.decoder.Decoder`.
 
     Args:
-        model: on the CPU, in float32, heads a multiple of `fused.LANES`.
+        model: on the CPU, in float32, heads a multiple of `fused_attention.LANES`.
         contexts: B texts, none empty.
         room: most tokens that a text may grow by.
     """
@@ -39,7 +39,7 @@ class FusedDecoder:
         self._layers = config.num_hidden_layers
         self._length = np.array([len(context) for context in contexts], np.int64)
         self._tokens = torch.from_numpy(np.concatenate(contexts).astype(np.int64))
-        capacity = -(-(int(self._length.max()) + room) // fused.LANES) * fused.LANES
+        capacity = -(-(int(self._length.max()) + room) // fused_attention.LANES) * fused_attention.LANES
         cos_TP, sin_TP = rotation(capacity, self._width // self._heads // 2, config.rope_theta)
         self._cos, self._sin = cos_TP.numpy(), sin_TP.numpy()
         self._keys = np.zeros((self._layers, len(contexts), self._width, capacity), np.float32)
@@ -52,14 +52,14 @@ class FusedDecoder:
         x = self._weights["embed.weight"][self._tokens]
         for i in range(self._layers):
             normed = self._normed(x)
-            fused_decode.last_inputs(normed, start, self._length, self._taps[i])
-            mixed = np.empty_like(normed)
-            fused.mix(normed, self._weights[f"blocks.{i}.attention.mix"].numpy(), start, self._length, mixed)
-            qkv = torch.from_numpy(mixed) @ self._weights[f"blocks.{i}.attention.qkv.weight"].T
+            fused.last_inputs(normed, start, self._length, self._taps[i])
+            mixed = torch.empty_like(x)
+            fused.mix(normed, self._weights[f"blocks.{i}.attention.mix"].numpy(), start, self._length, mixed.numpy())
+            qkv = mixed @ self._weights[f"blocks.{i}.attention.qkv.weight"].T
             out, lse = torch.empty(len(x), self._width), np.empty(len(x) * self._heads, np.float32)
             rows = (self._heads, self._cos, self._sin, start, self._length)
-            fused.attend(qkv.numpy().reshape(-1), *rows, out.numpy().reshape(-1), lse)
-            fused_decode.fill(qkv.numpy(), *rows, self._keys[i], self._values[i])
+            fused_attention.attend(qkv.numpy().reshape(-1), *rows, out.numpy().reshape(-1), lse)
+            fused_attention.fill(qkv.numpy(), *rows, self._keys[i], self._values[i])
             if i == self._layers - 1:
                 last = torch.from_numpy(start + self._length - 1)
                 x, out = x[last], out[last]
@@ -71,11 +71,12 @@ class FusedDecoder:
         x = self._weights["embed.weight"][token_b]
         for i in range(self._layers):
             normed = self._normed(x)
-            mixed = np.empty_like(normed)
-            fused_decode.mix(normed, self._weights[f"blocks.{i}.attention.mix"].numpy(), lines, self._taps[i], mixed)
-            qkv = torch.from_numpy(mixed) @ self._weights[f"blocks.{i}.attention.qkv.weight"].T
+            mixed = torch.empty_like(x)
+            weight = self._weights[f"blocks.{i}.attention.mix"].numpy()
+            fused.next_mix(normed, weight, lines, self._taps[i], mixed.numpy())
+            qkv = mixed @ self._weights[f"blocks.{i}.attention.qkv.weight"].T
             out = torch.empty(len(x), self._width)
-            fused_decode.attend(
+            fused_attention.attend_next(
                 qkv.numpy().reshape(-1),
                 self._heads,
                 self._cos,
@@ -91,15 +92,16 @@ class FusedDecoder:
         return self._logits(x)
 
     def _normed(self, x_Nd: Tensor) -> NDArray[np.float32]:
-        y, scale = np.empty(x_Nd.shape, np.float32), np.empty(len(x_Nd), np.float32)
-        fused.norm(x_Nd.numpy(), self._eps, y, scale)
+        """Of torch's own memory, which is aligned: products of matrices may depend on where in memory they lie."""
+        y: NDArray[np.float32] = torch.empty_like(x_Nd).numpy()
+        fused.norm(x_Nd.numpy(), self._eps, y, np.empty(len(x_Nd), np.float32))
         return y
 
     def _fed(self, layer: int, x_Nd: Tensor) -> Tensor:
         """The stream after the feed-forward layer."""
         wide = torch.from_numpy(self._normed(x_Nd)) @ self._weights[f"blocks.{layer}.up.weight"].T
         flat = wide.numpy().reshape(-1)
-        fused_decode.squared_relu(flat)
+        fused.squared_relu_in_place(flat)
         return torch.addmm(x_Nd, wide, self._weights[f"blocks.{layer}.down.weight"].T)
 
     def _logits(self, x_Nd: Tensor) -> Tensor:
@@ -111,4 +113,4 @@ def fits(model: object) -> bool:
     if not isinstance(model, MiniForCausalLM) or model.device.type != "cpu" or model.dtype != torch.float32:
         return False
     plain = model.blocks[0].attention.mixer is None  # type: ignore[union-attr]
-    return plain and model.config.hidden_size // model.config.num_attention_heads % fused.LANES == 0
+    return plain and model.config.hidden_size // model.config.num_attention_heads % fused_attention.LANES == 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lm.mini import fused
+from lm.mini.fused_attention import attend, attend_back
 from lm.mini.packing import Packed
 from lm.mini.rotation import rotation
 
@@ -72,11 +73,11 @@ class FusedSteps:
         out, lse = torch.empty(1, n, e // 3), np.empty(n * self._heads, np.float32)
         qkv = _array(qkv_GNe.view(-1))
         rows = (self._heads, self._cos, self._sin, self._start, self._length)
-        fused.attend(qkv, *rows, _array(out.view(-1)), lse)
+        attend(qkv, *rows, _array(out.view(-1)), lse)
 
         def back(g_GNd: Tensor) -> Tensor:
             by_qkv = torch.empty_like(qkv_GNe)
-            fused.attend_back(_array(g_GNd.reshape(-1)), qkv, *rows, _array(out.view(-1)), lse, _array(by_qkv.view(-1)))
+            attend_back(_array(g_GNd.reshape(-1)), qkv, *rows, _array(out.view(-1)), lse, _array(by_qkv.view(-1)))
             return by_qkv
 
         return out, back

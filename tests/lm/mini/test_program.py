@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from lm.batch import collate
 from lm.examples import Examples
 from lm.mini import program
-from lm.mini.fused import LANES, attend, attend_back
+from lm.mini.fused_attention import LANES, attend, attend_back
 from lm.mini.packing import pack
 from lm.mini.rotation import rotation
 from lm.mini.stack import Stack
