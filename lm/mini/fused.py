@@ -1,8 +1,9 @@
 """Compiled kernels of the mini architecture for CPUs: each reads and writes its arrays once, and no row is padded.
 
 At a width of 64 to 96 a step on a CPU is bound by passes over memory and by calls, not by multiplications, so what lies
-between two matrix products is one loop here. Arrays are flat: a token a line; ``start`` and ``length`` say where each sequence
-lies. All is float32. Attention has a file of its own (`lm.mini.fused_attention`); the same in torch is `lm.mini.steps_torch`.
+between two matrix products is one loop here. Arrays are flat: a token a line; ``start`` and ``length`` say where each
+sequence lies. All is float32. Attention has a file of its own (`lm.mini.fused_attention`); the same in torch is
+`lm.mini.steps_torch`.
 """
 
 from __future__ import annotations
