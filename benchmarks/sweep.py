@@ -46,7 +46,7 @@ from lm.language_model import LanguageModel
 from tasks.base import Item
 from tasks.mini import MiniTask
 
-GENERATE_BATCH = 1024
+GENERATE_BATCH = 256
 """Of ``generate``; the fastest of 256, 1024 and all at once."""
 
 GRID = (
