@@ -77,7 +77,7 @@ class Client:
         accounts: NDArray[np.int32] | None = None,
     ) -> None:
         self.prompts, self.budget, self.params, self.seed, self.patience = prompts, budget, params, seed, patience
-        self.accounts = gateway.accounts.open(budget.accounts, start) if accounts is None else accounts
+        self.accounts = gateway.accounts.open(budget.accounts, start, genuine=False) if accounts is None else accounts
         self.outcomes: list[Outcome] = []
         self.deadline = start + 3600.0 * budget.hours
         self._gateway = gateway

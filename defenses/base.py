@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import LogitsProcessor
 
 from configs.build import describe
+from configs.errors import ConfigError
 from lm.examples import Examples
 from lm.language_model import LanguageModel
+from lm.ragged import Ragged
 from lm.types import ResponseFormat
 from teacher.api.interface import Interface
 from teacher.api.schema import Prompts, Requests, Responses, Verdicts
@@ -29,6 +32,27 @@ Prepared = dict[str, Tensor]
 """What `Defense.prepare` found once, as tensors, stored as safetensors."""
 
 
+class Traffic(NamedTuple):
+    """Requests as a provider sees them.
+
+    Args:
+        requests: B of them.
+        prompts: what they ask.
+        accounts: who asks.
+        output_tokens: (B,) int32 tokens of the answers.
+    """
+
+    requests: Requests
+    prompts: Prompts
+    accounts: Accounts
+    output_tokens: NDArray[np.int32]
+
+
+def no_traffic(count: int) -> Traffic:
+    """For preparations that have none."""
+    raise ConfigError("prepare", count, "needs past requests to be fitted on, and there are none here")
+
+
 @dataclass(frozen=True)
 class Preparation:
     """What a provider has at hand before it opens the API.
@@ -39,12 +63,16 @@ class Preparation:
         clean_traces: ``clean_traces(n)`` gives n undefended, correct teacher responses on prompts of the provider's own
             (train split, disjoint from the attacker's pool), as training rows in the teacher's tokens.
         rng: explicit generator of this stage.
+        benign: ``benign(n)`` gives n requests of honest accounts, as the provider has seen them before.
+        red_team: ``red_team(n)`` gives n requests of the provider's own red team, which harvests as it expects others to.
     """
 
     teacher: LanguageModel
     proxy: Callable[[], LanguageModel]
     clean_traces: Callable[[int], Examples]
     rng: np.random.Generator
+    benign: Callable[[int], Traffic] = no_traffic
+    red_team: Callable[[int], Traffic] = no_traffic
 
 
 @dataclass(frozen=True)
@@ -72,14 +100,20 @@ class AdmissionState:
         accounts: who calls: organisation, age, spend, tier.
         prices: what tokens cost.
         max_tokens: output tokens reserved for each request of the batch, all its n responses together (they are reserved
-            before they are known, as providers do).
+            before they are known, as providers do): one number, or (B,).
+        prompts: what `Requests.prompt` indexes; the same object from batch to batch.
+        prepared: what `prepare` returned, {} where it has none.
+        seed: of the defense's own draws.
     """
 
     ledger: Ledger
     memory: dict[str, Any]
     accounts: Accounts
     prices: Prices
-    max_tokens: int = 64
+    max_tokens: int | NDArray[np.int32] = 64
+    prompts: Prompts = field(default_factory=lambda: Prompts((), Ragged.of([])))
+    prepared: Prepared = field(default_factory=dict)
+    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -77,4 +77,5 @@ def open_gateway(
         prices=offer.prices,
         format=lm.format,
         seed=seed,
+        prepared={name: found[1].tensors("prepared") for name, found in prepared.items()},
     )

@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+NEVER = -np.inf
+
 
 class Accounts:
     """Every account the provider has opened; an account's id is its row.
@@ -16,6 +18,13 @@ class Accounts:
         created: (A,) float64 virtual seconds at which it was opened.
         banned: (A,) bool.
         spend: (A,) float64 dollars billed so far.
+        payment: (A,) int32 hash of the means of payment; equal ones are the same card.
+        fingerprint: (A,) int32 hash of the client software as its requests show it.
+        network: (A,) int32 the network (/24) it was opened from and uses unless its requests say otherwise.
+        verified_until: (A,) float64 virtual seconds until which an identity check stands; `NEVER` where there was none.
+        work: (A,) float64 seconds of proof-of-work done so far.
+        genuine: (A,) bool whether there is a real, own identity behind it. Not for a provider to see: only an identity check
+            may ask, and it errs.
     """
 
     def __init__(self) -> None:
@@ -24,6 +33,12 @@ class Accounts:
         self.created = np.zeros(0, np.float64)
         self.banned = np.zeros(0, np.bool_)
         self.spend = np.zeros(0, np.float64)
+        self.payment = np.zeros(0, np.int32)
+        self.fingerprint = np.zeros(0, np.int32)
+        self.network = np.zeros(0, np.int32)
+        self.verified_until = np.zeros(0, np.float64)
+        self.work = np.zeros(0, np.float64)
+        self.genuine = np.zeros(0, np.bool_)
 
     def __len__(self) -> int:
         return len(self.organisation)
@@ -34,6 +49,11 @@ class Accounts:
         created: float | NDArray[np.float64] = 0.0,
         organisation: NDArray[np.integer] | None = None,
         tier: int = 0,
+        *,
+        payment: NDArray[np.integer] | None = None,
+        fingerprint: NDArray[np.integer] | None = None,
+        network: NDArray[np.integer] | None = None,
+        genuine: bool | NDArray[np.bool_] = True,
     ) -> NDArray[np.int32]:
         """Open ``count`` accounts.
 
@@ -42,19 +62,33 @@ class Accounts:
             created: when, in virtual seconds; one for all or (count,).
             organisation: (count,) of each; None makes each an organisation of its own.
             tier: the usage tier they start in.
+            payment: (count,) means of payment; None gives each its own.
+            fingerprint: (count,) client software; None gives all the same.
+            network: (count,) network; None gives each its own.
+            genuine: whether real, own identities are behind them; one for all or (count,).
 
         Returns:
             (count,) their ids.
         """
         first = len(self)
-        if organisation is None:
-            free = int(self.organisation.max()) + 1 if first else 0
-            organisation = np.arange(free, free + count)
-        self.organisation = np.concatenate([self.organisation, organisation.astype(np.int32)])
-        self.tier = np.concatenate([self.tier, np.full(count, tier, np.int16)])
-        self.created = np.concatenate([self.created, np.broadcast_to(np.asarray(created, np.float64), (count,))])
-        self.banned = np.concatenate([self.banned, np.zeros(count, np.bool_)])
-        self.spend = np.concatenate([self.spend, np.zeros(count)])
+        own = {name: _unused(getattr(self, name), count) for name in ("organisation", "payment", "network")}
+        columns = {
+            "organisation": own["organisation"] if organisation is None else organisation,
+            "tier": tier,
+            "created": created,
+            "banned": False,
+            "spend": 0.0,
+            "payment": own["payment"] if payment is None else payment,
+            "fingerprint": 0 if fingerprint is None else fingerprint,
+            "network": own["network"] if network is None else network,
+            "verified_until": NEVER,
+            "work": 0.0,
+            "genuine": genuine,
+        }
+        for name, values in columns.items():
+            held = getattr(self, name)
+            added = np.broadcast_to(np.asarray(values, held.dtype), (count,))
+            setattr(self, name, np.concatenate([held, added]))
         return np.arange(first, first + count, dtype=np.int32)
 
     def ban(self, ids: NDArray[np.integer]) -> None:
@@ -70,6 +104,12 @@ class Accounts:
         np.add.at(self.spend, ids, dollars)
 
     def frame(self) -> pl.DataFrame:
-        """One row an account."""
-        names = ("organisation", "tier", "created", "banned", "spend")
+        """One row an account, what only the world knows left out."""
+        names = [name for name in vars(self) if name != "genuine"]
         return pl.DataFrame({"id": np.arange(len(self), dtype=np.int32), **{n: getattr(self, n) for n in names}})
+
+
+def _unused(held: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """(count,) numbers above all that are held."""
+    free = int(held.max()) + 1 if len(held) else 0
+    return np.arange(free, free + count)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
-from defenses.base import AdmissionState, Defense, Release, hooks_of
+from defenses.base import AdmissionState, Defense, Prepared, Release, hooks_of
 from lm.ragged import Ragged
 from lm.types import Channel, Generations, ResponseFormat
 from teacher.api.accounts import Accounts
@@ -60,7 +61,8 @@ class Gateway:
         accounts: who may call; empty at first if not given.
         clock: virtual time; starts at 0 if not given.
         ledger: log of every attempt; empty at first if not given.
-        seed: of the draws of release defenses.
+        seed: of the draws of admission and release defenses.
+        prepared: what each defense's `prepare` found, by the defense's name.
 
     Raises:
         ConfigError: a defense needs something that the interface does not sell.
@@ -77,6 +79,7 @@ class Gateway:
         clock: VirtualClock | None = None,
         ledger: Ledger | None = None,
         seed: int = 0,
+        prepared: Mapping[str, Prepared] = MappingProxyType({}),
     ) -> None:
         require_sold(defenses, interface)
         self.backend, self.interface, self.prices, self.format, self.seed = backend, interface, prices, format, seed
@@ -84,6 +87,7 @@ class Gateway:
         self.accounts = Accounts() if accounts is None else accounts
         self.clock = VirtualClock() if clock is None else clock
         self.ledger = Ledger() if ledger is None else ledger
+        self._prepared = dict(prepared)
         self._limits = {name: d for name, d in defenses.items() if "admit" in hooks_of(d)}
         self._memory: dict[str, dict[str, Any]] = {name: {} for name in defenses}
 
@@ -120,7 +124,16 @@ class Gateway:
             rows = np.flatnonzero(verdicts.ok)
             if not len(rows):
                 break
-            state = AdmissionState(self.ledger, self._memory[name], self.accounts, self.prices, reserved)
+            state = AdmissionState(
+                self.ledger,
+                self._memory[name],
+                self.accounts,
+                self.prices,
+                reserved,
+                prompts,
+                self._prepared.get(name, {}),
+                self.seed,
+            )
             judged = defense.admit(requests if len(rows) == len(requests) else requests.take(rows), state)
             if judged is None or judged.ok.all():
                 continue

@@ -24,11 +24,16 @@ class Prompts:
         texts: P prompt texts.
         tokens: P rows of the teacher's token ids, chat template included (what is billed as input).
         tools: the client's tool runner over rows of these prompts, or None.
+        embedding: (P, d) float32 unit rows, what the provider's text encoder makes of each; None where nobody has encoded them
+            yet (`defenses.admission.sight` then does).
+        sketch: (P,) int32 MinHash bucket of each text, equal for near copies; None where nobody has sketched them yet.
     """
 
     texts: Sequence[str]
     tokens: Ragged
     tools: ToolRunner | None = None
+    embedding: NDArray[np.float32] | None = None
+    sketch: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Params:
 
 @dataclass(frozen=True)
 class Requests:
-    """B requests, in order of time.
+    """B requests, in order of time within each organisation (all together, unless a campaign sends them).
 
     Args:
         time: (B,) float64 seconds on the virtual clock.
@@ -67,6 +72,7 @@ class Requests:
         prompt: (B,) int64 row of `Prompts`.
         input_tokens: (B,) int32.
         seed: (B,) int64 sampling seed.
+        network: (B,) int32 network (/24) each came from; None where all come from their account's own.
     """
 
     time: NDArray[np.float64]
@@ -74,14 +80,16 @@ class Requests:
     prompt: NDArray[np.int64]
     input_tokens: NDArray[np.int32]
     seed: NDArray[np.int64]
+    network: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.time)
 
     def take(self, rows: NDArray[np.integer]) -> Requests:
         """The given rows, in that order."""
+        network = None if self.network is None else self.network[rows]
         return Requests(
-            self.time[rows], self.account[rows], self.prompt[rows], self.input_tokens[rows], self.seed[rows]
+            self.time[rows], self.account[rows], self.prompt[rows], self.input_tokens[rows], self.seed[rows], network
         )
 
 

@@ -1,0 +1,132 @@
+"""What detectors have in common: fitted on past traffic, they watch requests go by and say from time to time whom they suspect.
+
+In a lab cell a detector is an admission defense that shuts out the accounts over its threshold; in a campaign the provider's
+ladder decides what follows from a suspicion. Knows no single detector.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import require
+from defenses.base import AdmissionState, Defense, Preparation, Prepared, Traffic
+from teacher.api.schema import FORBIDDEN, Requests, Verdicts
+
+
+class Suspicion(NamedTuple):
+    """What one examination found, a row for each account that there was enough to say about.
+
+    Args:
+        account: (K,) int32 ids, each once.
+        score: (K,) float64, larger is more suspicious; comparable between accounts and examinations.
+        alarm: (K,) bool whether it is over the detector's threshold.
+        cluster: (K,) int32 number of the group that was found together in this examination, -1 for an account alone.
+    """
+
+    account: NDArray[np.int32]
+    score: NDArray[np.float64]
+    alarm: NDArray[np.bool_]
+    cluster: NDArray[np.int32]
+
+    @classmethod
+    def nobody(cls) -> Suspicion:
+        """No row at all."""
+        return cls(np.zeros(0, np.int32), np.zeros(0), np.zeros(0, np.bool_), np.zeros(0, np.int32))
+
+    @classmethod
+    def alone(cls, account: NDArray[np.integer], score: NDArray[np.float64], threshold: float) -> Suspicion:
+        """Accounts judged one by one against a threshold, which raises no alarm itself."""
+        score = np.asarray(score, np.float64)
+        return cls(account.astype(np.int32), score, score > threshold, np.full(len(score), -1, np.int32))
+
+
+@dataclass(frozen=True)
+class Detector(Defense):
+    """Base of all detectors. Override `fit`, `watch` and `examine`.
+
+    As an admission defense it examines every ``every_hours`` of virtual time what it has watched since it began, and
+    answers 403 to accounts over the threshold from ``delay_hours`` after their first alarm on.
+
+    Args:
+        every_hours: hours between examinations.
+        delay_hours: hours from an alarm to what follows, in a lab cell; a campaign has the ladder's own delay.
+        benign_requests: past requests of honest accounts to be fitted on, in a lab cell.
+    """
+
+    strength: ClassVar[str | None] = None
+    needs_red_team: ClassVar[bool] = False
+
+    every_hours: float = 1.0
+    delay_hours: float = 0.0
+    benign_requests: int = 4000
+
+    def __post_init__(self) -> None:
+        for name in ("every_hours", "benign_requests"):
+            require(getattr(self, name) > 0, f"detector.{name}", getattr(self, name), "must be more than 0")
+        require(self.delay_hours >= 0, "detector.delay_hours", self.delay_hours, "must be at least 0")
+
+    @abstractmethod
+    def fit(self, benign: Traffic, red_team: Traffic | None, rng: np.random.Generator) -> Prepared:
+        """Thresholds and references from past traffic.
+
+        Args:
+            benign: of honest accounts.
+            red_team: of the provider's own red team; given where ``needs_red_team``.
+            rng: explicit.
+
+        Raises:
+            ConfigError: too little traffic for the threshold that is asked for.
+        """
+
+    @abstractmethod
+    def watch(self, requests: Requests, output_tokens: NDArray[np.int32], state: AdmissionState) -> None:
+        """Take note of B answered requests (sorted by time within each account) in ``state.memory``.
+
+        In a campaign B is millions: vectorise. ``state.accounts`` may have grown since the last call. ``output_tokens``
+        (B,) are those of the answers, or what was reserved where answers are not known yet.
+        """
+
+    @abstractmethod
+    def examine(self, state: AdmissionState, now: float) -> Suspicion:
+        """Judge the accounts that have something new since the last examination.
+
+        Args:
+            state: with the memory that `watch` keeps; its ``ledger`` and ``max_tokens`` are not to be used here.
+            now: virtual seconds.
+        """
+
+    def prepare(self, context: Preparation) -> Prepared:
+        """See `Defense.prepare`."""
+        benign = context.benign(self.benign_requests)
+        red_team = context.red_team(self.benign_requests) if self.needs_red_team else None
+        return self.fit(benign, red_team, context.rng)
+
+    def admit(self, requests: Requests, state: AdmissionState) -> Verdicts:
+        """Shut out whoever was over the threshold long enough ago, watch the others, examine when it is time."""
+        own: dict[str, Any] = state.memory
+        out_from: NDArray[np.float64] = own.setdefault("_out_from", np.zeros(0))
+        if len(out_from) < len(state.accounts):
+            new = np.full(len(state.accounts) - len(out_from), np.inf)
+            out_from = own["_out_from"] = np.concatenate([out_from, new])
+        verdicts = Verdicts.admitted(len(requests))
+        if not len(requests):
+            return verdicts
+        refused = requests.time >= out_from[requests.account]
+        if refused.any():
+            verdicts.status[refused] = FORBIDDEN
+            verdicts.reason[refused] = "suspected"
+        seen = requests.take(np.flatnonzero(~refused))
+        reserved = np.broadcast_to(np.asarray(state.max_tokens, np.int32), (len(requests),))
+        self.watch(seen, reserved[~refused], state)
+        now = float(requests.time.max())
+        if now >= own.setdefault("_next", float(requests.time.min()) + 3600.0 * self.every_hours):
+            found = self.examine(state, now)
+            guilty = found.account[found.alarm]
+            out_from[guilty] = np.minimum(out_from[guilty], now + 3600.0 * self.delay_hours)
+            own["_next"] = now + 3600.0 * self.every_hours
+        return verdicts
