@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError, require
+from defenses.admission import buckets
 from defenses.base import AdmissionState, Defense
+from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY, MONTH
-from teacher.api.schema import OK, RATE_LIMITED, Requests, Verdicts
+from teacher.api.schema import RATE_LIMITED, Requests, Verdicts
 
 KINDS = ("requests", "input_tokens", "output_tokens")
-_SLACK = 1e-9
-_CODES = (*KINDS, "too_large", "daily_spend", "monthly_spend")
-_TOO_LARGE, _DAILY, _MONTHLY = 3, 4, 5
+_REASONS = np.array([*KINDS, "too_large", "daily_spend", "monthly_spend"], object)
+"""By the codes of `buckets.judge`."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,11 @@ class Limits:
         require(burst >= 1, "token_bucket.burst_minutes", self.burst_minutes, "must make room for one request")
 
     @property
-    def buckets(self) -> list[tuple[int, float, float]]:
-        """(kind, refill per second, capacity) of each bucket that is finite."""
+    def row(self) -> list[float]:
+        """What `buckets.judge` takes of these limits: refill per second, capacity, caps."""
         rates = [getattr(self, f"{kind}_per_minute") for kind in KINDS]
-        return [(i, r / 60.0, r * self.burst_minutes) for i, r in enumerate(rates) if math.isfinite(r)]
+        capacities = [rate * self.burst_minutes for rate in rates]
+        return [*(rate / 60.0 for rate in rates), *capacities, self.dollars_per_day, self.dollars_per_month]
 
 
 @dataclass(frozen=True)
@@ -107,121 +109,92 @@ class TokenBucket(Limits, Defense):
         require(entries == sorted(entries), "token_bucket.tiers", entries, "must be in the order of promotion")
 
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts:
-        """Judge the batch in its order."""
-        tier = self._promoted(requests, state)
-        code, wait = self._judge(requests, state, tier)
-        refused = code >= 0
+        """Judge the batch; requests of one organisation in their order."""
+        code, wait = buckets.judge(*self._inputs(requests, state))
         verdicts = Verdicts.admitted(len(requests))
+        refused = code >= 0
         if refused.any():
             verdicts.status[refused] = RATE_LIMITED
             verdicts.retry_after[:] = wait
-            verdicts.reason[refused] = np.array(_CODES, object)[code[refused]]
-        assert (verdicts.status[~refused] == OK).all()
+            verdicts.reason[refused] = _REASONS[code[refused]]
         return verdicts
 
-    def _promoted(self, requests: Requests, state: AdmissionState) -> list[int]:
+    def _inputs(self, requests: Requests, state: AdmissionState) -> tuple[Any, ...]:
+        """What `buckets.judge` takes."""
+        own = state.memory
+        rows = buckets.Rows(
+            time=np.ascontiguousarray(requests.time, np.float64),
+            account=np.ascontiguousarray(requests.account, np.int32),
+            organisation=_organisations(state.accounts, own),
+            input_tokens=np.ascontiguousarray(requests.input_tokens, np.int32),
+            output_tokens=np.ascontiguousarray(np.atleast_1d(state.max_tokens), np.int32),
+            level=self._promoted(requests, state),
+        )
+        held = {
+            name: _grown(own, name, len(owners) if self.scope in (name, "both") else 0)
+            for name, owners in (("account", state.accounts.organisation), ("organisation", own["numbers"]))
+        }
+        if "limits" not in own:
+            own["limits"] = np.array([level.row for level in (self, *self.tiers)])
+        limits = own["limits"]
+        capped = len(requests) and np.isfinite(limits[:, buckets.DAILY_CAP :]).any()
+        spending = _spending(requests, state, self.scope) if capped else buckets.Spending.uncapped()
+        return rows, limits, held["account"], held["organisation"], spending
+
+    def _promoted(self, requests: Requests, state: AdmissionState) -> NDArray[np.int16]:
         """(B,) index of each request's tier, 0 for new; promotions are written to the accounts table."""
         accounts, who = state.accounts, requests.account
         tier = np.minimum(accounts.tier[who], len(self.tiers)).astype(np.int16)
-        age = (requests.time - accounts.created[who]) / DAY
+        if not self.tiers:
+            return tier
+        age, spend = (requests.time - accounts.created[who]) / DAY, accounts.spend[who]
         for number, limits in enumerate(self.tiers, start=1):
-            reached = (accounts.spend[who] >= limits.entry_spend) & (age >= limits.entry_age_days)
-            tier = np.where(reached, np.maximum(tier, number), tier).astype(np.int16)
-        np.maximum.at(accounts.tier, who, tier)
-        return [int(t) for t in tier]
-
-    def _judge(
-        self, requests: Requests, state: AdmissionState, tier: list[int]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """(B,) index into the reasons, -1 where admitted; (B,) seconds to wait, NaN where that does not help."""
-        levels: tuple[Limits, ...] = (self, *self.tiers)
-        buckets = [level.buckets for level in levels]
-        owners = self._owners(requests, state)
-        held: dict[int, list[Any]] = state.memory.setdefault("held", {})
-        spend = _Spend(requests, state, owners[-1]) if _capped(levels) else None
-        code, wait = [-1] * len(tier), [math.nan] * len(tier)
-        keys_of = list(zip(*(owner.tolist() for owner in owners), strict=True))
-        events = zip(requests.time.tolist(), requests.input_tokens.tolist(), tier, keys_of, strict=True)
-        for i, (now, input_tokens, level, keys) in enumerate(events):
-            cost = (1.0, input_tokens, state.max_tokens)
-            over = spend.over(i, levels[level]) if spend else None
-            if over is not None:
-                code[i] = over
-                continue
-            longest = 0.0
-            for key in keys:
-                bucket = held.get(key)
-                if bucket is None:
-                    bucket = held[key] = [now, math.inf, math.inf, math.inf]
-                passed = max(0.0, now - bucket[0])
-                bucket[0] += passed
-                for kind, rate, capacity in buckets[level]:
-                    bucket[kind + 1] = have = min(capacity, bucket[kind + 1] + rate * passed)
-                    short = cost[kind] - have
-                    if short > _SLACK:
-                        if cost[kind] > capacity + _SLACK:
-                            code[i], longest = _TOO_LARGE, math.inf
-                        elif short / rate > longest:
-                            code[i], longest = kind, short / rate
-            if longest:
-                wait[i] = math.ceil(longest) if math.isfinite(longest) else math.nan
-                continue
-            for key in keys:
-                bucket = held[key]
-                for kind, _, _ in buckets[level]:
-                    bucket[kind + 1] -= cost[kind]
-            if spend:
-                spend.add(i)
-        return np.array(code, np.int64), np.array(wait, np.float64)
-
-    def _owners(self, requests: Requests, state: AdmissionState) -> list[NDArray[np.int64]]:
-        """Keys of the buckets each request draws on; organisations count down from -1 so that they differ from accounts."""
-        account = requests.account.astype(np.int64)
-        organisation = -1 - state.accounts.organisation[requests.account].astype(np.int64)
-        return {"account": [account], "organisation": [organisation], "both": [account, organisation]}[self.scope]
+            reached = (spend >= limits.entry_spend) & (age >= limits.entry_age_days)
+            np.maximum(tier, number, out=tier, where=reached)
+        if (tier > accounts.tier[who]).any():
+            np.maximum.at(accounts.tier, who, tier)
+        return tier
 
 
-def _capped(levels: tuple[Limits, ...]) -> bool:
-    return any(math.isfinite(limits.dollars_per_day) or math.isfinite(limits.dollars_per_month) for limits in levels)
+def _organisations(accounts: Accounts, own: dict[str, Any]) -> NDArray[np.int32]:
+    """(accounts,) a number of each account's organisation, counted from 0 in the order of their first accounts."""
+    numbers: dict[int, int] = own.setdefault("numbers", {})
+    known: NDArray[np.int32] = own.setdefault("organisations", np.zeros(0, np.int32))
+    if len(known) < len(accounts):
+        new = [numbers.setdefault(name, len(numbers)) for name in accounts.organisation[len(known) :].tolist()]
+        known = own["organisations"] = np.concatenate([known, np.array(new, np.int32)])
+    return known
 
 
-class _Spend:
-    """Dollars of each owner in the virtual day and month of each request of a batch, reserved ones included."""
+def _grown(own: dict[str, Any], name: str, owners: int) -> NDArray[np.float64]:
+    """(owners, 4) the buckets held by ``name``, new ones added."""
+    held: NDArray[np.float64] | None = own.get(name)
+    if held is None or len(held) < owners:
+        new = buckets.empty(owners - (0 if held is None else len(held)))
+        held = own[name] = new if held is None else np.concatenate([held, new])
+    return held
 
-    def __init__(self, requests: Requests, state: AdmissionState, owner: NDArray[np.int64]) -> None:
-        self._cost = state.prices.dollars(requests.input_tokens, state.max_tokens).tolist()
-        self._keys: list[list[tuple[int, int]]] = []
-        self._spent: list[dict[tuple[int, int], float]] = []
-        owners = owner.tolist()
-        for length in (DAY, MONTH):
-            windows = np.floor(requests.time / length).astype(np.int64).tolist()
-            keys = list(zip(windows, owners, strict=True))
-            totals = {window: self._totals(window * length, length, state) for window in set(windows)}
-            self._keys.append(keys)
-            self._spent.append({(window, who): totals[window].get(who, 0.0) for window, who in keys})
 
-    def over(self, row: int, limits: Limits) -> int | None:
-        """Reason for refusing this request, or None."""
-        for code, cap, keys, spent in zip(
-            (_DAILY, _MONTHLY), (limits.dollars_per_day, limits.dollars_per_month), self._keys, self._spent, strict=True
-        ):
-            if spent[keys[row]] + self._cost[row] > cap + _SLACK:
-                return code
-        return None
+def _spending(requests: Requests, state: AdmissionState, scope: str) -> buckets.Spending:
+    """Dollars of each owner in the virtual days and months of a batch, reserved ones included."""
+    dollars = np.ascontiguousarray(state.prices.dollars(requests.input_tokens, state.max_tokens))
+    rows, totals = [], []
+    for length in (DAY, MONTH):
+        window_of = np.floor(requests.time / length)
+        if window_of.min() == window_of.max():  # as in a campaign, whose epochs are no longer than a day
+            windows, row = window_of[:1], np.zeros(len(window_of), np.int32)
+        else:
+            windows, row = np.unique(window_of, return_inverse=True)
+        spent = [_spent(state, window * length, (window + 1) * length, scope) for window in windows.tolist()]
+        rows.append(row.astype(np.int32, copy=False))
+        totals.append(np.array(spent))
+    return buckets.Spending(dollars, rows[0], rows[1], totals[0], totals[1])
 
-    def add(self, row: int) -> None:
-        """Count this request, which is admitted."""
-        for keys, spent in zip(self._keys, self._spent, strict=True):
-            spent[keys[row]] += self._cost[row]
 
-    @staticmethod
-    def _totals(start: float, length: float, state: AdmissionState) -> dict[int, float]:
-        """Dollars in the ledger from ``start`` on, by bucket key of account and of organisation."""
-        by_account = state.ledger.dollars_between(start, start + length, len(state.accounts))
-        spenders = np.flatnonzero(by_account)
-        totals = dict(zip(spenders.tolist(), by_account[spenders].tolist(), strict=True))
-        for account, organisation in zip(
-            spenders.tolist(), state.accounts.organisation[spenders].tolist(), strict=True
-        ):
-            totals[-1 - organisation] = totals.get(-1 - organisation, 0.0) + by_account[account]
-        return totals
+def _spent(state: AdmissionState, start: float, stop: float, scope: str) -> NDArray[np.float64]:
+    """(owners,) dollars in the ledger in [start, stop)."""
+    by_account = state.ledger.dollars_between(start, stop, len(state.accounts))
+    if scope == "account":
+        return by_account
+    own = state.memory
+    return np.asarray(np.bincount(own["organisations"], by_account, len(own["numbers"])), np.float64)

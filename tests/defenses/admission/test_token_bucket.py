@@ -15,7 +15,8 @@ from defenses.admission.token_bucket import Tier, TokenBucket
 from defenses.base import Defense
 from teacher.api.clock import DAY
 from teacher.api.prices import Prices
-from teacher.api.schema import RATE_LIMITED
+from teacher.api.schema import RATE_LIMITED, Verdicts
+from tests.defenses.admission.one_by_one import OneByOne
 from tests.defenses.admission.states import judged, state
 from tests.teacher.api.fakes import requests
 
@@ -31,6 +32,43 @@ BUCKETS = st.builds(
 ORGANISATION = np.array([0, 0, 1, 1])
 MAX_TOKENS = 64
 CONFIGS = Path(configs.__file__).parent
+
+
+TIERED = st.builds(
+    TokenBucket,
+    requests_per_minute=st.sampled_from([1.0, 2.0]),
+    input_tokens_per_minute=st.sampled_from([20.0, 45.0, math.inf]),
+    output_tokens_per_minute=st.sampled_from([100.0, 130.0, math.inf]),
+    burst_minutes=st.sampled_from([1.0, 2.0]),
+    dollars_per_day=st.sampled_from([0.5, 2.0, math.inf]),
+    dollars_per_month=st.sampled_from([3.0, math.inf]),
+    scope=st.sampled_from(["account", "organisation", "both"]),
+    tiers=st.sampled_from(
+        [
+            (),
+            (Tier(requests_per_minute=4.0, input_tokens_per_minute=60.0, entry_spend=2.0, entry_age_days=0.001),),
+            (
+                Tier(output_tokens_per_minute=120.0, dollars_per_day=3.0, entry_spend=1.0),
+                Tier(
+                    requests_per_minute=9.0,
+                    burst_minutes=2.0,
+                    dollars_per_month=9.0,
+                    entry_age_days=1.5,
+                    entry_spend=1.0,
+                ),
+            ),
+        ]
+    ),
+)
+STREAMS = st.lists(
+    st.lists(
+        st.tuples(st.integers(0, 200_000), st.integers(0, 5), st.integers(1, 60), st.integers(1, 150)),
+        min_size=0,
+        max_size=25,
+    ),
+    min_size=1,
+    max_size=4,
+)
 
 
 def batch_of(events):
@@ -71,6 +109,60 @@ def test_agrees_with_the_definition(defense, events):
     batch = batch_of(events)
     got = defense.admit(batch, state(organisation=ORGANISATION, max_tokens=MAX_TOKENS))
     assert got.ok.tolist() == reference(defense, batch)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TIERED, STREAMS, st.booleans(), st.booleans(), st.integers(0, 200))
+def test_agrees_with_the_loop_over_events(defense, batches, by_organisation, each, closer):
+    """Verdicts, waits, reasons and tiers, over several batches with settled spend and an account opened in between."""
+    fast, slow = (state(5, organisation=[7, 7, 3, 3, 9], prices=Prices(500, 3000)) for _ in range(2))
+    loop = OneByOne(defense)
+    start = 0.0
+    for events in batches:
+        events = sorted(events, key=lambda e: e[0] // (closer * 10 + 1))
+        if by_organisation:
+            events.sort(key=lambda e: fast.accounts.organisation[e[1] % len(fast.accounts)])
+        seconds = start + np.array([e[0] // (closer * 10 + 1) for e in events], float)
+        who = [e[1] % len(fast.accounts) for e in events]
+        batch = requests(seconds, account=who, tokens=[e[2] for e in events])
+        reserved = np.array([e[3] for e in events], np.int32) if each else 64
+        verdicts = []
+        for at, judge in ((fast, defense), (slow, loop)):
+            at.max_tokens = reserved
+            first = len(at.ledger)
+            verdicts.append(judged(judge, batch, at))
+            rows = first + np.flatnonzero(verdicts[-1].ok)[::2]
+            paid = at.ledger.column("dollars")[rows] / 2
+            at.ledger.settle(rows, np.ones(len(rows), int), paid)
+            at.accounts.charge(at.ledger.column("account")[rows], paid)
+            at.accounts.open(1, organisation=[3 if closer % 2 else 11])
+        got, want = verdicts
+        assert got.status.tolist() == want.status.tolist()
+        assert got.reason.tolist() == want.reason.tolist()
+        np.testing.assert_array_equal(got.retry_after, want.retry_after)
+        np.testing.assert_array_equal(fast.accounts.tier, slow.accounts.tier)
+        start = max([start, *seconds.tolist()])
+
+
+@pytest.mark.parametrize("scope", ["account", "organisation", "both"])
+def test_threads_agree_with_the_loop_over_events(scope):
+    rng = np.random.default_rng(0)
+    count, accounts = 210_000, 500
+    defense = TokenBucket(requests_per_minute=1.0, burst_minutes=2.0, dollars_per_day=0.05, scope=scope)
+    fast, slow = (state(accounts, organisation=np.arange(accounts) // 3) for _ in range(2))
+    batch = requests(
+        np.sort(rng.uniform(0, 2 * DAY, count)), rng.integers(0, accounts, count), tokens=rng.integers(1, 90, count)
+    )
+    got, want = defense.admit(batch, fast), OneByOne(defense).admit(batch, slow)
+    assert {"requests", "daily_spend"} < set(got.reason.tolist())
+    assert got.reason.tolist() == want.reason.tolist()
+    np.testing.assert_array_equal(got.retry_after, want.retry_after)
+
+
+def test_an_empty_batch():
+    verdicts = TokenBucket(dollars_per_day=1.0).admit(requests([]), state())
+    assert isinstance(verdicts, Verdicts)
+    assert len(verdicts.status) == 0
 
 
 @settings(max_examples=60, deadline=None)
