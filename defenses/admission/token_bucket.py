@@ -181,12 +181,11 @@ def _spending(requests: Requests, state: AdmissionState, scope: str) -> buckets.
     rows, totals = [], []
     for length in (DAY, MONTH):
         window_of = np.floor(requests.time / length)
-        if window_of.min() == window_of.max():  # as in a campaign, whose epochs are no longer than a day
-            windows, row = window_of[:1], np.zeros(len(window_of), np.int32)
-        else:
+        windows, row = window_of[:1], np.zeros(len(window_of), np.int64)
+        if window_of.min() < window_of.max():  # not so in a campaign, whose epochs are no longer than a day
             windows, row = np.unique(window_of, return_inverse=True)
         spent = [_spent(state, window * length, (window + 1) * length, scope) for window in windows.tolist()]
-        rows.append(row.astype(np.int32, copy=False))
+        rows.append(row.astype(np.int32))
         totals.append(np.array(spent))
     return buckets.Spending(dollars, rows[0], rows[1], totals[0], totals[1])
 
