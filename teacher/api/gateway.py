@@ -12,30 +12,22 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
-from defenses.base import AdmissionState, Defense, Prepared, Release, hooks_of
+from defenses.base import Defense, Prepared, Release
 from lm.ragged import Ragged
 from lm.types import Channel, Generations, ResponseFormat
 from teacher.api.accounts import Accounts
+from teacher.api.admission import Admission
 from teacher.api.clock import VirtualClock
 from teacher.api.interface import Interface
 from teacher.api.ledger import Ledger
 from teacher.api.prices import Prices
-from teacher.api.schema import (
-    BAD_REQUEST,
-    FORBIDDEN,
-    UNAUTHORIZED,
-    Params,
-    Prompts,
-    Requests,
-    Responses,
-    Verdicts,
-)
+from teacher.api.schema import Params, Prompts, Requests, Responses, Verdicts
 
 MAX_TEMPERATURE = 2.0
 
@@ -62,7 +54,7 @@ class Gateway:
         clock: virtual time; starts at 0 if not given.
         ledger: log of every attempt; empty at first if not given.
         seed: of the draws of admission and release defenses.
-        prepared: what each defense's `prepare` found, by the defense's name.
+        prepared: see `Admission`.
 
     Raises:
         ConfigError: a defense needs something that the interface does not sell.
@@ -87,66 +79,22 @@ class Gateway:
         self.accounts = Accounts() if accounts is None else accounts
         self.clock = VirtualClock() if clock is None else clock
         self.ledger = Ledger() if ledger is None else ledger
-        self._prepared = dict(prepared)
-        self._limits = {name: d for name, d in defenses.items() if "admit" in hooks_of(d)}
-        self._memory: dict[str, dict[str, Any]] = {name: {} for name in defenses}
+        self._admission = Admission(defenses, self.accounts, prices, self.clock, self.ledger, seed, prepared)
 
     @property
     def limited(self) -> bool:
         """Whether any defense judges requests; if not, the order in which they arrive cannot matter."""
-        return bool(self._limits)
+        return bool(self._admission.limits)
 
     def admit(self, requests: Requests, prompts: Prompts, params: Params) -> Verdicts:
-        """Judge B requests and log them.
-
-        The checks come in the order of a real API: parameters (400), account (401, 403), then each defense over what is
-        still admitted. A request that one defense let through and a later one refused has used up the first one's
-        allowance.
+        """Judge B requests and log them (`Admission.judge`).
 
         Args:
             requests: in order of time.
             prompts: what `Requests.prompt` indexes.
             params: shared by the batch; ``max_tokens`` x ``n`` output tokens are reserved per request.
         """
-        verdicts, refused_by = Verdicts.admitted(len(requests)), np.full(len(requests), "", object)
-        fault = invalid(params, self.interface)
-        if fault is not None:
-            _refuse(verdicts, refused_by, np.ones(len(requests), np.bool_), BAD_REQUEST, fault, "interface")
-        else:
-            known = self.accounts.known(requests.account)
-            _refuse(verdicts, refused_by, ~known, UNAUTHORIZED, "unknown_account", "accounts")
-            if self.accounts.banned.any():
-                banned = known.copy()
-                banned[known] = self.accounts.banned[requests.account[known]]
-                _refuse(verdicts, refused_by, banned, FORBIDDEN, "account_disabled", "accounts")
-        reserved = params.max_tokens * params.n
-        for name, defense in self._limits.items():
-            rows = np.flatnonzero(verdicts.ok)
-            if not len(rows):
-                break
-            state = AdmissionState(
-                self.ledger,
-                self._memory[name],
-                self.accounts,
-                self.prices,
-                reserved,
-                prompts,
-                self._prepared.get(name, {}),
-                self.seed,
-            )
-            judged = defense.admit(requests if len(rows) == len(requests) else requests.take(rows), state)
-            if judged is None or judged.ok.all():
-                continue
-            refused, said = rows[~judged.ok], np.flatnonzero(~judged.ok)
-            verdicts.status[refused] = judged.status[said]
-            verdicts.retry_after[refused] = judged.retry_after[said]
-            verdicts.reason[refused] = judged.reason[said]
-            refused_by[refused] = name
-        dollars = self.prices.dollars(requests.input_tokens, reserved)
-        self.ledger.append(requests, verdicts, refused_by, reserved, dollars)
-        if len(requests):
-            self.clock.advance(float(requests.time.max()))
-        return verdicts
+        return self._admission.judge(requests, prompts, params.max_tokens * params.n, invalid(params, self.interface))
 
     def complete(self, requests: Requests, prompts: Prompts, params: Params) -> Responses:
         """Answer B admitted requests: R = B * n responses, request-major.
@@ -226,13 +174,6 @@ def require_sold(defenses: Mapping[str, Defense], interface: Interface) -> None:
             if getattr(interface, need) in (0, False, "none"):
                 reason = f"acts on {need}, which the interface {interface.name!r} does not sell"
                 raise ConfigError(f"defense.{name}", type(defense).__name__, reason)
-
-
-def _refuse(
-    verdicts: Verdicts, refused_by: NDArray[np.object_], rows: NDArray[np.bool_], status: int, reason: str, by: str
-) -> None:
-    if rows.any():
-        verdicts.status[rows], verdicts.reason[rows], refused_by[rows] = status, reason, by
 
 
 def _count(raw: Generations, mask: NDArray[np.bool_]) -> NDArray[np.int32]:

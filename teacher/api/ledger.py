@@ -56,7 +56,7 @@ class Ledger:
         requests: Requests,
         verdicts: Verdicts,
         refused_by: NDArray[np.object_],
-        output_tokens: int,
+        output_tokens: int | NDArray[np.int32],
         dollars: NDArray[np.float64],
     ) -> None:
         """Log one batch.
@@ -65,7 +65,7 @@ class Ledger:
             requests: B attempts.
             verdicts: what was said to each.
             refused_by: (B,) name of the defense that refused, "" where admitted.
-            output_tokens: reserved for each admitted request.
+            output_tokens: reserved for each admitted request; one number, or (B,).
             dollars: (B,) reserved for each, were it admitted.
         """
         start, stop = self._length, self._length + len(requests)

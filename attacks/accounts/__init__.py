@@ -1,0 +1,1 @@
+"""Attacks by many accounts: pools, proxies, pacing, replacement after bans, evasion."""

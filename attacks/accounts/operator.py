@@ -1,0 +1,291 @@
+"""An operation at work: opens accounts, tells them how much to send, replaces what is lost, moves to where they live longer.
+
+It sees what an attacker sees: which accounts still answer, how many exchanges came through, what it paid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.accounts.evasion import Arm, Evasion
+from attacks.accounts.operation import Operation
+from teacher.api.accounts import Accounts
+from teacher.api.clock import DAY
+from teacher.api.traffic import GAMMA, PERIODIC, PromptLists, Senders, Streams, keys
+
+ACTIVE, STANDBY, LOST = 0, 1, 2
+
+
+class Market(NamedTuple):
+    """A provider as an operation meets it.
+
+    Args:
+        accounts: where accounts are opened.
+        streams: what the attackers' accounts there send; its row r is account ``first + r``.
+        first: id of the first attacker's account.
+        payments: number from which attackers' means of payment are counted.
+    """
+
+    accounts: Accounts
+    streams: Streams
+    first: int
+    payments: int
+
+
+class Surroundings(NamedTuple):
+    """What an operation finds in the world.
+
+    Args:
+        markets: providers, the one it goes to first in front.
+        lists: of prompts; it adds its own.
+        wordings: ``wordings(capability)`` gives the library's rows that ask for it.
+        lengths: ``lengths(capability)`` of such requests, see `PromptLists.add`.
+        customers: lists of unrelated customers' prompts.
+        own_networks: networks that only this operation uses.
+        shared_networks: networks that all operations can use.
+        diurnal: rows of daily profiles that people have.
+        flat: row of the profile without day and night.
+        release_days: days on which models are released.
+    """
+
+    markets: Sequence[Market]
+    lists: PromptLists
+    wordings: Callable[[str], NDArray[np.int32]]
+    lengths: Callable[[str], tuple[float, float, float, float]]
+    customers: NDArray[np.int32]
+    own_networks: NDArray[np.int32]
+    shared_networks: NDArray[np.int32]
+    diurnal: NDArray[np.int16]
+    flat: int
+    release_days: tuple[float, ...]
+
+
+class Operator:
+    """An operation in one world.
+
+    Args:
+        operation: what it wants.
+        number: of the operation, distinct from those of the others.
+        around: the world.
+        rng: explicit.
+
+    Attributes:
+        capability_of: list number -> capability, for the lists that are asked for distillation.
+        opened, identities, account_days: counts that cost money.
+    """
+
+    def __init__(self, operation: Operation, number: int, around: Surroundings, rng: np.random.Generator) -> None:
+        self.operation, self.number, self._around, self._rng = operation, number, around, rng
+        self.capability_of: dict[int, str] = {}
+        self.obtained = 0
+        self.opened = self.identities = 0
+        self.account_days = 0.0
+        self._evasion = Evasion(operation, len(around.markets), rng)
+        self._lists: dict[tuple[str, int, bool], int] = {}
+        self._mix = operation.mix()
+        self._order = {c: rng.permutation(around.wordings(c)) for c in self._mix}
+        self._provider = np.zeros(0, np.int8)
+        self._row = np.zeros(0, np.int32)
+        self._arm = np.zeros(0, np.int16)
+        self._status = np.zeros(0, np.int8)
+        self._start = np.zeros(0)
+        self._standby_called = operation.standby == 0
+        begin = operation.start_day * DAY
+        lead = rng.uniform(0, operation.lead_days * DAY, operation.accounts)
+        self._open(np.zeros(operation.accounts, np.int64), begin - lead, np.full(operation.accounts, begin), ACTIVE)
+        if operation.standby:
+            at, created = np.zeros(operation.standby, np.int64), np.full(operation.standby, begin)
+            self._open(at, created, np.full(operation.standby, np.inf), STANDBY)
+
+    @property
+    def end(self) -> float:
+        """Virtual second at which it is over."""
+        return (self.operation.start_day + self.operation.days) * DAY
+
+    def ids(self, provider: int) -> NDArray[np.int32]:
+        """Ids of all accounts that it ever opened at a provider."""
+        return self._row[self._provider == provider] + np.int32(self._around.markets[provider].first)
+
+    def plan(self, now: float, until: float) -> None:
+        """Before an epoch: call the standby pool if it is time, and spread what is still wanted over the accounts."""
+        if now >= self.end:
+            self._rest(now)
+            return
+        self._call_standby(now)
+        use = (self._status == ACTIVE) & (self._start < until)
+        wanted = max(self.operation.exchanges - self.obtained, 0)
+        if not wanted:
+            self._rest(now)
+            return
+        if not use.any():
+            return
+        share = np.array([arm.share for arm in self._evasion.arms])[self._arm[use]]
+        pace = self._demand(now, until, wanted) / share.sum()
+        rate = np.full(int(use.sum()), min(pace, self.operation.most_pace))
+        for p, market in enumerate(self._around.markets):
+            here = self._provider[use] == p
+            if here.any():
+                market.streams.set_rate(self._row[use][here], rate[here], now)
+
+    def _demand(self, now: float, until: float, wanted: float) -> float:
+        """Exchanges a day: what is left over the days that are left, more right after a release."""
+        releases = np.array(self._around.release_days) * DAY
+        left = (self.end - now) / DAY
+        releasing = [r for r in releases if r + DAY > now and r < self.end]
+        weight = left + self.operation.pivot * len(releasing)
+        hot = any(r < until and r + DAY > now for r in releases)
+        return wanted / max(weight, (until - now) / DAY) * (1.0 + self.operation.pivot * hot)
+
+    def _rest(self, now: float) -> None:
+        for p, market in enumerate(self._around.markets):
+            market.streams.stop(self._row[self._provider == p], now)
+
+    def _call_standby(self, now: float) -> None:
+        if self._standby_called:
+            return
+        first = self._status[: self.operation.accounts]
+        if (first == LOST).mean() >= self.operation.standby_after:
+            self._standby_called = True
+            waiting = self._status == STANDBY
+            self._status[waiting], self._start[waiting] = ACTIVE, now
+            for p, market in enumerate(self._around.markets):
+                market.streams.start(self._row[waiting & (self._provider == p)], now)
+
+    def look(self, now: float, days: float, obtained: int, requests: int) -> None:
+        """After an epoch: count what came through, find accounts that are gone, learn, replace.
+
+        Args:
+            now: virtual seconds.
+            days: length of the epoch.
+            obtained: exchanges for distillation that came through and look whole.
+            requests: all its requests of the epoch.
+        """
+        self.obtained += obtained
+        used = (self._status == ACTIVE) & (self._start < now)
+        self.account_days += days * int(used.sum() + (self._status == STANDBY).sum())
+        gone = np.zeros(len(self._row), np.bool_)
+        for p, market in enumerate(self._around.markets):
+            here = self._provider == p
+            gone[here] = market.accounts.banned[self._row[here] + market.first]
+        new = gone & (self._status != LOST)
+        self._evasion.learn(self._arm[used], new[used], days, requests)
+        self._status[new] = LOST
+        for p, market in enumerate(self._around.markets):
+            market.streams.stop(self._row[new & (self._provider == p)], now)
+        self._replace(np.flatnonzero(new & used), now)
+
+    def _replace(self, lost: NDArray[np.int64], now: float) -> None:
+        operation = self.operation
+        room = operation.most_accounts - len(self._row) if operation.most_accounts else len(lost)
+        if operation.replacement_hours < 0 or now >= self.end or self.obtained >= operation.exchanges:
+            return
+        lost = lost[: max(room, 0)]
+        ready = now + 3600.0 * operation.replacement_hours * self._rng.lognormal(0.0, 1.0, len(lost))
+        self._open(self._provider[lost].astype(np.int64), ready, ready, ACTIVE)
+
+    def _open(self, at: NDArray[np.int64], created: NDArray[np.float64], start: NDArray[np.float64], status: int) -> None:
+        """Open accounts, each at a provider ``at`` unless it is displaced, and make them senders."""
+        now = float(np.min(np.where(np.isfinite(start), start, 0.0), initial=np.inf))
+        arm = self._evasion.choose(len(at), at, max((self.end - now) / DAY, 0.1)) if len(at) else np.zeros(0, np.int64)
+        provider = np.array([a.provider for a in self._evasion.arms])[arm]
+        rows = np.zeros(len(at), np.int32)
+        for p in range(len(self._around.markets)):
+            here = np.flatnonzero(provider == p)
+            if len(here):
+                rows[here] = self._sign_up(p, arm[here], created[here], start[here], status == STANDBY)
+        self._provider = np.concatenate([self._provider, provider.astype(np.int8)])
+        self._row = np.concatenate([self._row, rows])
+        self._arm = np.concatenate([self._arm, arm.astype(np.int16)])
+        self._status = np.concatenate([self._status, np.full(len(at), status, np.int8)])
+        self._start = np.concatenate([self._start, start])
+        self.opened += len(at)
+
+    def _sign_up(
+        self, p: int, arm: NDArray[np.int64], created: NDArray[np.float64], start: NDArray[np.float64], second: bool
+    ) -> NDArray[np.int32]:
+        operation, around, rng = self.operation, self._around, self._rng
+        market, n = around.markets[p], len(arm)
+        arms = [self._evasion.arms[a] for a in arm]
+        scheduled = np.array([a.pacing == "scheduler" for a in arms])
+        people = np.array([a.pacing == "diurnal" for a in arms])
+        profile = np.where(people, rng.choice(around.diurnal, n), around.flat).astype(np.int16)
+        rate = np.full(n, operation.planned_pace)
+        beat = np.zeros((n, 5), np.float32)
+        beat[:, 0], beat[:, 3], beat[:, 4] = operation.period_hours * 3600.0, 1.0, operation.jitter
+        beat[:, 2] = np.maximum(rate * beat[:, 0] / DAY, 1.0)
+        part_share, part_list, parts = self._parts(arms, second)
+        own = around.own_networks[len(around.own_networks) // 2 :] if second else around.own_networks
+        own = own[: len(own) // 2] if operation.standby and not second else own
+        pools = np.where(rng.random(n) < operation.shared_proxies, 1, 0)
+        chosen = [(own, around.shared_networks)[pool] for pool in pools]
+        networks = np.stack([pool[rng.integers(0, len(pool), operation.networks_per_account)] for pool in chosen])
+        rows = market.streams.add(
+            Senders(
+                rate=rate,
+                kind=np.where(scheduled, PERIODIC, GAMMA).astype(np.uint8),
+                shape=np.where(people, 0.8, 1.0),
+                profile=profile,
+                start=start,
+                ends=np.full(n, self.end),
+                beat=beat,
+                parts=parts,
+                part_share=part_share,
+                part_list=part_list,
+                networks=np.full(n, operation.networks_per_account),
+                network=networks.ravel().astype(np.int32),
+                dwell=np.zeros(n),
+                key=keys(int(rng.integers(2**63)), n),
+            )
+        )
+        cards = market.payments + self.number * 10_000_000 + (5_000_000 if second else 0)
+        market.accounts.open(
+            n,
+            created,
+            payment=cards + (self.opened + np.arange(n)) // operation.accounts_per_card,
+            fingerprint=1_000_000 + self.number * 1_000 + rng.integers(0, operation.clients, n) + 500 * second,
+            network=networks[:, 0],
+            genuine=False,
+        )
+        return rows
+
+    def _parts(
+        self, arms: Sequence[Arm], second: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int64]]:
+        """Shares, lists and their number for accounts with these arms."""
+        shares, lists, counts = [], [], []
+        customers = self._around.customers
+        for arm in arms:
+            distil = [arm.share * s for s in self._mix.values()]
+            others = [(1 - arm.share) / len(customers)] * len(customers) if arm.share < 1 else []
+            shares += distil + others
+            lists += [self._list(c, arm.templates, second) for c in self._mix] + ([*customers] if others else [])
+            counts.append(len(distil) + len(others))
+        return np.array(shares), np.array(lists, np.int32), np.array(counts, np.int64)
+
+    def _list(self, capability: str, templates: int, second: bool) -> int:
+        """The list of these many wordings; a second pool takes them from the other end."""
+        key = (capability, templates, second)
+        if key not in self._lists:
+            order = self._order[capability]
+            rows = order[::-1][:templates] if second else order[:templates]
+            self._lists[key] = self._around.lists.add(rows, self._around.lengths(capability))
+            self.capability_of[self._lists[key]] = capability
+        return self._lists[key]
+
+    def dollars(self, tokens: float) -> dict[str, float]:
+        """What was paid so far.
+
+        Args:
+            tokens: list price of its own requests' tokens; unrelated customers pay for theirs.
+        """
+        costs = self.operation.costs
+        return {
+            "tokens": costs.token_factor * tokens,
+            "accounts": self.opened * (costs.sms + costs.card),
+            "proxies": self.account_days / 30.0 * costs.proxy_month,
+            "identities": self.identities * costs.identity,
+        }

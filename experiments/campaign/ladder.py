@@ -1,0 +1,230 @@
+"""From suspicion to action: reviews, delays, and a ladder of what is done to an account. Knows no detector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import ConfigError, require
+from defenses.admission.detector import Suspicion
+from defenses.admission.verification import Verification, challenge
+from experiments.campaign.columns import Columns
+from experiments.campaign.result import RUNGS
+from teacher.api.accounts import Accounts
+
+ACCOUNT_RUNGS = RUNGS[1:-1]
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """What follows from alarms.
+
+    An alarm on an account moves it up by one rung; a cluster that is found together waits for a review, the largest first,
+    and gets ``cluster`` once it has had one. Both come ``delay_hours`` later.
+
+    Args:
+        rungs: what an account gets for its first alarm, its second, and so on; the last for all further ones.
+        cluster: what all accounts of a reviewed cluster get.
+        delay_hours: from the alarm to the action.
+        reviews_per_day: clusters that can be looked at in a day; the others wait.
+        patience_days: for which an unreviewed cluster waits before it is given up.
+        throttle_per_day: requests that a throttled account may make in a day.
+        verification: pass rates of identity checks.
+    """
+
+    rungs: tuple[str, ...] = ("verify", "ban")
+    cluster: str = "ban_cluster"
+    delay_hours: float = 24.0
+    reviews_per_day: float = 200.0
+    patience_days: float = 7.0
+    throttle_per_day: int = 20
+    verification: Verification = field(default_factory=Verification)
+
+    def __post_init__(self) -> None:
+        for rung in self.rungs:
+            if rung not in ACCOUNT_RUNGS:
+                raise ConfigError("ladder.rungs", rung, "is not something to do to an account", ACCOUNT_RUNGS)
+        if self.cluster not in RUNGS[1:]:
+            raise ConfigError("ladder.cluster", self.cluster, "is not something to do to a cluster", RUNGS[1:])
+        require(len(self.rungs) > 0, "ladder.rungs", self.rungs, "must hold one rung at least")
+        for name in ("delay_hours", "reviews_per_day", "patience_days", "throttle_per_day"):
+            require(getattr(self, name) >= 0, f"ladder.{name}", getattr(self, name), "must be at least 0")
+
+
+class Found(NamedTuple):
+    """A cluster on its way through review.
+
+    Args:
+        members: (K,) account ids.
+        row: of the provider's table of clusters.
+        time: virtual second at which it was found.
+        waits_until: virtual second of the action; infinite while it has not been reviewed.
+    """
+
+    members: NDArray[np.int32]
+    row: int
+    time: float
+    waits_until: float
+
+
+class Acted(NamedTuple):
+    """What was done at the end of an epoch.
+
+    Args:
+        banned: (K,) accounts banned.
+        lost: (K,) accounts that gave up or failed an identity check.
+        challenged: (K,) accounts that were asked for their identity.
+        clusters: clusters that were acted upon.
+        reviews: how many clusters were looked at.
+    """
+
+    banned: NDArray[np.int32]
+    lost: NDArray[np.int32]
+    challenged: NDArray[np.int32]
+    clusters: tuple[Found, ...]
+    reviews: int
+
+
+class Climb:
+    """A ladder at work at one provider.
+
+    Args:
+        ladder: its configuration.
+        accounts: the provider's.
+        seed: of the outcomes of identity checks.
+
+    Attributes:
+        state: a row an account: ``rung`` (highest reached), ``alarms`` (acted upon), ``throttled``, ``hidden``, ``altered``,
+            ``acted``, ``banned``, ``lost``, ``alarmed`` (virtual seconds of the first, NaN where never), ``checked``.
+    """
+
+    def __init__(self, ladder: Ladder, accounts: Accounts, seed: int) -> None:
+        self.ladder, self._accounts, self._seed = ladder, accounts, seed
+        never = np.float64(np.nan)
+        self.state = Columns(
+            {
+                "rung": np.int8(0),
+                "alarms": np.int16(0),
+                "throttled": False,
+                "hidden": False,
+                "altered": False,
+                "acted": never,
+                "banned": never,
+                "lost": never,
+                "alarmed": never,
+                "checked": np.int16(0),
+            }
+        )
+        self._waiting: list[tuple[float, NDArray[np.int32]]] = []
+        self._found: list[Found] = []
+        self._budget = 0.0
+
+    def suspect(self, found: Suspicion, now: float, first_row: int) -> list[Found]:
+        """Take note of what a detector found.
+
+        Args:
+            found: accounts with alarms, alone or in clusters.
+            now: virtual seconds.
+            first_row: of the table of clusters, for the first cluster found here.
+
+        Returns:
+            the clusters, in the order of their rows.
+        """
+        self.state.grow(len(self._accounts))
+        guilty = found.account[found.alarm]
+        fresh = np.isnan(self.state["alarmed"][guilty])
+        self.state["alarmed"][guilty[fresh]] = now
+        alone = found.account[found.alarm & (found.cluster < 0)]
+        if len(alone):
+            self._waiting.append((now + 3600.0 * self.ladder.delay_hours, alone))
+        clusters = []
+        grouped = found.cluster[found.alarm]
+        for number in np.unique(grouped[grouped >= 0]):
+            members = guilty[grouped == number]
+            clusters.append(Found(members, first_row + len(clusters), now, np.inf))
+        self._found += clusters
+        return clusters
+
+    def act(self, now: float, days: float) -> Acted:
+        """Review, then do what is due at ``now``, after an epoch of this many days."""
+        self.state.grow(len(self._accounts))
+        reviews = self._review(now, days)
+        before = {name: self.state[name].copy() for name in ("banned", "lost", "checked")}
+        for due, accounts in self._waiting:
+            if due <= now:
+                self._move_up(accounts, now)
+        self._waiting = [entry for entry in self._waiting if entry[0] > now]
+        done = [found for found in self._found if found.waits_until <= now]
+        for found in done:
+            self._apply(self.ladder.cluster, found.members, now)
+        self._found = [found for found in self._found if found.waits_until > now]
+        new = {name: np.isnan(before[name]) & ~np.isnan(self.state[name]) for name in ("banned", "lost")}
+        return Acted(
+            _ids(new["banned"]),
+            _ids(new["lost"]),
+            _ids(self.state["checked"] > before["checked"]),
+            tuple(done),
+            reviews,
+        )
+
+    def close(self, accounts: NDArray[np.integer], now: float) -> None:
+        """Accounts that were lost to an identity check elsewhere (at admission)."""
+        self.state.grow(len(self._accounts))
+        self.state["lost"][accounts] = now
+        self.state["rung"][accounts] = np.maximum(self.state["rung"][accounts], RUNGS.index("verify"))
+        self.state["acted"][accounts] = np.fmin(self.state["acted"][accounts], now)
+        self._accounts.ban(accounts)
+
+    def _review(self, now: float, days: float) -> int:
+        """Spend the day's reviews on the largest clusters that still hold somebody; what waits too long is given up."""
+        self._budget = min(self._budget + self.ladder.reviews_per_day * days, max(self.ladder.reviews_per_day, 1.0))
+        open_ = [(i, found) for i, found in enumerate(self._found) if np.isinf(found.waits_until)]
+        open_.sort(key=lambda entry: -len(entry[1].members))
+        reviewed = 0
+        for i, found in open_:
+            if self._budget < 1:
+                break
+            self._budget -= 1
+            reviewed += 1
+            self._found[i] = found._replace(waits_until=max(now, found.time + 3600.0 * self.ladder.delay_hours))
+        patience = 86_400.0 * self.ladder.patience_days
+        self._found = [f for f in self._found if not np.isinf(f.waits_until) or f.time + patience > now]
+        return reviewed
+
+    def _move_up(self, accounts: NDArray[np.int32], now: float) -> None:
+        live = np.unique(accounts[~self._accounts.banned[accounts]])
+        step = np.minimum(self.state["alarms"][live], len(self.ladder.rungs) - 1)
+        self.state["alarms"][live] += 1
+        for number, rung in enumerate(self.ladder.rungs):
+            self._apply(rung, live[step == number], now)
+
+    def _apply(self, rung: str, accounts: NDArray[np.int32], now: float) -> None:
+        live = accounts[~self._accounts.banned[accounts]]
+        if not len(live):
+            return
+        state = self.state
+        state["rung"][live] = np.maximum(state["rung"][live], RUNGS.index(rung))
+        if rung != "log":
+            state["acted"][live] = np.fmin(state["acted"][live], now)
+        if rung == "verify":
+            state["checked"][live] += 1
+            passed = challenge(self.ladder.verification, self._accounts, live, now, self._seed)
+            failed = live[~passed]
+            state["lost"][failed] = now
+            self._accounts.ban(failed)
+        elif rung == "throttle":
+            state["throttled"][live] = True
+        elif rung == "hide":
+            state["hidden"][live] = True
+        elif rung == "alter":
+            state["altered"][live] = True
+        elif rung in ("ban", "ban_cluster"):
+            state["banned"][live] = now
+            self._accounts.ban(live)
+
+
+def _ids(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    return np.flatnonzero(mask).astype(np.int32)

@@ -1,0 +1,334 @@
+"""The legitimate population: who has an account, how much and when they send, what they ask, from where.
+
+Rates, gaps and lengths follow the fits of public traces in ``data/population.csv``; shares of workloads and the hard negatives
+are proposals (source I in the data). Knows nothing of attacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from configs.errors import ConfigError, require
+from experiments.campaign import facts
+from experiments.campaign.hard_negatives import HARD_NEGATIVES, HardNegative
+from experiments.campaign.library import Library
+from teacher.api.accounts import Accounts
+from teacher.api.clock import DAY
+from teacher.api.traffic import GAMMA, PERIODIC, WEIBULL, PromptLists, Senders, keys
+
+ZONES, AMPLITUDES = 24, 4
+NETWORKS = 60_000
+"""Consumer and company networks (/24) that honest users come from; proxies exit from some of them too."""
+CLOUD_NETWORKS = 4_000
+"""Networks of clouds, numbered after the consumer ones."""
+CLIENTS = 2_000
+"""Kinds of client software, of Zipf popularity."""
+GROUP = {"chat_small": "chat", "chat_mid": "chat", "chat_large": "chat"}
+"""Library group of a workload, where it has another name."""
+
+
+@dataclass(frozen=True)
+class Population:
+    """Honest accounts.
+
+    Args:
+        accounts: how many, those opened in the course of the campaign included.
+        requests_per_day: mean over all of them.
+        workloads: relative share of accounts; names of ``data/population.csv``.
+        hard_negatives: share of accounts that do, for honest reasons, what attackers do.
+        periodic: share of the others that send on a schedule.
+        new: share of accounts opened within the window, evenly.
+        organisations: share of accounts in organisations with several accounts.
+        own_topics: mean share of an account's requests on topics of its own.
+        age_days: accounts that are there at the start were opened up to this long before, evenly.
+        trough: least and largest ratio of the hourly peak to the trough of an account's day.
+    """
+
+    accounts: int = 100_000
+    requests_per_day: float = 53.333
+    workloads: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "chat_small": 0.15,
+            "chat_mid": 0.2,
+            "chat_large": 0.25,
+            "reasoning": 0.1,
+            "conversation": 0.15,
+            "code": 0.1,
+            "long_context": 0.05,
+        }
+    )
+    hard_negatives: float = 0.075
+    periodic: float = 0.22
+    new: float = 0.15
+    organisations: float = 0.1
+    own_topics: float = 0.7
+    age_days: float = 720.0
+    trough: tuple[float, ...] = (1.4, 5.0)
+
+    def __post_init__(self) -> None:
+        require(self.accounts >= 1, "population.accounts", self.accounts, "must be at least 1")
+        for name in ("requests_per_day", "age_days"):
+            require(getattr(self, name) > 0, f"population.{name}", getattr(self, name), "must be more than 0")
+        for name in ("hard_negatives", "periodic", "new", "organisations"):
+            require(0 <= getattr(self, name) <= 1, f"population.{name}", getattr(self, name), "must be between 0 and 1")
+        require(0 < self.own_topics < 1, "population.own_topics", self.own_topics, "must be between 0 and 1")
+        for name, share in self.workloads.items():
+            facts.workload(name)
+            require(share >= 0, f"population.workloads.{name}", share, "must be at least 0")
+        require(sum(self.workloads.values()) > 0, "population.workloads", dict(self.workloads), "must give one a share")
+        low_high = len(self.trough) == 2 and 1 <= self.trough[0] <= self.trough[1]
+        if not low_high:
+            raise ConfigError("population.trough", self.trough, "must be two ratios, 1 at least, the smaller first")
+
+
+class Drawn(NamedTuple):
+    """A population, not yet registered with a provider.
+
+    Args:
+        senders: what they send; lists are numbered in the `PromptLists` that were given.
+        kind: (A,) row of ``kinds``.
+        kinds: names of workloads, then of hard negatives.
+        hard: (A,) bool.
+        organisation: (A,) int32, equal ones next to each other.
+        payment: (A,) int32.
+        fingerprint: (A,) int32.
+        created: (A,) float64 virtual seconds, before 0 for accounts that were there.
+        spend: (A,) float64 dollars billed before the start.
+    """
+
+    senders: Senders
+    kind: NDArray[np.int16]
+    kinds: tuple[str, ...]
+    hard: NDArray[np.bool_]
+    organisation: NDArray[np.int32]
+    payment: NDArray[np.int32]
+    fingerprint: NDArray[np.int32]
+    created: NDArray[np.float64]
+    spend: NDArray[np.float64]
+
+    def register(self, accounts: Accounts) -> NDArray[np.int32]:
+        """Open these accounts; their ids."""
+        first = np.concatenate([[0], np.cumsum(self.senders.networks)[:-1]])
+        ids = accounts.open(
+            len(self.senders),
+            self.created,
+            self.organisation,
+            payment=self.payment,
+            fingerprint=self.fingerprint,
+            network=self.senders.network[first],
+        )
+        accounts.spend[ids] = self.spend
+        return ids
+
+
+def profiles(population: Population) -> NDArray[np.float64]:
+    """(ZONES·AMPLITUDES + 1, 24) hourly intensities: sinusoids by time zone and peak-to-trough ratio; the last is flat."""
+    ratios = np.geomspace(*population.trough, AMPLITUDES)
+    swing = (ratios - 1) / (ratios + 1)
+    hours = np.arange(24)
+    shape = np.cos(2 * np.pi * (hours[None] - np.arange(ZONES)[:, None]) / 24)
+    rows = 1 + swing[None, :, None] * shape[:, None, :]
+    return np.concatenate([rows.reshape(-1, 24), np.ones((1, 24))])
+
+
+def draw(population: Population, library: Library, lists: PromptLists, days: float, price: float, seed: int) -> Drawn:
+    """A population.
+
+    Args:
+        population: its configuration.
+        library: prompts by workload.
+        lists: the workloads' prompts are added to it, and each account's own topics.
+        days: length of the campaign, for accounts opened in its course.
+        price: mean dollars per request, for what was spent before.
+        seed: of everything drawn.
+    """
+    rng = np.random.default_rng(seed)
+    n = population.accounts
+    names = tuple(population.workloads)
+    kinds = (*names, *(h.name for h in HARD_NEGATIVES))
+    share = np.array(list(population.workloads.values()), np.float64)
+    kind = rng.choice(len(names), n, p=share / share.sum()).astype(np.int16)
+    hard = rng.random(n) < population.hard_negatives
+    kind[hard] = len(names) + rng.integers(0, len(HARD_NEGATIVES), int(hard.sum()))
+    fitted = [facts.workload(name) for name in names] + [facts.workload(h.like) for h in HARD_NEGATIVES]
+    special = [None] * len(names) + list(HARD_NEGATIVES)
+
+    rate = _rates(kind, fitted, special, rng)
+    rate *= population.requests_per_day / rate.mean()
+    gap, shape = _gaps(kind, fitted, rng)
+    flat = ZONES * AMPLITUDES
+    profile = rng.integers(0, flat, n).astype(np.int16)
+    beat = _beats(rate, rng)
+    gap[~hard & (rng.random(n) < population.periodic)] = PERIODIC
+    for number, one in enumerate(special):
+        if one is None:
+            continue
+        rows = np.flatnonzero(kind == number)
+        if one.flat:
+            profile[rows] = flat
+        gap[rows] = PERIODIC if one.period_days else GAMMA
+        if one.shape:
+            shape[rows] = one.shape
+        if one.period_days:
+            beat[rows, 0] = one.period_days * DAY
+            beat[rows, 1] = 0.0 if one.together else rng.uniform(0, DAY, len(rows))
+            beat[rows, 2] = np.maximum(rate[rows] * one.period_days, 1.0)
+            beat[rows, 3] = one.spacing
+            beat[rows, 4] = 600.0
+
+    opened = (
+        np.where(rng.random(n) < population.new, rng.uniform(0, days, n), -rng.uniform(0, population.age_days, n)) * DAY
+    )
+    order = np.arange(n)
+    organisation = _organisations(n, population.organisations, rng)
+    parts = _topics(kind, names, special, population, library, lists, fitted, rng)
+    networks = _networks(kind, special, rng)
+    payment = np.where(rng.random(n) < 0.9, organisation + n, order + 2 * n).astype(np.int32)
+    fingerprint = (CLIENTS * rng.random(n) ** 3).astype(np.int32)
+    senders = Senders(
+        rate=rate,
+        kind=gap,
+        shape=shape,
+        profile=profile,
+        start=np.maximum(opened, 0.0),
+        ends=np.full(n, np.inf),
+        beat=beat,
+        parts=parts.count,
+        part_share=parts.share,
+        part_list=parts.listed,
+        networks=networks.count,
+        network=networks.number,
+        dwell=networks.dwell,
+        key=keys(int(rng.integers(2**63)), n),
+    )
+    spend = np.maximum(-opened, 0.0) / DAY * rate * price
+    return Drawn(senders, kind, kinds, hard, organisation, payment, fingerprint, opened, spend)
+
+
+def _rates(
+    kind: NDArray[np.int16],
+    fitted: list[dict[str, float]],
+    special: list[HardNegative | None],
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """(A,) lognormal, each kind with its own σ, scaled to the same mean; hard negatives send more."""
+    sigma = np.array([row["rate_lognormal_sigma"] for row in fitted])
+    more = np.array([1.0 if one is None else one.busier for one in special])
+    own = sigma[kind]
+    return np.asarray(more[kind] * np.exp(own * rng.standard_normal(len(kind)) - own**2 / 2), np.float64)
+
+
+def _gaps(
+    kind: NDArray[np.int16], fitted: list[dict[str, float]], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """(A,) which distribution gaps have, and its shape: lognormal through the fitted quartiles of each kind."""
+    gap, shape = np.zeros(len(kind), np.uint8), np.ones(len(kind))
+    gamma = rng.random(len(kind)) < np.array([row["gamma_share"] for row in fitted])[kind]
+    gap[~gamma] = WEIBULL
+    place = rng.uniform(0.02, 0.98, len(kind))
+    for number, row in enumerate(fitted):
+        for family, chosen in (("gamma", gamma), ("weibull", ~gamma)):
+            rows = np.flatnonzero((kind == number) & chosen)
+            quartiles = np.log([row[f"{family}_shape_p{q}"] for q in (25, 50, 75)])
+            shape[rows] = np.exp(np.interp(norm.ppf(place[rows]), *_through(quartiles)))
+    return gap, shape
+
+
+def _through(quartiles: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A line through three quartiles on normal paper, carried on beyond them with the slopes it has there."""
+    z = norm.ppf([0.25, 0.5, 0.75])
+    below, above = (quartiles[1] - quartiles[0]) / (z[1] - z[0]), (quartiles[2] - quartiles[1]) / (z[2] - z[1])
+    ends = 2.5
+    values = [quartiles[0] - below * (z[0] + ends), *quartiles, quartiles[2] + above * (ends - z[2])]
+    return np.array([-ends, *z, ends]), np.array(values)
+
+
+def _beats(rate: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
+    """(A, 5) schedules: hourly, six-hourly, daily; the rarer, the larger the burst."""
+    n = len(rate)
+    beat = np.zeros((n, 5), np.float32)
+    beat[:, 0] = rng.choice([3600.0, 6 * 3600.0, DAY], n)
+    beat[:, 1] = rng.uniform(0, beat[:, 0])
+    beat[:, 2] = np.maximum(rate * beat[:, 0] / DAY, 1.0)
+    beat[:, 0] = np.maximum(beat[:, 0], DAY / np.maximum(rate, 1e-3))
+    beat[:, 3] = rng.choice([0.5, 2.0, 10.0], n)
+    beat[:, 4] = rng.choice([0.0, 30.0, 300.0], n)
+    return beat
+
+
+def _organisations(n: int, share: float, rng: np.random.Generator) -> NDArray[np.int32]:
+    """(A,) organisation of each account: the first ``share`` of the accounts sit in organisations of 2 to 20."""
+    sizes = rng.integers(2, 21, max(int(share * n / 2), 1))
+    together = sizes[: np.searchsorted(np.cumsum(sizes), share * n)]
+    alone = n - int(together.sum())
+    return np.repeat(np.arange(len(together) + alone), [*together, *np.ones(alone, np.int64)]).astype(np.int32)
+
+
+class _Parts(NamedTuple):
+    count: NDArray[np.int64]
+    share: NDArray[np.float64]
+    listed: NDArray[np.int32]
+
+
+def _topics(
+    kind: NDArray[np.int16],
+    names: tuple[str, ...],
+    special: list[HardNegative | None],
+    population: Population,
+    library: Library,
+    lists: PromptLists,
+    fitted: list[dict[str, float]],
+    rng: np.random.Generator,
+) -> _Parts:
+    """What each account asks: a share on topics of its own, the rest from all of its workload; two parts an account."""
+    n = len(kind)
+    listed = np.zeros((n, 2), np.int32)
+    share = np.zeros((n, 2))
+    own = rng.beta(4 * population.own_topics, 4 * (1 - population.own_topics), n)
+    breadth = np.clip(np.exp(rng.normal(np.log(20), 1.0, n)), 3, 400).astype(np.int64)
+    for number in range(len(fitted)):
+        rows, one = np.flatnonzero(kind == number), special[number]
+        if not len(rows):
+            continue
+        groups = (GROUP.get(names[number], names[number]),) if one is None else one.groups
+        pool = np.concatenate([library.rows(group) for group in groups])
+        row = fitted[number]
+        lengths = (row["input_ln_mu"], row["input_ln_sigma"], row["output_ln_mu"], row["output_ln_sigma"])
+        if one is not None:
+            own[rows], breadth[rows] = one.own, one.breadth
+        listed[rows, 1] = lists.add(pool, lengths)
+        for account in rows:
+            topics = pool[rng.integers(0, len(pool), breadth[account])]
+            listed[account, 0] = lists.add(topics, lengths, skew=1.5)
+    share[:, 0], share[:, 1] = own, 1 - own
+    return _Parts(np.full(n, 2), share.ravel(), listed.ravel())
+
+
+class _Networks(NamedTuple):
+    count: NDArray[np.int64]
+    number: NDArray[np.int32]
+    dwell: NDArray[np.float64]
+
+
+def _networks(kind: NDArray[np.int16], special: list[HardNegative | None], rng: np.random.Generator) -> _Networks:
+    """A home network of Zipf-like popularity and now and then another; companies and clouds where the kind says so."""
+    n = len(kind)
+    count = 1 + (rng.random(n) < 0.4) + (rng.random(n) < 0.15)
+    dwell = np.full(n, 6 * 3600.0)
+    cloud = np.zeros(n, np.bool_)
+    for number, one in enumerate(special):
+        if one is not None:
+            rows = kind == number
+            count[rows], cloud[rows], dwell[rows] = one.networks, one.cloud, 900.0
+    total = int(count.sum())
+    of_cloud = np.repeat(cloud, count)
+    number = np.where(
+        of_cloud, NETWORKS + (CLOUD_NETWORKS * rng.random(total) ** 2), (NETWORKS * rng.random(total) ** 1.3)
+    ).astype(np.int32)
+    return _Networks(count.astype(np.int64), number, dwell)

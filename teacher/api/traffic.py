@@ -1,0 +1,279 @@
+"""Request streams of many accounts at once: who sends what when. Knows nothing of what the provider does with it, or why
+anybody sends.
+
+Each account has a renewal process of its own (gamma or Weibull gaps in operational time, warped by a daily profile) or a
+schedule (bursts at a period), and a stream of random numbers of its own: an account sends the same requests whatever the
+others do and however time is cut into epochs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from teacher.api import arrivals
+from teacher.api.clock import DAY
+
+GAMMA, WEIBULL, PERIODIC = arrivals.GAMMA, arrivals.WEIBULL, arrivals.PERIODIC
+LONGEST = 200_000
+"""Tokens at which a prompt or an answer is cut."""
+CHUNK = 200_000
+"""Requests that one thread makes at a time."""
+
+
+class PromptLists:
+    """Lists of prompts that accounts draw from, with the lengths of what is asked and answered.
+
+    Lengths are lognormal, (ln μ, ln σ) of input and of output tokens, independent of each other within a list.
+    """
+
+    def __init__(self) -> None:
+        self._prompts: list[NDArray[np.int32]] = []
+        self._lengths: list[tuple[float, float, float, float]] = []
+        self._skew: list[float] = []
+        self._arrays: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._prompts)
+
+    def add(
+        self, prompts: NDArray[np.integer], lengths: tuple[float, float, float, float], skew: float = 1.0
+    ) -> int:
+        """A new list; its number.
+
+        Args:
+            prompts: rows of the library, one at least.
+            lengths: μ and σ of ln input tokens, μ and σ of ln output tokens.
+            skew: place ⌊n·u^skew⌋ is drawn: 1 is uniform, more prefers the first.
+        """
+        assert len(prompts) > 0, "a list of prompts holds some"
+        self._prompts.append(prompts.astype(np.int32))
+        self._lengths.append(lengths)
+        self._skew.append(skew)
+        return len(self) - 1
+
+    @property
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
+        """(L + 1,) offsets, prompts end to end, (L,) skews, (L, 4) lengths."""
+        if self._arrays is None or len(self._arrays[2]) != len(self):
+            offsets = np.concatenate([[0], np.cumsum([len(p) for p in self._prompts])]).astype(np.int64)
+            self._arrays = (offsets, np.concatenate(self._prompts), np.array(self._skew), np.array(self._lengths))
+        return self._arrays
+
+
+@dataclass
+class Senders:
+    """Who sends: one row an account, A in all.
+
+    Args:
+        rate: (A,) float64 mean requests a day.
+        kind: (A,) uint8 `GAMMA`, `WEIBULL` or `PERIODIC`.
+        shape: (A,) float64 of the gaps.
+        profile: (A,) int16 row of the daily profiles.
+        start: (A,) float64 virtual seconds; nothing is sent before.
+        ends: (A,) float64 virtual seconds; nothing is sent after.
+        beat: (A, 5) float32 period, phase, requests a burst, seconds between them, jitter of the burst (s); `PERIODIC` only.
+        parts: (A,) how many parts each account's demand has.
+        part_share: shares of the parts, end to end; those of an account add up to 1.
+        part_list: list that each part draws from.
+        networks: (A,) how many networks each uses.
+        network: their numbers, end to end.
+        dwell: (A,) float64 seconds for which a network is kept; 0: another for each request.
+        key: (A,) uint64 of the account's random numbers.
+    """
+
+    rate: NDArray[np.float64]
+    kind: NDArray[np.uint8]
+    shape: NDArray[np.float64]
+    profile: NDArray[np.int16]
+    start: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    beat: NDArray[np.float32]
+    parts: NDArray[np.int64]
+    part_share: NDArray[np.float64]
+    part_list: NDArray[np.int32]
+    networks: NDArray[np.int64]
+    network: NDArray[np.int32]
+    dwell: NDArray[np.float64]
+    key: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.rate)
+
+
+class Sent(NamedTuple):
+    """B requests as they were sent, by account, then time.
+
+    Args:
+        time: (B,) float64 virtual seconds.
+        account: (B,) int32 row of the senders.
+        prompt: (B,) int32 row of the library.
+        listed: (B,) int32 list it was drawn from.
+        input_tokens: (B,) int32.
+        output_tokens: (B,) int32 that a full answer takes.
+        network: (B,) int32.
+    """
+
+    time: NDArray[np.float64]
+    account: NDArray[np.int32]
+    prompt: NDArray[np.int32]
+    listed: NDArray[np.int32]
+    input_tokens: NDArray[np.int32]
+    output_tokens: NDArray[np.int32]
+    network: NDArray[np.int32]
+
+    @classmethod
+    def concat(cls, parts: Sequence[Sent]) -> Sent:
+        """All rows, in order."""
+        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+_SENT = (np.float64, np.int32, np.int32, np.int32, np.int32, np.int32, np.int32)
+
+
+class Streams:
+    """Senders with their clocks.
+
+    Args:
+        profiles: (K, 24) relative intensity of each hour of the day.
+        lists: prompts; may grow until requests are drawn.
+        threads: that draw at a time.
+    """
+
+    def __init__(self, profiles: NDArray[np.float64], lists: PromptLists, threads: int = 1) -> None:
+        share = np.asarray(profiles, np.float64) / np.asarray(profiles, np.float64).sum(1, keepdims=True)
+        self._cumulative = np.concatenate([np.zeros((len(share), 1)), np.cumsum(share, 1)], 1)
+        self._cumulative[:, -1] = 1.0
+        self._lists, self._threads = lists, threads
+        self.senders: Senders | None = None
+        self._clock = np.zeros(0)
+        self._state = np.zeros(0, np.uint64)
+        self._left = np.zeros(0, np.int64)
+        self._scale = np.zeros(0)
+
+    def __len__(self) -> int:
+        return len(self._clock)
+
+    def add(self, new: Senders) -> NDArray[np.int32]:
+        """More senders; their rows."""
+        first, old = len(self), self.senders
+        self.senders = new if old is None else _joined(old, new)
+        rows = np.arange(first, first + len(new), dtype=np.int32)
+        self._clock = np.concatenate([self._clock, np.zeros(len(new))])
+        self._state = np.concatenate([self._state, new.key.astype(np.uint64)])
+        self._left = np.concatenate([self._left, np.zeros(len(new), np.int64)])
+        self._scale = np.concatenate([self._scale, _scale(new.rate, new.kind, new.shape)])
+        arrivals.first(self.senders.start, *self._renewal(), self._clock, rows[np.isfinite(new.start)])
+        self._clock[rows[~np.isfinite(new.start)]] = np.inf
+        return rows
+
+    def set_rate(self, rows: NDArray[np.integer], rate: NDArray[np.float64], now: float) -> None:
+        """Let these accounts send ``rate`` (requests a day) from ``now`` on: what is left of each gap is stretched alike.
+        A schedule keeps its period and sends larger or smaller bursts."""
+        s = self.senders
+        assert s is not None
+        old = s.rate[rows]
+        with np.errstate(divide="ignore"):
+            factor = np.where(rate > 0, old / np.maximum(rate, 1e-12), 1.0)
+        renewal = (s.kind[rows] != PERIODIC) & (rate > 0)
+        begun = np.maximum(now, s.start[rows])
+        waiting = np.maximum(self._clock[rows] - begun, 0.0)
+        self._clock[rows] = np.where(renewal, begun + waiting * factor, self._clock[rows])
+        s.rate[rows] = np.where(rate > 0, rate, old)
+        s.beat[rows, 2] = np.where(s.kind[rows] == PERIODIC, np.maximum(rate * s.beat[rows, 0] / DAY, 1.0), s.beat[rows, 2])
+        self._scale[rows] = _scale(s.rate[rows], s.kind[rows], s.shape[rows])
+
+    def stop(self, rows: NDArray[np.integer], now: float) -> None:
+        """No more requests of these accounts from ``now`` on."""
+        assert self.senders is not None
+        self.senders.ends[rows] = np.minimum(self.senders.ends[rows], now)
+
+    def start(self, rows: NDArray[np.integer], now: float) -> None:
+        """Let accounts that were waiting (``start`` not finite) begin now."""
+        assert self.senders is not None
+        self.senders.start[rows] = now
+        arrivals.first(self.senders.start, *self._renewal(), self._clock, rows.astype(np.int32))
+
+    def until(self, end: float) -> Sent:
+        """All requests that have not been drawn yet and are sent before ``end`` (virtual seconds)."""
+        s = self.senders
+        if s is None:
+            return Sent(*(np.zeros(0, kind) for kind in _SENT))
+        offsets, prompts, skew, lengths = self._lists.arrays
+        part_from, network_from = _offsets(s.parts), _offsets(s.networks)
+        up_to = _within(s.part_share, part_from)
+        given = (part_from, up_to, s.part_list, offsets, prompts, skew, lengths, network_from, s.network, s.dwell)
+
+        def draw(bounds: tuple[int, int, int]) -> list[Sent]:
+            begin, stop, room = bounds
+            found: list[Sent] = []
+            while begin < stop:
+                out = [np.empty(room, kind) for kind in _SENT]
+                n, reached = arrivals.fill(
+                    begin, stop, end, self._clock, s.ends, *self._renewal(), *given, *out, LONGEST
+                )
+                found.append(Sent(*(column[:n].copy() for column in out)) if n < room // 2 else Sent(*(c[:n] for c in out)))
+                room = 2 * room if reached == begin else room
+                begin = reached
+            return found
+
+        chunks = self._chunks(end)
+        if self._threads == 1 or len(chunks) == 1:
+            return Sent.concat([part for chunk in chunks for part in draw(chunk)])
+        with ThreadPoolExecutor(self._threads) as pool:
+            return Sent.concat([part for found in pool.map(draw, chunks) for part in found])
+
+    def _chunks(self, end: float) -> list[tuple[int, int, int]]:
+        """(first account, last, room) of each piece of work, by the number of requests expected."""
+        s = self.senders
+        assert s is not None
+        waited = np.maximum(np.minimum(end, s.ends) - self._clock, 0.0) / DAY
+        expected = np.cumsum(s.rate * waited + (waited > 0))
+        cuts = np.searchsorted(expected, np.arange(CHUNK, expected[-1], CHUNK)) if len(expected) else []
+        edges = np.unique(np.concatenate([[0], cuts, [len(s)]]).astype(np.int64))
+        bounds = np.concatenate([[0.0], expected])[edges]
+        return [
+            (int(a), int(b), int(1.3 * (y - x)) + 4096)
+            for a, b, x, y in zip(edges[:-1], edges[1:], bounds[:-1], bounds[1:], strict=True)
+        ]
+
+    def _renewal(self) -> tuple[Any, ...]:
+        s = self.senders
+        assert s is not None
+        return self._state, s.kind, s.shape, self._scale, s.profile, self._cumulative, self._left, s.beat
+
+
+def keys(seed: int, count: int) -> NDArray[np.uint64]:
+    """(count,) keys of random streams."""
+    return np.random.default_rng(seed).integers(0, 2**64, count, np.uint64)
+
+
+_gamma_of = np.vectorize(math.gamma, otypes=[np.float64])
+
+
+def _scale(rate: NDArray[np.float64], kind: NDArray[np.uint8], shape: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(A,) days per unit of the standard gap: a gamma gap has mean 1, a standard Weibull one Γ(1 + 1/shape)."""
+    mean = np.ones(len(rate))
+    weibull = kind == WEIBULL
+    mean[weibull] = _gamma_of(1.0 + 1.0 / shape[weibull]) if weibull.any() else mean[weibull]
+    return 1.0 / (np.maximum(rate, 1e-12) * mean)
+
+
+def _offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _within(share: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Cumulative shares that begin anew with each account."""
+    total = np.concatenate([[0.0], np.cumsum(share)])
+    return total[1:] - np.repeat(total[offsets[:-1]], np.diff(offsets))
+
+
+def _joined(old: Senders, new: Senders) -> Senders:
+    return Senders(*(np.concatenate([getattr(old, f.name), getattr(new, f.name)]) for f in fields(Senders)))
