@@ -1,0 +1,235 @@
+# mypy: allow-untyped-decorators
+"""What accounts did together: which networks they came from and which templates they sent, hour by hour, kept for a while.
+
+Common to the detectors that link accounts. Knows nothing of how a link is drawn from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import ConfigError, require
+from defenses.admission.detector import Detector
+from defenses.admission.sight import sketch_of
+from defenses.base import AdmissionState, Traffic
+from lm.compiled import kernel
+from teacher.api.accounts import Accounts
+from teacher.api.clock import DAY
+from teacher.api.ledger import Ledger
+from teacher.api.prices import Prices
+from teacher.api.schema import Requests
+
+HOUR = 3600.0
+KINDS = ("template", "payment", "network", "asn", "fingerprint", "release")
+"""What an action can have in common with another's; the place in this tuple is the kind's number in a token."""
+
+ATTRIBUTES = KINDS[:-1]
+"""Those that say something without the time."""
+
+NETWORKS_OF_AN_ASN = 64
+"""Numbers of networks go by blocks of their autonomous system."""
+
+_LOW = np.int64(0xFFFFFFFF)
+_BUCKETS = np.int64((1 << 24) - 1)
+_M1, _M2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+
+
+@kernel
+def _distinct(high: Any, low: Any, last: Any, table: Any, kept: Any) -> Any:
+    """Number of distinct (high, low); ``kept`` gets the first row of each, whose ``last`` becomes the largest of them all.
+    ``table`` is a hash table of rows, a power of two long and -1 throughout."""
+    mask, count = np.uint64(len(table) - 1), 0
+    for i in range(len(high)):
+        mixed = (np.uint64(high[i]) * _M1) ^ (np.uint64(low[i]) * _M2)
+        mixed = (mixed ^ (mixed >> np.uint64(32))) * _M1
+        at = np.int64((mixed ^ (mixed >> np.uint64(29))) & mask)
+        while True:
+            other = table[at]
+            if other < 0:
+                table[at] = i
+                kept[count] = i
+                count += 1
+                break
+            if high[other] == high[i] and low[other] == low[i]:
+                last[other] = max(last[other], last[i])
+                break
+            at = (at + 1) & np.int64(mask)
+    return count
+
+
+class Noted(NamedTuple):
+    """N distinct things that accounts did.
+
+    Args:
+        account: (N,) int32.
+        value: (N,) int32 network, or template.
+        slot: (N,) int64 number of the stretch of time; the last in which it was done, where the time makes no difference.
+    """
+
+    account: NDArray[np.int32]
+    value: NDArray[np.int32]
+    slot: NDArray[np.int64]
+
+
+class Sightings:
+    """Distinct (account, value) of a limited time back, each slot anew where ``timed``."""
+
+    def __init__(self, timed: bool) -> None:
+        self._timed = timed
+        self._key, self._slot = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._new: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+
+    def add(self, account: NDArray[np.int32], value: NDArray[np.int32], slot: NDArray[np.int64]) -> None:
+        """Take note of B of them; the same may occur more than once."""
+        key = (account.astype(np.int64) << 32) | value.astype(np.int32).view(np.uint32)
+        self._new.append(self._once(key, slot))
+
+    def recall(self, oldest: int) -> tuple[Noted, NDArray[np.int32]]:
+        """What was done in slot ``oldest`` or later, and the ids of the accounts that were noted since the last call.
+        What is older is forgotten."""
+        fresh = np.unique(np.concatenate([np.zeros(0, np.int64), *(key >> 32 for key, _ in self._new)]))
+        keys, slots = zip((self._key, self._slot), *self._new, strict=True)
+        key, slot = np.concatenate(keys), np.concatenate(slots)
+        recent = slot >= oldest
+        key, slot = key[recent], slot[recent]
+        self._key, self._slot = self._once(key, slot) if self._new else (key, slot)
+        self._new = []
+        account, value = (self._key >> 32).astype(np.int32), (self._key & _LOW).astype(np.uint32).view(np.int32)
+        return Noted(account, value, self._slot), fresh.astype(np.int32)
+
+    def _once(self, key: NDArray[np.int64], slot: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        last = slot.astype(np.int64)
+        low = slot.astype(np.int64) if self._timed else np.zeros(len(key), np.int64)
+        table = np.full(1 << (2 * len(key) + 1).bit_length(), -1, np.int32)
+        kept = np.empty(len(key), np.int64)
+        kept = kept[: _distinct(key, low, last, table, kept)]
+        return key[kept], last[kept]
+
+
+class Tokens(NamedTuple):
+    """What was done, as N numbers that are equal where two accounts did the same; repeats are possible.
+
+    Args:
+        account: (N,) int32.
+        key: (N,) int64, kind and value (and grid and bucket) in one.
+        fresh: (F,) int32 ids of the accounts that did anything since they were last asked for.
+    """
+
+    account: NDArray[np.int32]
+    key: NDArray[np.int64]
+    fresh: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class LinkDetector(Detector):
+    """Base of the detectors that link accounts by what they have in common. Override `fit` and `examine`.
+
+    Args:
+        constraints: what links two accounts: ``template`` (near copies of a prompt, by MinHash), ``payment``, ``network``
+            (/24), ``asn`` (the block of networks), ``fingerprint`` of the client.
+        memory_hours: how long what an account did is remembered.
+        max_frequency: what more accounts than this have in common links none of them.
+        least: fewest accounts of a group that raises an alarm.
+    """
+
+    offered: ClassVar[tuple[str, ...]] = ATTRIBUTES
+
+    constraints: tuple[str, ...] = ATTRIBUTES
+    memory_hours: float = 24.0
+    max_frequency: int = 400
+    least: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(len(self.constraints) > 0, "detector.constraints", self.constraints, "must name at least one")
+        for kind in self.constraints:
+            if kind not in self.offered:
+                raise ConfigError("detector.constraints", kind, "is nothing that links accounts here", self.offered)
+        repeated = len(set(self.constraints)) < len(self.constraints)
+        require(not repeated, "detector.constraints", self.constraints, "must name each once")
+        require(self.memory_hours > 0, "detector.memory_hours", self.memory_hours, "must be more than 0")
+        require(self.max_frequency >= 2, "detector.max_frequency", self.max_frequency, "must be at least 2")
+        require(self.least >= 2, "detector.least", self.least, "must be at least 2")
+
+    @property
+    def slot(self) -> float:
+        """Seconds of a slot, the grain in which time is kept."""
+        return HOUR
+
+    @property
+    def timed(self) -> bool:
+        """Whether doing the same counts only at the same time."""
+        return False
+
+    @property
+    def releases(self) -> tuple[float, ...]:
+        """Days of model releases."""
+        return ()
+
+    def watch(self, requests: Requests, output_tokens: NDArray[np.int32], state: AdmissionState) -> None:
+        """See `Detector.watch`; keeps distinct (account, network, slot) and (account, template, slot)."""
+        if not len(requests):
+            return
+        slot = np.floor_divide(requests.time, self.slot).astype(np.int64)
+        network = state.accounts.network[requests.account] if requests.network is None else requests.network
+        self._sightings(state, "_places").add(requests.account, network, slot)
+        if "template" in self.constraints:
+            sketch = sketch_of(state.prompts, state.memory)
+            self._sightings(state, "_templates").add(requests.account, sketch[requests.prompt], slot)
+
+    def tokens(self, state: AdmissionState, now: float) -> Tokens:
+        """What accounts did in the last ``memory_hours``, to the slot."""
+        oldest = int(np.floor((now - HOUR * self.memory_hours) / self.slot)) + 1
+        places, fresh = self._sightings(state, "_places").recall(oldest)
+        columns = _of_places(places, state.accounts, self.slot, self.releases)
+        found = [columns[kind] for kind in self.constraints if kind != "template"]
+        numbers = [KINDS.index(kind) for kind in self.constraints if kind != "template"]
+        if "template" in self.constraints:
+            templates, _ = self._sightings(state, "_templates").recall(oldest)
+            found.append(templates)
+            numbers.append(KINDS.index("template"))
+        grids = (0, 1) if self.timed else (None,)
+        parts = [(noted, number, grid) for noted, number in zip(found, numbers, strict=True) for grid in grids]
+        account = np.concatenate([noted.account for noted, _, _ in parts])
+        return Tokens(account, np.concatenate([_keys(*part) for part in parts]), fresh)
+
+    def seen(self, benign: Traffic) -> tuple[AdmissionState, float]:
+        """A state in which past traffic has been watched, and the time of its last request."""
+        state = AdmissionState(Ledger(), {}, benign.accounts, Prices(), prompts=benign.prompts)
+        self.watch(benign.requests, benign.output_tokens, state)
+        return state, float(benign.requests.time.max(initial=0.0))
+
+    def _sightings(self, state: AdmissionState, name: str) -> Sightings:
+        found: Sightings = state.memory.setdefault(name, Sightings(self.timed))
+        return found
+
+
+def _of_places(places: Noted, accounts: Accounts, slot: float, releases: tuple[float, ...]) -> dict[str, Noted]:
+    """What each kind makes of an account's being somewhere at some time."""
+    account, network, when = places
+    release = np.full(len(when), -1, np.int32)
+    for number, day in enumerate(releases):
+        since = when * slot - day * DAY
+        release[(since > -slot) & (since < DAY)] = number
+    after = release >= 0
+    return {
+        "network": places,
+        "asn": Noted(account, network // NETWORKS_OF_AN_ASN, when),
+        "payment": Noted(account, accounts.payment[account], when),
+        "fingerprint": Noted(account, accounts.fingerprint[account], when),
+        "release": Noted(account[after], release[after], when[after]),
+    }
+
+
+def _keys(noted: Noted, kind: int, grid: int | None) -> NDArray[np.int64]:
+    """(N,) 3 bits of kind, 1 of the grid, 24 of the bucket (two slots each, the second grid's half a bucket later), 32 of
+    the value. A bucket's number starts over after 24 bits, later than any memory reaches back."""
+    key = noted.value.view(np.uint32).astype(np.int64) | np.int64(kind << 57)
+    if grid is None:
+        return key
+    bucket = ((noted.slot + grid) >> 1) & _BUCKETS
+    return key | (bucket << 32) | np.int64(grid << 56)
