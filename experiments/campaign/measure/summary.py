@@ -46,6 +46,8 @@ class PolicySummary:
         measured: with one seed as measured; with several the mean, and the range in place of the interval.
         transfer: by capability, in the order given; with several seeds mean and envelope of the intervals.
         results: of each seed, in the order of ``seeds``.
+        by_seed: what was measured of each.
+        transfer_by_seed: what was given of each.
     """
 
     policy: str
@@ -53,6 +55,8 @@ class PolicySummary:
     measured: Measured
     transfer: tuple[TransferRecord, ...]
     results: tuple[CampaignResult, ...]
+    by_seed: tuple[Measured, ...]
+    transfer_by_seed: tuple[tuple[TransferRecord, ...], ...]
 
     def of(self, measure: str, part: str = "", of: str = "") -> Estimate:
         """One number; blank where it was not measured."""
@@ -126,13 +130,14 @@ def _summary(
     transfer: Mapping[tuple[str, int], Sequence[TransferRecord]],
 ) -> PolicySummary:
     order = tuple(sorted(seeds))
-    measured = over_seeds([measures(seeds[seed]) for seed in order])
+    by_seed = tuple(measures(seeds[seed]) for seed in order)
+    given = tuple(tuple(transfer.get((policy, seed), ())) for seed in order)
     records: dict[str, list[TransferRecord]] = {}
-    for seed in order:
-        for record in transfer.get((policy, seed), ()):
-            records.setdefault(record.capability, []).append(record)
+    for record in (record for own in given for record in own):
+        records.setdefault(record.capability, []).append(record)
     joined = tuple(_joined(own) for own in records.values())
-    return PolicySummary(policy, order, measured, joined, tuple(seeds[seed] for seed in order))
+    kept = tuple(seeds[seed] for seed in order)
+    return PolicySummary(policy, order, over_seeds(by_seed), joined, kept, by_seed, given)
 
 
 def _joined(records: Sequence[TransferRecord]) -> TransferRecord:

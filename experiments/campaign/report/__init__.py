@@ -1,0 +1,2 @@
+"""Tables, plots and sentences of simulated campaigns. Knows only what campaigns leave behind, not how they are
+simulated."""

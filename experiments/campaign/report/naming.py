@@ -1,0 +1,93 @@
+"""How policies, amounts and shares of campaigns are called and spelled in tables and sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from experiments.campaign.measure.detection import ANY
+from experiments.campaign.measure.summary import PolicySummary
+from experiments.measure.quantity import Estimate
+from experiments.report.numbers import BLANK
+
+UNDEFENDED = ("none", "undefended")
+"""Names of the policy under which nothing is done; others are compared with it where it was run."""
+
+
+def ordered(summaries: Sequence[PolicySummary]) -> list[PolicySummary]:
+    """The undefended run first, then as given."""
+    return sorted(summaries, key=lambda s: s.policy not in UNDEFENDED)
+
+
+def reference(summaries: Sequence[PolicySummary]) -> PolicySummary | None:
+    """The undefended run, if there is one."""
+    return next((s for s in summaries if s.policy in UNDEFENDED), None)
+
+
+def spaced(name: str) -> str:
+    """``reasoning_audit`` as ``reasoning audit``."""
+    return name.replace("_", " ")
+
+
+def detector_name(name: str) -> str:
+    """A detector, or all together."""
+    return "any of them" if name == ANY else spaced(name)
+
+
+def amount(value: float) -> str:
+    """``1,030``, ``3.2 million``."""
+    if abs(value) >= 999_500:
+        return f"{value / 1e6:,.1f} million"
+    return f"{round(value):,}"
+
+
+def percent(value: float) -> str:
+    """``20 %``, ``0.31 %``; two significant digits below 1."""
+    scaled = 100 * value
+    return f"{_significant(scaled, 2):g} %" if 0 < abs(scaled) < 1 else f"{scaled:.0f} %"
+
+
+def percent_with_interval(e: Estimate) -> str:
+    """``45 % [41, 49]``."""
+    if e.value is None:
+        return BLANK
+    if e.low is None or e.high is None:
+        return percent(e.value)
+    return f"{percent(e.value)} [{', '.join(percent(x).removesuffix(' %') for x in (e.low, e.high))}]"
+
+
+def amount_with_interval(e: Estimate) -> str:
+    """``30,000 [12,000, 70,000]``."""
+    if e.value is None:
+        return BLANK
+    return amount(e.value) + ("" if e.low is None or e.high is None else f" [{amount(e.low)}, {amount(e.high)}]")
+
+
+def dollars(value: float) -> str:
+    """``$0.0043``, ``$1.20``."""
+    return f"${value:,.2f}" if abs(value) >= 0.1 or value == 0 else f"${value:.2g}"
+
+
+def scaled(e: Estimate, factor: float, digits: int = 3) -> Estimate:
+    """An estimate times a factor, to so many significant digits and no more than four decimals."""
+
+    def one(x: float | None) -> float | None:
+        return None if x is None else round(_significant(factor * x, digits), 4)
+
+    return Estimate(one(e.value), one(e.low), one(e.high), e.reason)
+
+
+def in_percent(e: Estimate) -> Estimate:
+    """A share in percent."""
+    return scaled(e, 100.0)
+
+
+def per(e: Estimate, accounts: float) -> Estimate:
+    """A share as a number of so many accounts."""
+    return scaled(e, accounts, 12)
+
+
+def _significant(value: float, digits: int) -> float:
+    if value == 0 or not math.isfinite(value):
+        return value
+    return round(value, digits - 1 - math.floor(math.log10(abs(value))))
