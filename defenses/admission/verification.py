@@ -89,16 +89,16 @@ class Verification(Defense):
         Returns:
             (K,) an `Outcome` of each.
         """
-        ids = np.asarray(ids, np.int64)
-        chance = _uniform(seed, ids, np.broadcast_to(attempt, ids.shape).astype(np.int64))
+        whom = np.asarray(ids, np.int64)
+        chance = _uniform(seed, whom, np.broadcast_to(attempt, whom.shape).astype(np.int64))
         rejected_from = self.abandonment + (1 - self.abandonment) * self.false_reject
         own = np.where(chance < rejected_from, Outcome.REJECTED, Outcome.PASSED)
         own[chance < self.abandonment] = Outcome.ABANDONED
         forged = np.where(chance < self.forged_pass, Outcome.PASSED, Outcome.REJECTED)
-        outcome = np.where(accounts.genuine[ids], own, forged).astype(np.int8)
+        outcome = np.where(accounts.genuine[whom], own, forged).astype(np.int8)
         passed = outcome == Outcome.PASSED
-        until = np.broadcast_to(np.asarray(now, np.float64) + self.days * DAY, ids.shape)
-        accounts.verified_until[ids[passed]] = until[passed]
+        until = np.broadcast_to(np.asarray(now, np.float64) + self.days * DAY, whom.shape)
+        accounts.verified_until[whom[passed]] = until[passed]
         return outcome
 
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts:
@@ -113,8 +113,12 @@ class Verification(Defense):
         while len(open_rows):
             late = requests.time[open_rows] >= accounts.verified_until[who[open_rows]]
             open_rows = open_rows[late & (requests.time[open_rows] < out_from[who[open_rows]])]
-            ids, first = np.unique(who[open_rows], return_index=True)  # rows of an account are in order of time
-            times = requests.time[open_rows[first]]
+            first = np.full(len(accounts), -1)
+            first[who[open_rows][::-1]] = open_rows[
+                ::-1
+            ]  # rows of an account are in order of time; the last write stands
+            ids = np.flatnonzero(first >= 0)
+            times = requests.time[first[ids]]
             outcome = self.challenge(accounts, ids, times, state.seed, attempts[ids])
             attempts[ids] += 1
             out_from[ids[outcome != Outcome.PASSED]] = times[outcome != Outcome.PASSED]
