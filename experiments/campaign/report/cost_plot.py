@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from experiments.campaign.measure.harvest import series
 from experiments.campaign.measure.summary import PolicySummary
 from experiments.campaign.report.drawing import AMOUNTS, Look, canvas, plain, policy_looks, save, say
-from experiments.campaign.report.naming import dollars, spaced
+from experiments.campaign.report.naming import dollars, policy_name
 from experiments.measure.pareto import front
 from experiments.report.labels import place_labels
 
@@ -37,8 +38,9 @@ def draw(summaries: Sequence[PolicySummary], png: Path, pdf: Path) -> None:
         )  # fmt: skip
     figure.canvas.draw()
     if points:
-        labels = [(spaced(s.policy), style[s.policy].colour, x, y) for s, ((x, y), _) in points]
-        place_labels(right, labels, [at for _, (at, _) in points], [bar for _, (_, bar) in points])
+        steps = [part for (a, b), (c, d) in pairwise(_front(points)) for part in ((a, b, c, b), (c, b, c, d))]
+        labels = [(policy_name(s.policy), style[s.policy].colour, x, y) for s, ((x, y), _) in points]
+        place_labels(right, labels, [at for _, (at, _) in points], [bar for _, (_, bar) in points], steps)
     save(figure, png, pdf)
 
 
@@ -72,7 +74,7 @@ def _prices(axes: Axes, summaries: Sequence[PolicySummary], style: dict[str, Loo
         if np.isfinite(mean).any():
             look = style[s.policy]
             axes.plot(
-                days, mean, color=look.colour, linestyle=look.dash, linewidth=1.6, label=spaced(s.policy), zorder=3
+                days, mean, color=look.colour, linestyle=look.dash, linewidth=1.6, label=policy_name(s.policy), zorder=3
             )
             if len(lines) > 1:
                 axes.fill_between(
@@ -96,6 +98,11 @@ def _prices(axes: Axes, summaries: Sequence[PolicySummary], style: dict[str, Loo
     return None
 
 
+def _front(points: Sequence[tuple[PolicySummary, Point]]) -> list[tuple[float, float]]:
+    """Places of the policies that none beats in both, by rising harvest."""
+    return sorted(points[i][1][0] for i in front([p[0][0] for _, p in points], [-p[0][1] for _, p in points]))
+
+
 def _pareto(axes: Axes, points: Sequence[tuple[PolicySummary, Point]], style: dict[str, Look]) -> None:
     plain(axes)
     axes.set_title("Harvest against harm", fontsize=10, loc="left")
@@ -107,7 +114,7 @@ def _pareto(axes: Axes, points: Sequence[tuple[PolicySummary, Point]], style: di
     if not points:
         say(axes, "nothing was planned, or there are no honest accounts")
         return
-    best = sorted(points[i][1][0] for i in front([p[0][0] for _, p in points], [-p[0][1] for _, p in points]))
+    best = _front(points)
     if len(best) > 1:
         axes.step([x for x, _ in best], [y for _, y in best], where="post", color="#CCCCCC", linewidth=3, zorder=1)
     for s, ((x, y), (low_x, low_y, high_x, high_y)) in points:
@@ -115,7 +122,11 @@ def _pareto(axes: Axes, points: Sequence[tuple[PolicySummary, Point]], style: di
         axes.plot([low_x, high_x], [y, y], color=look.colour, linewidth=0.9, alpha=0.8, zorder=3)
         axes.plot([x, x], [low_y, high_y], color=look.colour, linewidth=0.9, alpha=0.8, zorder=3)
         size = 11 if look.marker == "*" else 7
-        axes.plot([x], [y], look.marker, color=look.colour, markersize=size, markeredgecolor="white", zorder=4)
+        (mark,) = axes.plot(
+            [x], [y], look.marker, color=look.colour, markersize=size, markeredgecolor="white", zorder=4
+        )
+        # A policy without harm stands on the axis.
+        mark.set_clip_on(False)
     axes.margins(0.15, 0.15)
     positive = [p[0][1] for _, p in points if p[0][1] > 0]
     if positive and max(positive) > WIDE * min(positive):

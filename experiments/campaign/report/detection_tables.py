@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from experiments.campaign.measure.detection import ANY
 from experiments.campaign.measure.roc import RATES
 from experiments.campaign.measure.summary import PolicySummary
-from experiments.campaign.report.naming import detector_name, in_percent, scaled, spaced
+from experiments.campaign.report.naming import detector_name, in_percent, policy_name, scaled, spaced
 from experiments.campaign.report.tables import brackets
 from experiments.report.numbers import Value
 from experiments.report.structure import Column, Table
@@ -16,7 +17,7 @@ POLICY = Column("policy", "policy", "text", 0)
 
 def detection_tables(summaries: Sequence[PolicySummary]) -> list[Table]:
     """Those tables for which there is anything to show."""
-    built = (detector_table, kind_table, group_table, operation_table, provider_table)
+    built = (detector_table, alarm_table, kind_table, group_table, operation_table, provider_table)
     return [table for table in (build(summaries) for build in built) if table.rows]
 
 
@@ -26,30 +27,45 @@ def detector_table(summaries: Sequence[PolicySummary]) -> Table:
     for block, suffix in ((1, ""), (2, "_requests")):
         columns += [Column(f"tpr_{rate:.0e}{suffix}", f"at {_power(rate)}", "share", block) for rate in RATES]
         columns.append(Column(f"auc{suffix}", "AUC", "share", block))
-    columns += [
-        Column("caught", "caught %", "number", 3),
-        Column("false_alarms", "false alarms %", "number", 3),
-        Column("false_alarms_hard", "hard negatives %", "number", 3),
-        Column("days_to_alarm", "median days", "number", 3),
-    ]
-    rows = []
+    rows: list[dict[str, Value]] = []
+    for s in summaries:
+        for name in (n for n in s.names("detector") if n != ANY):
+            row: dict[str, Value] = {c.key: s.of(c.key, "detector", name) for c in columns[2:]}
+            rows.append(row | {"policy": policy_name(s.policy), "detector": detector_name(name)})
+    notes = (
+        "Share of attack accounts over a threshold that so many of the honest accounts are over (at most); – where "
+        "there are too few honest accounts for one false alarm at that rate. Never judged ranks lowest.",
+        "By requests: of attack requests, at so many of the honest requests.",
+        brackets(summaries),
+    )
+    titles = ("Attack accounts caught, by false-alarm rate", "The same by requests")
+    return Table("detectors", "Detectors", tuple(columns), tuple(rows), notes, titles)
+
+
+def alarm_table(summaries: Sequence[PolicySummary]) -> Table:
+    """A row for each policy and detector, and for all together: what it alarmed on at its own threshold, and how
+    soon."""
+    columns = (
+        POLICY,
+        Column("detector", "detector", "text", 0),
+        Column("caught", "caught %", "number"),
+        Column("false_alarms", "false alarms %", "number"),
+        Column("false_alarms_hard", "hard negatives %", "number"),
+        Column("days_to_alarm", "median days", "number"),
+    )
+    rows: list[dict[str, Value]] = []
     for s in summaries:
         for name in s.names("detector"):
-            row: dict[str, Value] = {c.key: s.of(c.key, "detector", name) for c in columns[2:]}
-            shares = ("caught", "false_alarms", "false_alarms_hard")
-            row |= {key: in_percent(s.of(key, "detector", name)) for key in shares}
+            row: dict[str, Value] = {c.key: in_percent(s.of(c.key, "detector", name)) for c in columns[2:5]}
             row["days_to_alarm"] = scaled(s.of("days_to_alarm", "detector", name), 1.0)
-            rows.append(row | {"policy": spaced(s.policy), "detector": detector_name(name)})
+            rows.append(row | {"policy": policy_name(s.policy), "detector": detector_name(name)})
     notes = (
-        "Share of attack accounts over a threshold that so many of the honest accounts are over (at most); "
-        "– where there are too few honest accounts for one false alarm at that rate. Never judged ranks lowest.",
-        "Weighted by requests both sides are: of attack requests, at so many of the honest requests.",
+        "Of attack accounts, honest accounts, and honest ones whose use looks like an attacker's (hard negatives).",
         "Median days from opening to an account's first alarm by any detector, never counting as later than any; – where "
         "half or more never had one.",
         brackets(summaries),
     )
-    titles = ("Attack accounts caught, by false-alarm rate", "The same by requests", "At the detector's own threshold")
-    return Table("detectors", "Detectors", tuple(columns), tuple(rows), notes, titles)
+    return Table("alarms", "Alarms at the detectors' own thresholds", columns, tuple(rows), notes)
 
 
 def kind_table(summaries: Sequence[PolicySummary]) -> Table:
@@ -57,22 +73,23 @@ def kind_table(summaries: Sequence[PolicySummary]) -> Table:
     columns = (
         POLICY,
         Column("kind", "kind", "text", 0),
-        Column("hard", "hard negative", "text", 0),
+        Column("hard", "hard", "text", 0),
         Column("accounts", "accounts", "count"),
         Column("alarmed", "alarmed on %", "number"),
         Column("acted", "acted on %", "number"),
-        Column("banned", "banned %", "number"),
-        Column("lost", "lost %", "number"),
+        Column("banned", "banned %", "number", 2),
+        Column("lost", "lost %", "number", 2),
     )
     rows: list[dict[str, Value]] = []
     for s in summaries:
         for kind in sorted(s.names("kind"), key=lambda k: (-(s.of("hard", "kind", k).value or 0.0), k)):
             row: dict[str, Value] = {c.key: in_percent(s.of(c.key, "kind", kind)) for c in columns[4:]}
             hard = "yes" if s.of("hard", "kind", kind).value else "no"
-            head: dict[str, Value] = {"policy": spaced(s.policy), "kind": spaced(kind), "hard": hard}
+            head: dict[str, Value] = {"policy": policy_name(s.policy), "kind": spaced(kind), "hard": hard}
             rows.append(head | {"accounts": s.of("accounts", "kind", kind)} | row)
-    notes = ("Honest accounts only. Hard negatives use the API much as an attacker does.", brackets(summaries))
-    return Table("honest_kinds", "Honest accounts by kind", columns, tuple(rows), notes)
+    notes = ("Hard: a hard negative, which uses the API much as an attacker does.", brackets(summaries))
+    titles = ("Alarms", "Bans and verification")
+    return Table("honest_kinds", "Honest accounts by kind", columns, tuple(rows), notes, titles)
 
 
 def group_table(summaries: Sequence[PolicySummary]) -> Table:
@@ -93,7 +110,7 @@ def group_table(summaries: Sequence[PolicySummary]) -> Table:
         for name in s.names("finder"):
             row: dict[str, Value] = {c.key: s.of(c.key, "finder", name) for c in columns[2:]}
             row["cluster_size"] = scaled(s.of("cluster_size", "finder", name), 1.0)
-            rows.append(row | {"policy": spaced(s.policy), "finder": spaced(name)})
+            rows.append(row | {"policy": policy_name(s.policy), "finder": spaced(name)})
     notes = (
         "Purity: share of a group's accounts that belong to its main operation, over groups weighted by size. Merged: with "
         "accounts of several operations. A group that is found again on another day counts again.",
@@ -121,7 +138,7 @@ def operation_table(summaries: Sequence[PolicySummary]) -> Table:
             row |= {
                 key: in_percent(s.of(key, "operation", name)) for key in ("usable_share", "burnt_share", "completeness")
             }
-            rows.append(row | {"policy": spaced(s.policy), "operation": spaced(name)})
+            rows.append(row | {"policy": policy_name(s.policy), "operation": spaced(name)})
     notes = (
         "In a group: share of the operation's accounts that are in any group found (completeness).",
         brackets(summaries),
@@ -144,7 +161,7 @@ def provider_table(summaries: Sequence[PolicySummary]) -> Table:
         for name in s.names("provider"):
             row: dict[str, Value] = {c.key: s.of(c.key, "provider", name) for c in columns[2:]}
             row["honest_refused"] = in_percent(s.of("honest_refused", "provider", name))
-            rows.append(row | {"policy": spaced(s.policy), "provider": spaced(name)})
+            rows.append(row | {"policy": policy_name(s.policy), "provider": spaced(name)})
     if len({row["provider"] for row in rows}) < 2:
         rows = []
     return Table("providers", "Providers", columns, tuple(rows), _range_note(summaries))

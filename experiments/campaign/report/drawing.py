@@ -33,7 +33,7 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     chosen = {
         name: Look(
             COLOURS[i % len(COLOURS)],
-            DASHES[(i + i // len(COLOURS)) % len(DASHES)],
+            DASHES[(i + 1 + i // len(COLOURS)) % len(DASHES)],
             MARKERS[(i + i // len(COLOURS)) % len(MARKERS)],
         )
         for i, name in enumerate(others)

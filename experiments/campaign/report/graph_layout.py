@@ -32,8 +32,8 @@ def layout(
     start = _spiral(nodes, a, b)
     place, ideal = start.copy(), np.sqrt(np.pi / nodes)
     pull = weight / weight.mean() if len(weight) else weight
-    # Many links must not make one heap of a dense graph: the sum of a node's pulls grows as the root of their number.
-    pull = pull / np.sqrt(np.maximum(1.0, 2 * len(a) / nodes))
+    # Many links must not make one heap of a dense graph: a node's pulls add up to those of a few links.
+    pull = pull / max(1.0, 2 * len(a) / nodes / 3)
     for step in range(steps):
         apart = place[:, None, :] - place[None, :, :]
         near = np.maximum((apart**2).sum(-1), 1e-6)

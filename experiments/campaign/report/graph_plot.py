@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from experiments.campaign.measure.summary import PolicySummary
 from experiments.campaign.report.drawing import Look, canvas, looks, save, say
 from experiments.campaign.report.graph_layout import layout
-from experiments.campaign.report.naming import amount, spaced
+from experiments.campaign.report.naming import amount, policy_name, spaced
 from experiments.campaign.result import HONEST, CampaignResult
 
-MOST_PANELS, MOST_ACCOUNTS, MOST_LINKS = 3, 300, 3000
+MOST_PANELS, MOST_ACCOUNTS, MOST_VECTORS = 3, 300, 3000
+"""Beyond `MOST_VECTORS` links they are pixels in the PDF too."""
 HONEST_LOOK = Look("#000000", (0, ()), "o")
 
 
@@ -52,7 +53,9 @@ def draw(summaries: Sequence[PolicySummary], png: Path, pdf: Path) -> None:
     owners = sorted({str(owner) for _, p in shown for owner in p.owner} - {HONEST})
     style = looks(owners)
     for axes in grid.flat:
-        axes.set_axis_off()
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
     for axes, (s, p) in zip(grid.flat, shown, strict=False):
         _panel(axes, s, p, style)
     if not shown:
@@ -85,7 +88,6 @@ def picture(result: CampaignResult) -> Picture | None:
         links = links.join(
             rows.rename({"account": end, "row": f"{end}_row"}), on=["provider", end], how="inner", maintain_order="left"
         )
-    links = links.sort("weight", "a_row", "b_row", descending=[True, False, False]).head(MOST_LINKS)
     return Picture(
         kept["operation"].to_numpy().astype(np.str_),
         links["a_row"].to_numpy(),
@@ -105,6 +107,7 @@ def _panel(axes: Axes, s: PolicySummary, p: Picture, style: dict[str, Look]) -> 
             linewidths=0.5,
             alpha=float(np.clip(60 / max(len(p.a), 1), 0.06, 0.5)),
             zorder=1,
+            rasterized=len(p.a) > MOST_VECTORS,
         )
     )
     for owner in sorted(set(p.owner.tolist()), key=lambda name: name == HONEST):
@@ -122,12 +125,13 @@ def _panel(axes: Axes, s: PolicySummary, p: Picture, style: dict[str, Look]) -> 
             zorder=3 if honest else 2,
         )
     axes.set_aspect("equal")
-    axes.margins(0.05)
-    axes.set_title(spaced(s.policy), fontsize=10, loc="left")
-    whole = len(p.owner) == p.accounts and len(p.a) == p.links
+    axes.set_xlim(-1.05, 1.05)
+    axes.set_ylim(-1.05, 1.05)
+    axes.set_title(policy_name(s.policy), fontsize=10, loc="left")
     text = f"{amount(p.accounts)} accounts, {amount(p.links)} links"
-    text += "" if whole else f"\n(drawn: {amount(len(p.owner))} with most links, {amount(len(p.a))} links)"
-    axes.text(0.5, -0.01, text, transform=axes.transAxes, ha="center", va="top", fontsize=8, color="#444444")
+    if len(p.owner) < p.accounts:
+        text += f"\n(drawn: {amount(len(p.owner))} accounts with most links, {amount(len(p.a))} links)"
+    axes.set_xlabel(text, fontsize=8, color="#444444")
 
 
 def _legend(figure: Figure, owners: Sequence[str], style: dict[str, Look], honest: bool) -> None:

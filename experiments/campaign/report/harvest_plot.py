@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from experiments.campaign.measure.harvest import banned_by_day, series
 from experiments.campaign.measure.summary import PolicySummary
 from experiments.campaign.report.drawing import AMOUNTS, Look, canvas, plain, policy_looks, save, say
-from experiments.campaign.report.naming import spaced
+from experiments.campaign.report.naming import policy_name
 
 VISIBLE = 0.3
 """The plan is drawn where the largest harvest is at least this share of it: otherwise it would press all lines flat."""
@@ -26,7 +26,7 @@ def draw(summaries: Sequence[PolicySummary], png: Path, pdf: Path) -> None:
     style = policy_looks(summaries)
     for s in summaries:
         look, lines = style[s.policy], [series(r) for r in s.results]
-        _line(top, lines, "usable", look, spaced(s.policy))
+        _line(top, lines, "usable", look, policy_name(s.policy))
         _line(middle, lines, "active", look)
         _line(bottom, [banned_by_day(r) for r in s.results], "banned", look)
     planned = max((s.of("planned").value or 0.0) for s in summaries)
@@ -50,7 +50,7 @@ def draw(summaries: Sequence[PolicySummary], png: Path, pdf: Path) -> None:
     if not any(s.of("attack_accounts").value for s in summaries):
         say(top, "nobody attacks")
     bottom.set_xlabel("day", fontsize=9)
-    bottom.set_xlim(left=0)
+    bottom.set_xlim(0, max(float(r.epochs["day"].to_numpy().max(initial=1.0)) for s in summaries for r in s.results))
     if top.get_legend_handles_labels()[0]:
         figure.legend(
             *top.get_legend_handles_labels(), loc="outside upper center", ncols=min(4, len(summaries)), fontsize=8,

@@ -29,6 +29,11 @@ def spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
+def policy_name(name: str) -> str:
+    """A policy as it is printed."""
+    return UNDEFENDED[1] if name in UNDEFENDED else spaced(name)
+
+
 def detector_name(name: str) -> str:
     """A detector, or all together."""
     return "any of them" if name == ANY else spaced(name)
@@ -42,9 +47,9 @@ def amount(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    """``20 %``, ``0.31 %``; two significant digits below 1."""
+    """``20 %``, ``2.5 %``, ``0.31 %``; two significant digits below 10."""
     scaled = 100 * value
-    return f"{_significant(scaled, 2):g} %" if 0 < abs(scaled) < 1 else f"{scaled:.0f} %"
+    return f"{_significant(scaled, 2):g} %" if abs(scaled) < 10 else f"{scaled:.0f} %"
 
 
 def percent_with_interval(e: Estimate) -> str:
@@ -78,13 +83,17 @@ def scaled(e: Estimate, factor: float, digits: int = 3) -> Estimate:
 
 
 def in_percent(e: Estimate) -> Estimate:
-    """A share in percent."""
-    return scaled(e, 100.0)
+    """A share in percent: ``69.2``, ``4.3``, ``0.23``."""
+
+    def one(x: float | None) -> float | None:
+        return None if x is None else round(_significant(100 * x, 3 if abs(x) >= 0.1 else 2), 4)
+
+    return Estimate(one(e.value), one(e.low), one(e.high), e.reason)
 
 
-def per(e: Estimate, accounts: float) -> Estimate:
+def per(e: Estimate, accounts: float, digits: int = 12) -> Estimate:
     """A share as a number of so many accounts."""
-    return scaled(e, accounts, 12)
+    return scaled(e, accounts, digits)
 
 
 def _significant(value: float, digits: int) -> float:

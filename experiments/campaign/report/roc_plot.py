@@ -16,7 +16,7 @@ from experiments.campaign.measure.detection import ANY, curve
 from experiments.campaign.measure.roc import on_grid
 from experiments.campaign.measure.summary import PolicySummary
 from experiments.campaign.report.drawing import Look, canvas, looks, plain, save, say
-from experiments.campaign.report.naming import spaced
+from experiments.campaign.report.naming import policy_name, spaced
 
 LOWEST = 1e-4
 GRID = np.logspace(np.log10(LOWEST), 0, 400)
@@ -28,7 +28,7 @@ def draw(summaries: Sequence[PolicySummary], png: Path, pdf: Path) -> None:
     """Share of attack accounts caught against the false-alarm rate (logarithmic); with several seeds the mean at each
     rate.
 
-    Solid: accounts; dotted: by requests. A marker stands at the detector's own threshold. Grey: a rate at which there
+    Thick: accounts; thin: by requests. A marker stands at the detector's own threshold. Grey: a rate at which there
     is less than one false alarm among the honest accounts; dashed grey: chance.
     """
     detectors = sorted({name for s in summaries for name in s.names("detector") if name != ANY})
@@ -38,6 +38,7 @@ def draw(summaries: Sequence[PolicySummary], png: Path, pdf: Path) -> None:
     down = max(1, math.ceil(len(shown) / across))
     figure = canvas(max(4.6, 3.3 * across), 3.2 * down + 0.7)
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr, call-arg]
     style = looks(detectors)
     for place, axes in enumerate(grid.flat):
         if place >= max(1, len(shown)):
@@ -47,10 +48,10 @@ def draw(summaries: Sequence[PolicySummary], png: Path, pdf: Path) -> None:
         if place < len(shown):
             _panel(axes, shown[place], style)
         if place % across == 0:
-            axes.set_ylabel("share of attack accounts caught", fontsize=9)
+            axes.set_ylabel("attack accounts (thin: requests) caught", fontsize=9)
         if place + across >= max(1, len(shown)):
             axes.tick_params(labelbottom=True)
-            axes.set_xlabel("share of honest accounts alarmed on", fontsize=9)
+            axes.set_xlabel("honest accounts (requests) alarmed on", fontsize=9)
     if not shown:
         say(grid[0][0], "no detector was run")
     else:
@@ -75,7 +76,7 @@ def _frame(axes: Axes) -> None:
 
 
 def _panel(axes: Axes, s: PolicySummary, style: dict[str, Look]) -> None:
-    axes.set_title(spaced(s.policy), fontsize=10, loc="left")
+    axes.set_title(policy_name(s.policy), fontsize=10, loc="left")
     axes.plot(GRID, GRID, color="#AAAAAA", linewidth=1, linestyle=(0, (4, 2)), zorder=1)
     drawn = False
     fewest = math.inf
@@ -92,8 +93,9 @@ def _panel(axes: Axes, s: PolicySummary, style: dict[str, Look]) -> None:
                 GRID,
                 mean,
                 color=look.colour,
-                linewidth=1.1 if weighted else 1.7,
-                linestyle=(0, (1, 1.3)) if weighted else "-",
+                linewidth=0.8 if weighted else 1.7,
+                alpha=0.7 if weighted else 1.0,
+                linestyle="-" if weighted else look.dash,
                 drawstyle="steps-post",
                 zorder=3,
             )
@@ -124,7 +126,14 @@ def _legend(figure: Figure, detectors: Sequence[str], style: dict[str, Look]) ->
         for n in detectors
     ]
     handles += [
-        Line2D([], [], color="#555555", linestyle=(0, (1, 1.3)), linewidth=1.1, label="by requests"),
+        Line2D([], [], color="#555555", linewidth=0.8, label="by requests"),
         Line2D([], [], color="#AAAAAA", linestyle=(0, (4, 2)), linewidth=1, label="chance"),
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(handles)), fontsize=8, frameon=False)
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=min(6, len(handles)),
+        fontsize=8,
+        frameon=False,
+        handlelength=4,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from experiments.campaign.measure.summary import PolicySummary
-from experiments.campaign.report.naming import amount_with_interval, in_percent, per, scaled, spaced
+from experiments.campaign.report.naming import amount_with_interval, in_percent, per, policy_name, scaled, spaced
 from experiments.report.numbers import Value, with_interval
 from experiments.report.structure import Column, Table
 
@@ -89,7 +89,7 @@ def _planned(summaries: Sequence[PolicySummary]) -> str:
 
 def _uses(summaries: Sequence[PolicySummary]) -> str:
     parts = [
-        f"{s.policy}: "
+        f"{policy_name(s.policy)}: "
         + ", ".join(f"{spaced(r.capability)} from {spaced(r.use)} ({spaced(r.family)})" for r in s.transfer)
         for s in summaries
         if s.transfer
@@ -108,4 +108,4 @@ def _row(s: PolicySummary) -> dict[str, Value]:
         row[f"transfer_{record.capability}"] = (
             starred if record.extrapolated and record.transfer.value is not None else record.transfer
         )
-    return row | {"policy": spaced(s.policy), "seeds": len(s.seeds)}
+    return row | {"policy": policy_name(s.policy), "seeds": len(s.seeds)}

@@ -16,6 +16,7 @@ from experiments.campaign.report.naming import (
     per,
     percent,
     percent_with_interval,
+    policy_name,
     reference,
     spaced,
 )
@@ -43,12 +44,10 @@ def sentences(summaries: Sequence[PolicySummary], note: str) -> list[str]:
 
 def outcome(s: PolicySummary, base: PolicySummary | None) -> str:
     """How the campaign ends under one policy, set beside the undefended run where there is one."""
-    harm = (
-        f"{amount(_value(s, 'honest_banned'))} honest accounts banned and "
-        f"{amount(_value(s, 'honest_lost'))} lost to verification"
-    )
+    banned, lost = amount(_value(s, "honest_banned")), amount(_value(s, "honest_lost"))
     if not _value(s, "attack_accounts"):
-        return f"{_under(s)} nobody attacks: of {amount(_value(s, 'honest_accounts'))} honest accounts, {harm}."
+        honest = amount(_value(s, "honest_accounts"))
+        return f"{_under(s)} nobody attacks: of {honest} honest accounts {banned} are banned and {lost} lost to verification."
     usable, share = s.of("usable"), s.of("usable_share")
     reached = f" ({percent_with_interval(share)})" if share.value is not None else ""
     clauses = [
@@ -64,7 +63,7 @@ def outcome(s: PolicySummary, base: PolicySummary | None) -> str:
         unknown = [spaced(r.capability) for r in s.transfer if r.transfer.value is None]
         clauses += [f"{enumeration(moved)} transferred"] if moved else []
         clauses += [f"transfer of {enumeration(unknown)} unknown"] if unknown else []
-    clauses.append(harm)
+    clauses.append(f"{banned} honest accounts banned and {lost} lost to verification")
     return f"{_under(s)} {', '.join(clauses)}{_cost(s)}{_beside(s, base)}."
 
 
@@ -73,9 +72,10 @@ def base_rates(s: PolicySummary) -> str:
     banned, lost = s.of("honest_banned_share"), s.of("honest_lost_share")
     if not (banned.value or lost.value):
         return ""
+    where = "of the undefended run" if s.policy in UNDEFENDED else f"under {policy_name(s.policy)}"
     return (
-        f"At the rates {_under(s, lower=True)}, {amount(MANY)} honest accounts would see "
-        f"{amount_with_interval(per(banned, MANY))} banned and {amount_with_interval(per(lost, MANY))} lost to verification."
+        f"At the rates {where}, 10 million honest accounts would see {amount_with_interval(per(banned, MANY, 2))} banned "
+        f"and {amount_with_interval(per(lost, MANY, 2))} lost to verification."
     )
 
 
@@ -93,7 +93,7 @@ def best_detector(s: PolicySummary) -> str:
         return ""
     among = "" if len(names) == 1 else f", the most of {len(names)} detectors"
     text = (
-        f"{_under(s)} {detector_name(name)} catches {percent_with_interval(caught)} of attack accounts at a "
+        f"{_under(s, True)} {detector_name(name)} catches {percent_with_interval(caught)} of attack accounts at a "
         f"false-alarm rate of {percent(rate)}{among}"
     )
     hard, all_honest = s.of("false_alarms_hard", "detector", ANY), s.of("false_alarms", "detector", ANY)
@@ -110,7 +110,7 @@ def merged(s: PolicySummary) -> str:
     count, groups = s.of("merged").value, s.of("clusters").value
     if len(s.names("operation")) < 2 or not groups or count is None:
         return ""
-    return f"{_under(s)} {amount(count)} of {amount(groups)} groups found hold accounts of several operations."
+    return f"{_under(s, True)} {amount(count)} of {amount(groups)} groups found hold accounts of several operations."
 
 
 def seeds_caveat(summaries: Sequence[PolicySummary]) -> str:
@@ -150,8 +150,8 @@ def _value(s: PolicySummary, measure: str) -> float:
     return s.of(measure).value or 0.0
 
 
-def _under(s: PolicySummary, lower: bool = False) -> str:
-    text = "Undefended," if s.policy in UNDEFENDED else f"Under {spaced(s.policy)}"
-    if not lower:
-        return text
-    return "of the undefended run" if s.policy in UNDEFENDED else f"under {spaced(s.policy)}"
+def _under(s: PolicySummary, comma: bool = False) -> str:
+    """The opening of a sentence; with a comma where a name follows."""
+    if s.policy in UNDEFENDED:
+        return "Undefended,"
+    return f"Under {policy_name(s.policy)}" + ("," if comma else "")
