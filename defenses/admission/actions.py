@@ -1,27 +1,19 @@
 # mypy: allow-untyped-decorators
 """What accounts did together: which networks they came from and which templates they sent, hour by hour, kept for a while.
 
-Common to the detectors that link accounts. Knows nothing of how a link is drawn from it.
+Knows nothing of how a link is drawn from it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import ConfigError, require
-from defenses.admission.detector import Detector
-from defenses.admission.sight import sketch_of
-from defenses.base import AdmissionState, Traffic
 from lm.compiled import kernel
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
-from teacher.api.ledger import Ledger
-from teacher.api.prices import Prices
-from teacher.api.schema import Requests
 
 HOUR = 3600.0
 KINDS = ("template", "payment", "network", "asn", "fingerprint", "release")
@@ -124,92 +116,8 @@ class Tokens(NamedTuple):
     fresh: NDArray[np.int32]
 
 
-@dataclass(frozen=True)
-class LinkDetector(Detector):
-    """Base of the detectors that link accounts by what they have in common. Override `fit` and `examine`.
-
-    Args:
-        constraints: what links two accounts: ``template`` (near copies of a prompt, by MinHash), ``payment``, ``network``
-            (/24), ``asn`` (the block of networks), ``fingerprint`` of the client.
-        memory_hours: how long what an account did is remembered.
-        max_frequency: what more accounts than this have in common links none of them.
-        least: fewest accounts of a group that raises an alarm.
-    """
-
-    offered: ClassVar[tuple[str, ...]] = ATTRIBUTES
-
-    constraints: tuple[str, ...] = ATTRIBUTES
-    memory_hours: float = 24.0
-    max_frequency: int = 400
-    least: int = 20
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(len(self.constraints) > 0, "detector.constraints", self.constraints, "must name at least one")
-        for kind in self.constraints:
-            if kind not in self.offered:
-                raise ConfigError("detector.constraints", kind, "is nothing that links accounts here", self.offered)
-        repeated = len(set(self.constraints)) < len(self.constraints)
-        require(not repeated, "detector.constraints", self.constraints, "must name each once")
-        require(self.memory_hours > 0, "detector.memory_hours", self.memory_hours, "must be more than 0")
-        require(self.max_frequency >= 2, "detector.max_frequency", self.max_frequency, "must be at least 2")
-        require(self.least >= 2, "detector.least", self.least, "must be at least 2")
-
-    @property
-    def slot(self) -> float:
-        """Seconds of a slot, the grain in which time is kept."""
-        return HOUR
-
-    @property
-    def timed(self) -> bool:
-        """Whether doing the same counts only at the same time."""
-        return False
-
-    @property
-    def releases(self) -> tuple[float, ...]:
-        """Days of model releases."""
-        return ()
-
-    def watch(self, requests: Requests, output_tokens: NDArray[np.int32], state: AdmissionState) -> None:
-        """See `Detector.watch`; keeps distinct (account, network, slot) and (account, template, slot)."""
-        if not len(requests):
-            return
-        slot = np.floor_divide(requests.time, self.slot).astype(np.int64)
-        network = state.accounts.network[requests.account] if requests.network is None else requests.network
-        self._sightings(state, "_places").add(requests.account, network, slot)
-        if "template" in self.constraints:
-            sketch = sketch_of(state.prompts, state.memory)
-            self._sightings(state, "_templates").add(requests.account, sketch[requests.prompt], slot)
-
-    def tokens(self, state: AdmissionState, now: float) -> Tokens:
-        """What accounts did in the last ``memory_hours``, to the slot."""
-        oldest = int(np.floor((now - HOUR * self.memory_hours) / self.slot)) + 1
-        places, fresh = self._sightings(state, "_places").recall(oldest)
-        columns = _of_places(places, state.accounts, self.slot, self.releases)
-        found = [columns[kind] for kind in self.constraints if kind != "template"]
-        numbers = [KINDS.index(kind) for kind in self.constraints if kind != "template"]
-        if "template" in self.constraints:
-            templates, _ = self._sightings(state, "_templates").recall(oldest)
-            found.append(templates)
-            numbers.append(KINDS.index("template"))
-        grids = (0, 1) if self.timed else (None,)
-        parts = [(noted, number, grid) for noted, number in zip(found, numbers, strict=True) for grid in grids]
-        account = np.concatenate([noted.account for noted, _, _ in parts])
-        return Tokens(account, np.concatenate([_keys(*part) for part in parts]), fresh)
-
-    def seen(self, benign: Traffic) -> tuple[AdmissionState, float]:
-        """A state in which past traffic has been watched, and the time of its last request."""
-        state = AdmissionState(Ledger(), {}, benign.accounts, Prices(), prompts=benign.prompts)
-        self.watch(benign.requests, benign.output_tokens, state)
-        return state, float(benign.requests.time.max(initial=0.0))
-
-    def _sightings(self, state: AdmissionState, name: str) -> Sightings:
-        found: Sightings = state.memory.setdefault(name, Sightings(self.timed))
-        return found
-
-
-def _of_places(places: Noted, accounts: Accounts, slot: float, releases: tuple[float, ...]) -> dict[str, Noted]:
-    """What each kind makes of an account's being somewhere at some time."""
+def of_places(places: Noted, accounts: Accounts, slot: float, releases: tuple[float, ...]) -> dict[str, Noted]:
+    """What each kind of constraint makes of an account's being somewhere at some time."""
     account, network, when = places
     release = np.full(len(when), -1, np.int32)
     for number, day in enumerate(releases):
@@ -225,7 +133,7 @@ def _of_places(places: Noted, accounts: Accounts, slot: float, releases: tuple[f
     }
 
 
-def _keys(noted: Noted, kind: int, grid: int | None) -> NDArray[np.int64]:
+def keys_of(noted: Noted, kind: int, grid: int | None) -> NDArray[np.int64]:
     """(N,) 3 bits of kind, 1 of the grid, 24 of the bucket (two slots each, the second grid's half a bucket later), 32 of
     the value. A bucket's number starts over after 24 bits, later than any memory reaches back."""
     key = noted.value.view(np.uint32).astype(np.int64) | np.int64(kind << 57)

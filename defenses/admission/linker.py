@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import require
-from defenses.admission.actions import HOUR, KINDS, LinkDetector
+from defenses.admission.actions import HOUR, KINDS
 from defenses.admission.detector import Suspicion
 from defenses.admission.incidence import Incidence, incidence
+from defenses.admission.link_detector import LinkDetector
 from defenses.admission.links import Edges, Links, edges_of, link
 from defenses.base import AdmissionState, Prepared, Traffic
 
@@ -49,6 +50,7 @@ class Linker(LinkDetector):
         constraints: as in the other detectors, and ``release``: asked within 24 h after a model release.
         jaccard: least share of two accounts' tokens that both have.
         shared: fewest tokens that both have.
+        max_frequency: a token of more accounts than this is dropped.
         bucket_hours: length of a bucket.
         release_days: days from the start at which models were released.
     """
@@ -60,6 +62,7 @@ class Linker(LinkDetector):
     constraints: tuple[str, ...] = KINDS
     jaccard: float = 0.25
     shared: int = 5
+    max_frequency: int = 400
     bucket_hours: float = 1.0
     release_days: tuple[float, ...] = ()
 
@@ -67,6 +70,7 @@ class Linker(LinkDetector):
         super().__post_init__()
         require(0 < self.jaccard <= 1, "detector.jaccard", self.jaccard, "must be above 0 and at most 1")
         require(self.shared >= 1, "detector.shared", self.shared, "must be at least 1")
+        require(self.max_frequency >= 2, "detector.max_frequency", self.max_frequency, "must be at least 2")
         long = self.memory_hours / 2**22 < self.bucket_hours <= self.memory_hours
         require(long, "detector.bucket_hours", self.bucket_hours, "must be more than 0 and at most memory_hours")
         in_order = all(a < b for a, b in zip(self.release_days, self.release_days[1:], strict=False))
