@@ -133,15 +133,14 @@ def stored_embedding(texts: Sequence[str], path: Path = EMBEDDINGS) -> NDArray[n
     Raises:
         ConfigError: there are none, or they are of other texts.
     """
+    remedy = f"run `{COMMAND}` or take another encoder"
     if not path.is_file():
-        raise ConfigError("campaign.encoder", "minilm", f"has no stored embeddings: run `{COMMAND}` or take another", ENCODERS)
+        raise ConfigError("campaign.encoder", "minilm", f"has no stored embeddings: {remedy}", ENCODERS)
     with safe_open(path, "numpy") as held:
         if (held.metadata() or {}).get("texts") != fingerprint(texts):
-            raise ConfigError(
-                "campaign.encoder", "minilm", f"has stored embeddings of other texts: run `{COMMAND}` or take another", ENCODERS
-            )
-        whole = held.get_tensor("embedding").astype(np.int64)
-    return (whole / np.sqrt((whole * whole).sum(1, keepdims=True))).astype(np.float32)
+            raise ConfigError("campaign.encoder", "minilm", f"has stored embeddings of other texts: {remedy}", ENCODERS)
+        whole: NDArray[np.int64] = held.get_tensor("embedding").astype(np.int64)
+    return np.asarray(whole / np.sqrt((whole * whole).sum(1, keepdims=True)), np.float32)
 
 
 def encoded(texts: Sequence[str]) -> NDArray[np.float32]:

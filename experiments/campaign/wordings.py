@@ -1,7 +1,7 @@
-"""The grammar that prompts are written in: pieces of wording put together and filled with subjects, the same on every machine.
+"""The grammar that prompts are written in: pieces of wording, put together and filled, the same on every machine.
 
-A form such as ``"{opening} {request}\\n\\n@problem"`` names pieces in braces, which belong to the wording, and fillings after an
-at sign, which are what it is about. Two prompts are of one template when only their fillings differ. Knows nothing of what the
+A form such as ``"{opening} {request} @problem"`` names pieces in braces, which belong to the wording, and fillings after an at
+sign, which are what it is about. Two prompts are of one template when only their fillings differ. Knows nothing of what the
 groups of prompts are for.
 """
 
@@ -90,7 +90,9 @@ class Grammar:
         for name, other in self.together.items():
             sizes = len(self.fillings.get(name, ())), len(self.fillings.get(other, ()))
             if sizes[0] != sizes[1]:
-                raise ConfigError(f"prompts.{self.name}", name, f"goes with {other} and must have as many choices: {sizes}")
+                raise ConfigError(
+                    f"prompts.{self.name}", name, f"goes with {other} and must have as many choices: {sizes}"
+                )
         self._decks: dict[str, Deck] = {}
 
     def _written(self) -> Iterator[str]:
@@ -132,7 +134,9 @@ class Grammar:
             yield
             idle = 0 if len(found) > before else idle + 1
             if idle > _TRIES:
-                raise ConfigError(f"prompts.{self.name}.size", size, f"is more than its forms give (about {len(found)})")
+                raise ConfigError(
+                    f"prompts.{self.name}.size", size, f"is more than its forms give (about {len(found)})"
+                )
 
     def _worded(self) -> str:
         """One wording, fillings left open."""
@@ -149,7 +153,7 @@ class Grammar:
         return Prompt(self._fill(wording, {}), wording)
 
     def _fill(self, text: str, subjects: dict[str, tuple[int, set[str]]]) -> str:
-        """``subjects``: filling -> the row of its choices in use, and which of the fillings that belong together had theirs."""
+        """``subjects``: filling -> the row of its choices in use, and the fillings that were taken from that row."""
 
         def choose(found: re.Match[str]) -> str:
             name = found[1]
