@@ -128,6 +128,7 @@ def _pareto(axes: Axes, points: Sequence[tuple[PolicySummary, Point]], style: di
         # A policy without harm stands on the axis.
         mark.set_clip_on(False)
     axes.margins(0.15, 0.15)
+    axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
     positive = [p[0][1] for _, p in points if p[0][1] > 0]
     if positive and max(positive) > WIDE * min(positive):
         axes.set_yscale("symlog", linthresh=min(positive))

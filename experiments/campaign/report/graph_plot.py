@@ -48,7 +48,7 @@ def draw(summaries: Sequence[PolicySummary], png: Path, pdf: Path) -> None:
             found.append((s, pictures[0]))
     largest = sorted(range(len(found)), key=lambda i: -found[i][1].accounts)[:MOST_PANELS]
     shown = [found[i] for i in sorted(largest)]
-    figure = canvas(max(4.2, 3.9 * len(shown)), 4.5)
+    figure = canvas(max(4.2, 3.9 * len(shown)), 4.8)
     grid = figure.subplots(1, max(1, len(shown)), squeeze=False)
     owners = sorted({str(owner) for _, p in shown for owner in p.owner} - {HONEST})
     style = looks(owners)
@@ -105,7 +105,7 @@ def _panel(axes: Axes, s: PolicySummary, p: Picture, style: dict[str, Look]) -> 
             list(np.stack([place[p.a], place[p.b]], axis=1)),
             colors="#777777",
             linewidths=0.5,
-            alpha=float(np.clip(60 / max(len(p.a), 1), 0.06, 0.5)),
+            alpha=float(np.clip(400 / max(len(p.a), 1), 0.12, 0.6)),
             zorder=1,
             rasterized=len(p.a) > MOST_VECTORS,
         )
@@ -124,9 +124,10 @@ def _panel(axes: Axes, s: PolicySummary, p: Picture, style: dict[str, Look]) -> 
             markersize=4.5,
             zorder=3 if honest else 2,
         )
-    axes.set_aspect("equal")
-    axes.set_xlim(-1.05, 1.05)
-    axes.set_ylim(-1.05, 1.05)
+    axes.update_datalim([(-1.0, -1.0), (1.0, 1.0)])
+    axes.margins(0.05)
+    # Limits give way, not the frame: the layout leaves room for what stands around the frame.
+    axes.set_aspect("equal", adjustable="datalim")
     axes.set_title(policy_name(s.policy), fontsize=10, loc="left")
     text = f"{amount(p.accounts)} accounts, {amount(p.links)} links"
     if len(p.owner) < p.accounts:

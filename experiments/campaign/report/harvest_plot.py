@@ -46,7 +46,7 @@ def draw(summaries: Sequence[PolicySummary], png: Path, pdf: Path) -> None:
         plain(axes)
         axes.set_ylabel(label, fontsize=9)
         axes.yaxis.set_major_formatter(AMOUNTS)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
     if not any(s.of("attack_accounts").value for s in summaries):
         say(top, "nobody attacks")
     bottom.set_xlabel("day", fontsize=9)

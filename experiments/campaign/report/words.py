@@ -47,7 +47,9 @@ def outcome(s: PolicySummary, base: PolicySummary | None) -> str:
     banned, lost = amount(_value(s, "honest_banned")), amount(_value(s, "honest_lost"))
     if not _value(s, "attack_accounts"):
         honest = amount(_value(s, "honest_accounts"))
-        return f"{_under(s)} nobody attacks: of {honest} honest accounts {banned} are banned and {lost} lost to verification."
+        return (
+            f"{_under(s)} nobody attacks: of {honest} honest accounts {banned} are banned, {lost} lost to verification."
+        )
     usable, share = s.of("usable"), s.of("usable_share")
     reached = f" ({percent_with_interval(share)})" if share.value is not None else ""
     clauses = [
