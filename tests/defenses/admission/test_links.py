@@ -38,7 +38,7 @@ def crowd(accounts, seed=0):
 
 
 @given(SETS, st.integers(2, 6), st.sampled_from([0.1, 0.25, 0.5, 1.0]), st.integers(1, 4), st.integers(0, 9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_links_are_those_of_the_definition(sets, most, jaccard, shared, seed):
     index = incidence(*flat(sets, np.random.default_rng(seed)), most)
     links = link(index, jaccard, shared)
@@ -59,7 +59,7 @@ def test_links_are_those_of_the_definition(sets, most, jaccard, shared, seed):
 
 
 @given(SETS, st.integers(2, 6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_index_holds_what_two_or_more_have_in_both_orders(sets, most):
     index = incidence(*flat(sets), most)
     ids = sorted(sets)
@@ -115,7 +115,7 @@ def test_edges_are_all_links_or_a_sample_of_the_size_asked_for():
     st.integers(0, 7),
     st.integers(0, 40),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_sightings_are_distinct_and_forget(rows, timed, oldest, cut):
     kept = Sightings(timed)
     for part in (rows[:cut], rows[cut:]):
