@@ -27,6 +27,7 @@ from experiments.hydra_session import HydraSession, session
 
 ROOT = "cell"
 EXPERIMENT = "experiment"
+FIELDS = ("description", "grids", "of")
 PATHS = ("store", "out", "tracking", "launcher")
 """Parts of a configuration that say where and how a cell runs, not what it is."""
 
@@ -74,36 +75,39 @@ class Sweep(NamedTuple):
     overlapping: int = 0
 
 
-def compose_one(arguments: Sequence[str]) -> Composed:
+def compose_one(arguments: Sequence[str], root: str = ROOT) -> Composed:
     """The one cell that these overrides describe.
 
     Raises:
         ConfigError: unknown names, a sweep, an experiment.
     """
-    cells = compose_cells(arguments)
+    cells = compose_cells(arguments, root)
     if len(cells) != 1:
         raise ConfigError("command line", " ".join(arguments), f"describes {len(cells)} cells, not one: use sweep")
     return cells[0]
 
 
-def compose_cells(arguments: Sequence[str]) -> list[Composed]:
+def compose_cells(arguments: Sequence[str], root: str = ROOT) -> list[Composed]:
     """The cells of `compose_sweep`."""
-    return compose_sweep(arguments).cells
+    return compose_sweep(arguments, root).cells
 
 
-def compose_sweep(arguments: Sequence[str]) -> Sweep:
+def compose_sweep(arguments: Sequence[str], root: str = ROOT) -> Sweep:
     """All cells of a sweep, each once, in the order of the grid (the last sweep varies fastest).
 
     Args:
         arguments: Hydra overrides, with commas, ``range`` and ``choice`` for sweeps; ``+experiment=NAME`` takes the union of
             that file's grids, to each of which the other overrides are applied last.
+        root: configuration that is composed: a ``cell``, or a ``campaign``.
 
     Raises:
         ConfigError: anything that does not compose, in words, with the nearest match.
     """
     with session() as hydra:
-        assembly = Assembly(hydra, ROOT)
-        grids = [[Composed(o, _composed(o, hydra, assembly)) for o in grid] for grid in expand(arguments, hydra)]
+        assembly = Assembly(hydra, root)
+        grids = [
+            [Composed(o, _composed(o, hydra, assembly, root)) for o in grid] for grid in expand(arguments, hydra, root)
+        ]
     for part in PATHS:
         ways = {str(cell.plain[part]) for grid in grids for cell in grid}
         if len(ways) > 1:
@@ -121,7 +125,7 @@ def compose_sweep(arguments: Sequence[str]) -> Sweep:
     return Sweep(list(labelled.values()), {labelled[i].label: n for i, n in repeated.items()}, overlapping)
 
 
-def expand(arguments: Sequence[str], hydra: HydraSession) -> list[list[tuple[str, ...]]]:
+def expand(arguments: Sequence[str], hydra: HydraSession, root: str = ROOT) -> list[list[tuple[str, ...]]]:
     """The overrides of each cell of each grid."""
     names, rest = [], []
     for override in _parsed(arguments, hydra):
@@ -132,7 +136,7 @@ def expand(arguments: Sequence[str], hydra: HydraSession) -> list[list[tuple[str
     if not names:
         return [_product(rest)]
     search = [o.input_line for o in rest if o.is_hydra_override()]
-    lines = [line for name in names for line in experiment_grids(name, hydra, search)]
+    lines = [line for name in names for line in experiment_grids(name, hydra, search, root)]
     return [_product(_merged(_parsed(shlex.split(line), hydra), rest)) for line in lines]
 
 
@@ -142,40 +146,45 @@ def experiment_names(arguments: Sequence[str]) -> list[str]:
     return [name for value in asked for name in value.split(",")]
 
 
-def experiment_grids(name: str, hydra: HydraSession, search: Sequence[str] = ()) -> list[str]:
+def experiment_grids(name: str, hydra: HydraSession, search: Sequence[str] = (), root: str = ROOT) -> list[str]:
     """The command lines of ``configs/experiment/NAME.yaml``.
 
     Args:
         name: of the experiment.
         hydra: an open session.
         search: overrides of Hydra's search path.
+        root: what its grids are of; an experiment says so where it is not of cells (``of: campaign``).
 
     Raises:
-        ConfigError: there is no such file, or it holds other things than a description and grids.
+        ConfigError: there is no such file, it holds other things than a description and grids, or grids of something else.
     """
-    node = _whole((*search, f"+{EXPERIMENT}={name}"), hydra)[EXPERIMENT]
+    node = _whole((*search, f"+{EXPERIMENT}={name}"), hydra, root)[EXPERIMENT]
     field = f"{EXPERIMENT}.{name}"
     for key in node:
-        if key not in ("description", "grids"):
-            raise ConfigError(f"{field}.{key}", node[key], "is not a field here", ("description", "grids"))
+        if key not in FIELDS:
+            raise ConfigError(f"{field}.{key}", node[key], "is not a field here", FIELDS)
+    of = node.get("of", ROOT)
+    if of != root:
+        how = "moatbench campaign" if of == "campaign" else "moatbench sweep"
+        raise ConfigError(EXPERIMENT, name, f"has grids of a {of}: run it with {how} +experiment={name}")
     grids = node.get("grids") or []
     if not grids or not all(isinstance(line, str) for line in grids):
         raise ConfigError(f"{field}.grids", grids, "must be a list of at least one command line")
     return list(grids)
 
 
-def _composed(overrides: Sequence[str], hydra: HydraSession, assembly: Assembly) -> Plain:
+def _composed(overrides: Sequence[str], hydra: HydraSession, assembly: Assembly, root: str) -> Plain:
     config = assembly.config(overrides)
-    return config if config is not None else _whole(overrides, hydra)
+    return config if config is not None else _whole(overrides, hydra, root)
 
 
-def _whole(overrides: Sequence[str], hydra: HydraSession) -> Plain:
+def _whole(overrides: Sequence[str], hydra: HydraSession, root: str) -> Plain:
     try:
-        config = hydra.compose(overrides, ROOT)
+        config = hydra.compose(overrides, root)
         plain = OmegaConf.to_container(config, resolve=True)
         missing = sorted(OmegaConf.missing_keys(config))
     except (HydraException, OmegaConfBaseException) as error:
-        raise in_words(error, overrides, lambda fewer: hydra.compose(fewer, ROOT)) from error
+        raise in_words(error, overrides, lambda fewer: hydra.compose(fewer, root)) from error
     if missing:
         raise ConfigError(missing[0], "???", "must be given")
     assert isinstance(plain, dict)

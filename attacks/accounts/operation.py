@@ -58,7 +58,7 @@ class Operation:
         exchanges: with distillation in mind, that it wants.
         days: in which it wants them.
         accounts: that send at a time.
-        capabilities: relative share of the exchanges by capability, or ``mixed``.
+        capabilities: relative share of the exchanges by capability; empty, or ``mixed``, for all alike.
         start_day: on which it begins.
         share: of an account's requests that are for distillation; the others are those of unrelated customers.
         pacing: ``poisson`` round the clock, ``diurnal`` as people, or ``scheduler``: all accounts at the same minutes.
@@ -74,7 +74,9 @@ class Operation:
         most_accounts: accounts it will open in all; 0: as many as it takes.
         pace: most requests a day it asks of one account; 0: four times what the plan needs.
         networks: proxy networks (/24) it sends from.
-        networks_per_account: of these that one account uses.
+        batch: accounts that are set up together, on the same few proxies.
+        networks_per_batch: proxy networks of a batch.
+        networks_per_account: of these that one account uses, another for each request.
         shared_proxies: share of its accounts that use networks which other operations use too.
         accounts_per_card: accounts that share a means of payment.
         clients: kinds of client software it shows.
@@ -90,7 +92,7 @@ class Operation:
     exchanges: int = 16_000_000
     days: float = 30.0
     accounts: int = 24_000
-    capabilities: Mapping[str, float] = field(default_factory=lambda: {MIXED: 1.0})
+    capabilities: Mapping[str, float] = field(default_factory=dict)
     start_day: float = 0.0
     share: float = 0.25
     pacing: str = "poisson"
@@ -105,6 +107,8 @@ class Operation:
     most_accounts: int = 0
     pace: float = 0.0
     networks: int = 2_000
+    batch: int = 50
+    networks_per_batch: int = 8
     networks_per_account: int = 3
     shared_proxies: float = 0.1
     accounts_per_card: int = 5
@@ -120,7 +124,7 @@ class Operation:
     def __post_init__(self) -> None:
         at_least = {
             "exchanges": 1, "accounts": 1, "templates": 1, "networks": 1, "networks_per_account": 1, "accounts_per_card": 1,
-            "clients": 1, "standby": 0, "most_accounts": 0, "probe_budget": 0, "start_day": 0, "jitter": 0, "pivot": 0,
+            "clients": 1, "batch": 1, "networks_per_batch": 1, "standby": 0, "most_accounts": 0, "probe_budget": 0, "start_day": 0, "jitter": 0, "pivot": 0,
             "lead_days": 0, "pace": 0,
         }  # fmt: skip
         for name, least in at_least.items():
@@ -136,14 +140,15 @@ class Operation:
             if name not in (*CAPABILITIES, MIXED):
                 raise ConfigError("operation.capabilities", name, "is not a capability", (*CAPABILITIES, MIXED))
             require(share >= 0, f"operation.capabilities.{name}", share, "must be at least 0")
-        require(sum(self.capabilities.values()) > 0, "operation.capabilities", dict(self.capabilities), "must share something")
+        some = not self.capabilities or sum(self.capabilities.values()) > 0
+        require(some, "operation.capabilities", dict(self.capabilities), "must give one a share")
         enough = self.most_accounts == 0 or self.most_accounts >= self.accounts + self.standby
         require(enough, "operation.most_accounts", self.most_accounts, "must be at least accounts + standby")
 
     def mix(self) -> dict[str, float]:
         """Share of the exchanges by capability, adding up to 1."""
         shares: dict[str, float] = {}
-        for name, share in self.capabilities.items():
+        for name, share in (self.capabilities or {MIXED: 1.0}).items():
             for each in CAPABILITIES if name == MIXED else (name,):
                 shares[each] = shares.get(each, 0.0) + share / (len(CAPABILITIES) if name == MIXED else 1)
         total = sum(shares.values())

@@ -187,7 +187,9 @@ class Operator:
         ready = now + 3600.0 * operation.replacement_hours * self._rng.lognormal(0.0, 1.0, len(lost))
         self._open(self._provider[lost].astype(np.int64), ready, ready, ACTIVE)
 
-    def _open(self, at: NDArray[np.int64], created: NDArray[np.float64], start: NDArray[np.float64], status: int) -> None:
+    def _open(
+        self, at: NDArray[np.int64], created: NDArray[np.float64], start: NDArray[np.float64], status: int
+    ) -> None:
         """Open accounts, each at a provider ``at`` unless it is displaced, and make them senders."""
         now = float(np.min(np.where(np.isfinite(start), start, 0.0), initial=np.inf))
         arm = self._evasion.choose(len(at), at, max((self.end - now) / DAY, 0.1)) if len(at) else np.zeros(0, np.int64)
@@ -220,9 +222,7 @@ class Operator:
         part_share, part_list, parts = self._parts(arms, second)
         own = around.own_networks[len(around.own_networks) // 2 :] if second else around.own_networks
         own = own[: len(own) // 2] if operation.standby and not second else own
-        pools = np.where(rng.random(n) < operation.shared_proxies, 1, 0)
-        chosen = [(own, around.shared_networks)[pool] for pool in pools]
-        networks = np.stack([pool[rng.integers(0, len(pool), operation.networks_per_account)] for pool in chosen])
+        networks = self._proxies(n, own)
         rows = market.streams.add(
             Senders(
                 rate=rate,
@@ -251,6 +251,20 @@ class Operator:
             genuine=False,
         )
         return rows
+
+    def _proxies(self, n: int, own: NDArray[np.int32]) -> NDArray[np.int32]:
+        """(n, networks_per_account) of accounts that are set up in batches, some on proxies that others use too."""
+        operation, rng = self.operation, self._rng
+        batches = -(-n // operation.batch)
+        shared = rng.random(batches) < operation.shared_proxies
+        place = rng.random((batches, operation.networks_per_batch))
+        common = self._around.shared_networks
+        of_batch = np.where(
+            shared[:, None], common[(place * len(common)).astype(int)], own[(place * len(own)).astype(int)]
+        )
+        batch = np.arange(n) // operation.batch
+        pick = rng.integers(0, operation.networks_per_batch, (n, operation.networks_per_account))
+        return of_batch[batch[:, None], pick]
 
     def _parts(
         self, arms: Sequence[Arm], second: bool

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from configs.errors import ConfigError, require
 from defenses.admission.detector import Suspicion
-from defenses.admission.verification import Verification, challenge
+from defenses.admission.verification import Outcome, Verification
 from experiments.campaign.columns import Columns
 from experiments.campaign.result import RUNGS
 from teacher.api.accounts import Accounts
@@ -121,6 +121,7 @@ class Climb:
         self._waiting: list[tuple[float, NDArray[np.int32]]] = []
         self._found: list[Found] = []
         self._budget = 0.0
+        self._closed = np.zeros(0, np.int32)
 
     def suspect(self, found: Suspicion, now: float, first_row: int) -> list[Found]:
         """Take note of what a detector found.
@@ -153,6 +154,8 @@ class Climb:
         self.state.grow(len(self._accounts))
         reviews = self._review(now, days)
         before = {name: self.state[name].copy() for name in ("banned", "lost", "checked")}
+        before["lost"][self._closed] = np.nan
+        self._closed = np.zeros(0, np.int32)
         for due, accounts in self._waiting:
             if due <= now:
                 self._move_up(accounts, now)
@@ -174,6 +177,7 @@ class Climb:
         """Accounts that were lost to an identity check elsewhere (at admission)."""
         self.state.grow(len(self._accounts))
         self.state["lost"][accounts] = now
+        self._closed = np.concatenate([self._closed, accounts.astype(np.int32)])
         self.state["rung"][accounts] = np.maximum(self.state["rung"][accounts], RUNGS.index("verify"))
         self.state["acted"][accounts] = np.fmin(self.state["acted"][accounts], now)
         self._accounts.ban(accounts)
@@ -210,9 +214,10 @@ class Climb:
         if rung != "log":
             state["acted"][live] = np.fmin(state["acted"][live], now)
         if rung == "verify":
+            check = self.ladder.verification
+            outcome = check.challenge(self._accounts, live, now, self._seed, state["checked"][live])
             state["checked"][live] += 1
-            passed = challenge(self.ladder.verification, self._accounts, live, now, self._seed)
-            failed = live[~passed]
+            failed = live[outcome != Outcome.PASSED]
             state["lost"][failed] = now
             self._accounts.ban(failed)
         elif rung == "throttle":

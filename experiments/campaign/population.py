@@ -29,6 +29,8 @@ CLOUD_NETWORKS = 4_000
 """Networks of clouds, numbered after the consumer ones."""
 CLIENTS = 2_000
 """Kinds of client software, of Zipf popularity."""
+KNOWN_DAYS = 30.0
+"""Accounts older than this at the start are known to the provider, and count as verified."""
 GROUP = {"chat_small": "chat", "chat_mid": "chat", "chat_large": "chat"}
 """Library group of a workload, where it has another name."""
 
@@ -124,6 +126,7 @@ class Drawn(NamedTuple):
             network=self.senders.network[first],
         )
         accounts.spend[ids] = self.spend
+        accounts.verified_until[ids[self.created < -KNOWN_DAYS * DAY]] = np.inf
         return ids
 
 

@@ -8,7 +8,9 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
-KINDS = ("tasks", "teachers", "defenses", "attacks", "students", "apis", "budgets", "experiments")
+KINDS = (
+    "tasks", "teachers", "defenses", "attacks", "students", "apis", "budgets", "campaigns", "policies", "experiments",
+)  # fmt: skip
 SHELLS = ("bash", "zsh", "fish")
 CARE = ("ls", "du", "gc", "verify", "export", "forget", "migrate")
 """What `moatbench store` can do."""
@@ -19,6 +21,14 @@ Every part of a cell is set as GROUP=NAME or FIELD=VALUE, in Hydra's override sy
   seed max_tokens store out, and any field of a group (`moatbench show`), e.g. defense.temperature.tau=1.5
   defense=[a,b]                          several defenses, applied in this order
   hydra.searchpath=[pkg://yours.configs] also look for configurations in your own package
+"""
+
+
+CAMPAIGN = """\
+Every part of a campaign is set as GROUP=NAME or FIELD=VALUE, in Hydra's override syntax:
+  campaign population market policy link prices tracking launcher   groups (`moatbench list`)
+  seed epoch_hours encoder past curves threads store out, and any field of a group
+Without policy= the policies none, limits, accounts, linking and full are compared.
 """
 
 
@@ -88,6 +98,19 @@ COMMANDS = {
             ("moatbench sweep +experiment=quick seed=5 --workers 1", "your own overrides win over the file's"),
         ),
         (Option("--dry-run", "show the plan and run nothing", None), WORKERS, NAME, PROFILE),
+    ),
+    "campaign": Command(
+        "campaign",
+        "simulate a campaign of many accounts against providers and their policies",
+        (
+            ("moatbench campaign campaign=small population=small", "a small one under all policies, in a minute"),
+            ("moatbench campaign campaign=aggregate_feb2026", "24,000 accounts, 16 million exchanges, five policies"),
+            ("moatbench campaign policy=linking policy.ladder.delay_hours=0,24,168", "a sweep over a field"),
+            ("moatbench campaign +experiment=campaign/bans", "the grids of configs/experiment/campaign/bans.yaml"),
+            ("moatbench campaign campaign=labs_feb2026 market=three --dry-run", "check it, run nothing"),
+        ),
+        (Option("--dry-run", "show the plan and run nothing", None), WORKERS, NAME, PROFILE),
+        more=CAMPAIGN,
     ),
     "table": Command(
         "table",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -28,7 +29,7 @@ from experiments.memory import require_memory
 from experiments.report import CellResult, write_report
 from experiments.sharing import Sharing
 from experiments.stages.row import result_of
-from experiments.store import Store
+from experiments.store import Entry, Store
 from experiments.tracking import Tracking
 from lm.timing import collecting, timed
 
@@ -61,6 +62,44 @@ def engine_of(cell: Composed, workers: int | None) -> Engine:
     return replace(engine, workers=workers)
 
 
+class Kind(Protocol):
+    """What is run: cells, or campaigns."""
+
+    def wanted(self, cells: Sequence[Composed]) -> list[Wanted]:
+        """The last stage of each; raises `ConfigError`, with the one it is about, before anything runs."""
+
+    def facts(self, entry: Entry) -> Mapping[str, Any]:
+        """What a tracker shows of a finished one."""
+
+    def report(self, entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> Shown:
+        """Write the report of those that are stored."""
+
+
+class Shown(Protocol):
+    """A report that has been written."""
+
+    files: dict[str, Path]
+
+    def terminal(self, console: Console) -> None:
+        """Print it."""
+
+
+class Rows:
+    """Cells, and their rows."""
+
+    def wanted(self, cells: Sequence[Composed]) -> list[Wanted]:
+        """See `Kind.wanted`."""
+        return wanted_rows(cells)
+
+    def facts(self, entry: Entry) -> Mapping[str, Any]:
+        """See `Kind.facts`."""
+        return entry.table("row").row(0, named=True)
+
+    def report(self, entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> Shown:
+        """See `Kind.report`."""
+        return write_report([result_of(entry) for entry in entries], folder, name)
+
+
 def carry_out(
     cells: Sequence[Composed],
     name: str,
@@ -68,6 +107,7 @@ def carry_out(
     dry_run: bool = False,
     profile: bool = False,
     command: Sequence[str] = (),
+    kind: Kind | None = None,
 ) -> int:
     """Run all cells and report them.
 
@@ -78,18 +118,19 @@ def carry_out(
         dry_run: only show the plan.
         profile: also show where the time went.
         command: words after ``moatbench``, kept with the table.
+        kind: what they are; rows of the lab if not given.
 
     Returns:
         exit code, see `experiments.cli.failures.conclude`.
     """
-    out, told = results(), remarks()
+    out, told, kind = results(), remarks(), kind or Rows()
     folder = Path(str(cells[0].config.out))
     with timed("planning"), collecting():  # what the store takes meanwhile is part of it
         store, engine = store_of(cells), engine_of(cells[0], workers)
         if not dry_run:
             engine.warm()
         tracking: Tracking = build(cells[0].config.tracking, Tracking, "tracking")  # type: ignore[type-abstract]
-        rows = wanted_rows(cells)
+        rows = kind.wanted(cells)
         graph = plan(rows, store)
     told.print(summary(len(cells), graph, engine.width()), highlight=False)
     if dry_run:
@@ -104,15 +145,15 @@ def carry_out(
         entry = store.get(row.stage)
         if entry is not None:
             config = by_key[row.stage.key].content()
-            tracking.row(row.stage.key, name, config, entry.table("row").row(0, named=True))
+            tracking.row(row.stage.key, name, config, kind.facts(entry))
 
     keep(store, name, [row.stage for row in rows], command, finished=False)
     with display_of(graph, engine.width(), told) as shown, closing(Logged(shown, log_path(folder, name))) as display:
         outcome = engine.run(graph, store, display, ready)
     with timed("report"), collecting():
-        found = stored_results(rows, store)
+        found = stored(rows, store)
         keep(store, name, [row.stage for row in rows], command)
-        files = report(found, folder, name, out, told) if found else []
+        files = _report(lambda: kind.report(found, cells, folder, name), folder, out, told) if found else []
     written = list(files or ())
     if profile:
         written += show_profile(outcome, engine.width(), folder / f"{name}_profile.json", told)
@@ -124,10 +165,10 @@ def carry_out(
     return code or int(files is None)
 
 
-def report(found: Sequence[CellResult], folder: Path, name: str, out: Console, told: Console) -> list[Path] | None:
+def _report(write: Callable[[], Shown], folder: Path, out: Console, told: Console) -> list[Path] | None:
     """Write and show the report; the files, or None where there is no room for them. The rows are stored all the same."""
     try:
-        written = write_report(found, folder, name)
+        written = write()
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -137,7 +178,12 @@ def report(found: Sequence[CellResult], folder: Path, name: str, out: Console, t
     return list(written.files.values())
 
 
-def stored_results(rows: Sequence[Wanted], store: Store) -> list[CellResult]:
+def stored(rows: Sequence[Wanted], store: Store) -> list[Entry]:
     """What is stored of these rows, in their order, each once."""
     entries = {row.stage.key: store.get(row.stage) for row in rows}
-    return [result_of(entry) for entry in entries.values() if entry is not None]
+    return [entry for entry in entries.values() if entry is not None]
+
+
+def stored_results(rows: Sequence[Wanted], store: Store) -> list[CellResult]:
+    """The results of `stored`."""
+    return [result_of(entry) for entry in stored(rows, store)]

@@ -28,7 +28,9 @@ GROUPS = {
     "students": ("student",),
     "apis": ("api",),
     "budgets": ("budget",),
-    "experiments": ("experiment",),
+    "campaigns": ("campaign", "population", "market", "link"),
+    "policies": ("policy",),
+    "experiments": ("experiment", "experiment/campaign"),
 }
 
 

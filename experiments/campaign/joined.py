@@ -1,0 +1,91 @@
+"""Campaigns joined to what the lab measured: the report of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from configs.errors import ConfigError
+from experiments.campaign.assembly import link_from
+from experiments.campaign.curves.fit import Curves, fit_curves
+from experiments.campaign.curves.table import checked, shipped
+from experiments.campaign.link import CapabilityLink
+from experiments.campaign.measure.summary import TransferRecord
+from experiments.campaign.report.write import CampaignReport, write_campaign_report
+from experiments.campaign.result import CampaignResult
+from experiments.campaign.stage import result_of
+from experiments.campaign.transfer import Exchanges, exchanges, moved
+from experiments.compose import Composed
+
+if TYPE_CHECKING:
+    from experiments.store import Entry
+
+SHIPPED = "shipped"
+
+
+def report(entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> CampaignReport:
+    """Write the report of stored campaigns.
+
+    Args:
+        entries: of `CampaignStage`.
+        cells: that they were asked for with; all read the same curves in the same way.
+        folder: where to.
+        name: stem of the files.
+    """
+    results = told_apart([result_of(entry) for entry in entries], cells)
+    link, curves = link_from(cells[0].plain), curves_of(str(cells[0].plain["curves"]))
+    transfer = {(r.policy, r.seed): records(r, link, curves) for r in results if r.harvest.height}
+    asked = sorted({record.capability for found in transfer.values() for record in found})
+    note = " ".join(dict.fromkeys(link.words(capability, curves) for capability in asked))
+    return write_campaign_report(results, transfer, note, folder, name)
+
+
+def curves_of(where: str) -> Curves:
+    """Fitted curves of the shipped table, or of a CSV file as ``python -m experiments.campaign.curves --table`` writes it."""
+    if where == SHIPPED:
+        return fit_curves(shipped())
+    path = Path(where)
+    if not path.is_file():
+        raise ConfigError("curves", where, f"is neither {SHIPPED!r} nor a file")
+    return fit_curves(checked(pl.read_csv(path)))
+
+
+def records(result: CampaignResult, link: CapabilityLink, curves: Curves) -> list[TransferRecord]:
+    """What the harvest of one campaign moves, by capability, over all operations together."""
+    got: dict[str, Exchanges] = {}
+    for operation in result.harvest["operation"].unique(maintain_order=True):
+        for part in exchanges(result.harvest, operation):
+            before = got.get(part.capability, Exchanges(part.capability, 0.0, 0.0))
+            sums = [a + b for a, b in zip(before[1:], part[1:], strict=True)]
+            got[part.capability] = Exchanges(part.capability, *sums)
+    found = moved(link, curves, [_within_plan(part) for _, part in sorted(got.items())])
+    return [TransferRecord(m.capability, m.family, m.transfer, m.extrapolated, m.use) for m in found]
+
+
+def _within_plan(got: Exchanges) -> Exchanges:
+    """Without the few that chance gave one capability over its share of the plan."""
+    answered = got.usable + got.hidden + got.altered
+    keep = min(1.0, got.planned / answered) if answered else 1.0
+    return got._replace(usable=got.usable * keep, hidden=got.hidden * keep, altered=got.altered * keep)
+
+
+def told_apart(results: Sequence[CampaignResult], cells: Sequence[Composed]) -> list[CampaignResult]:
+    """Results whose policies have names of their own: where several settings of one policy, or several presets, were asked
+    for, the name says what sets each apart."""
+    from dataclasses import replace
+
+    same = len({(r.preset, r.policy, r.seed) for r in results}) == len(results)
+    presets = {r.preset for r in results}
+    if same and len(presets) == 1:
+        return list(results)
+    labels: Mapping[int, str] = {i: _without_seed(cell.label) for i, cell in enumerate(cells)}
+    assert len(cells) == len(results), "a report of settings needs all of them"
+    return [replace(r, policy=labels[i] or r.policy, preset="+".join(sorted(presets))) for i, r in enumerate(results)]
+
+
+def _without_seed(label: str) -> str:
+    words = [word for word in label.split() if not word.startswith("seed=")]
+    return " ".join(word.removeprefix("policy=").removeprefix("campaign=") for word in words)

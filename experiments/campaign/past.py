@@ -1,0 +1,95 @@
+"""What providers have seen before a campaign begins, and what their detectors are fitted to: honest accounts that are not in
+the campaign, and a red team of the provider's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+
+from attacks.accounts.operation import Operation
+from configs.errors import ConfigError
+from defenses.admission.detector import Detector
+from defenses.base import Defense, Preparation, Prepared, Traffic, hooks_of
+from experiments.campaign.campaign import Campaign
+from experiments.campaign.library import Library
+from experiments.campaign.making import operators, people
+from experiments.campaign.policy import Policy
+from experiments.campaign.population import profiles
+from experiments.campaign.provider import Provider, Watched
+from experiments.randomness import derived_seed, generator
+from teacher.api.clock import DAY
+from teacher.api.traffic import PromptLists
+
+
+def fitted(campaign: Campaign, library: Library) -> dict[str, Prepared]:
+    """What each detector and each admission defense with a `prepare` found in past traffic, by name.
+
+    Raises:
+        ConfigError: too little past traffic for what a detector is asked to guarantee.
+    """
+    parts: Mapping[str, Defense] = {**campaign.policy.admission, **campaign.policy.detectors}
+    wanted = {name: part for name, part in parts.items() if "prepare" in hooks_of(part)}
+    if not wanted:
+        return {}
+    before = _before(campaign)
+    benign = _traffic(before, library, attacked=False)
+    red_team = None
+    if any(not isinstance(part, Detector) or part.needs_red_team for part in wanted.values()):
+        red_team = _traffic(before, library, attacked=True)
+    found = {}
+    for name, part in wanted.items():
+        context = Preparation(
+            teacher=cast("Any", None),
+            proxy=_no_model,
+            clean_traces=_no_model,
+            rng=generator(campaign.seed, "past", name),
+            benign=lambda _: benign,
+            red_team=lambda _: cast("Traffic", red_team),
+        )
+        found[name] = part.prepare(context)
+    return found
+
+
+def _no_model(*_: object) -> Any:
+    raise ConfigError("policy.admission", "prepare", "needs a model, and a campaign has none")
+
+
+def _before(campaign: Campaign) -> Campaign:
+    """A campaign before the campaign: other accounts, an attack as the provider expects it."""
+    past, days = campaign.past, max(round(campaign.past.days), 1)
+    accounts = min(past.accounts, campaign.population.accounts)
+    expected = Operation()
+    red_team = replace(
+        expected,
+        accounts=past.red_team,
+        exchanges=max(round(expected.exchanges / expected.accounts / expected.days * past.red_team * days), 1),
+        days=float(days),
+        networks=max(past.red_team // 10, 1),
+    )
+    return replace(
+        campaign,
+        days=float(days),
+        operations={"red_team": red_team},
+        population=replace(campaign.population, accounts=accounts),
+        policy=Policy(),
+        release_days=(),
+        seed=derived_seed(campaign.seed, "past"),
+    )
+
+
+def _traffic(campaign: Campaign, library: Library, attacked: bool) -> Traffic:
+    """Everything that honest accounts, or the red team, sent."""
+    lists = PromptLists()
+    population = people(campaign.population, campaign, library, lists, derived_seed(campaign.seed, "population"))
+    provider = Provider(
+        "past", Policy(), population, profiles(campaign.population), lists, library.prompts, campaign.prices, {}, 0, 1
+    )
+    if attacked:
+        for operator in operators(campaign, [provider], library, lists).values():
+            operator.plan(0.0, campaign.days * DAY)
+        provider.honest_streams.stop(np.arange(provider.honest), 0.0)
+    seen: Watched = provider.serve(campaign.days * DAY)
+    return Traffic(seen.requests, library.prompts, provider.accounts, seen.output_tokens)

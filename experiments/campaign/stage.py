@@ -1,0 +1,65 @@
+"""A campaign as a stage: stored under the hash of its configuration, like everything else that takes time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import polars as pl
+
+from configs.build import describe
+from experiments.campaign.campaign import Campaign
+from experiments.campaign.result import CampaignResult
+from experiments.stage import Artifact, Context, Stage
+
+if TYPE_CHECKING:
+    from experiments.store import Entry
+
+TABLES = ("epochs", "harvest", "accounts", "clusters", "edges")
+
+
+@dataclass(frozen=True)
+class CampaignStage(Stage):
+    """Simulates one campaign under one policy with one seed.
+
+    Args:
+        campaign: what is simulated.
+        threads: that draw traffic at a time; changes nothing but time, and is in no hash.
+    """
+
+    name: ClassVar[str] = "campaign"
+    version: ClassVar[int] = 1
+    seconds: ClassVar[float] = 120.0
+
+    campaign: Campaign
+    threads: int = 1
+
+    def config(self) -> dict[str, Any]:
+        """See `Stage.config`. Order matters in a stack of defenses and in a market, so these are lists."""
+        described: dict[str, Any] = describe(self.campaign)
+        policy = described["policy"]
+        for part in ("admission", "detectors"):
+            policy[part] = [list(item) for item in policy[part].items()]
+        described["market"] = [list(item) for item in described["market"].items()]
+        return described
+
+    def inputs(self) -> dict[str, Stage]:
+        """None: all of it is configuration."""
+        return {}
+
+    def run(self, context: Context) -> Artifact:
+        """The five tables of a `CampaignResult`, and its facts."""
+        from experiments.campaign.world import World
+
+        result = World(self.campaign, self.threads).run(context.progress)
+        facts = {**result.facts, "preset": result.preset, "policy": result.policy, "seed": result.seed}
+        tables: Mapping[str, pl.DataFrame] = {name: getattr(result, name) for name in TABLES}
+        return Artifact(tables=tables, meta={"facts": facts, "config": self.config()})
+
+
+def result_of(entry: Entry) -> CampaignResult:
+    """What a report needs of a stored campaign."""
+    facts = {**entry.meta["facts"], "config": entry.meta["config"]}
+    tables = {name: entry.table(name) for name in TABLES}
+    return CampaignResult(facts["preset"], facts["policy"], int(facts["seed"]), facts, **tables)

@@ -1,0 +1,114 @@
+"""The simulation: epoch after epoch, operations plan, accounts send, providers judge, watch, act and share.
+
+Vectorised within an epoch, decisions between epochs; the same seed gives the same campaign, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from attacks.accounts.operation import Operation
+from experiments.campaign import making
+from experiments.campaign.campaign import Campaign
+from experiments.campaign.exchange import Shared
+from experiments.campaign.ladder import Acted
+from experiments.campaign.library import library
+from experiments.campaign.past import fitted
+from experiments.campaign.provider import Provider
+from experiments.campaign.records import Records
+from experiments.campaign.result import CampaignResult
+from experiments.randomness import derived_seed, generator
+from teacher.api.clock import DAY
+from teacher.api.traffic import PromptLists
+
+
+class World:
+    """A campaign in progress.
+
+    Args:
+        campaign: what is simulated.
+        threads: that draw traffic at a time; changes nothing but time.
+
+    Raises:
+        ConfigError: detectors that have too little past traffic to be fitted on.
+    """
+
+    def __init__(self, campaign: Campaign, threads: int = 1) -> None:
+        self.campaign = campaign
+        prompts, lists = library(campaign.encoder), PromptLists()
+        prepared = fitted(campaign, prompts)
+        self.providers = [making.provider(campaign, n, prompts, lists, prepared, threads) for n in campaign.market]
+        self.operators = making.operators(campaign, self.providers, prompts, lists)
+        self.mimics = making.mimics(campaign, self.providers[0])
+        self.records = Records(campaign, self.providers, self.operators, generator(campaign.seed, "contamination"))
+        self.shared = Shared(campaign.policy, self.providers, derived_seed(campaign.seed, "sharing"))
+
+    def run(self, progress: Callable[[int, int, str], None] = lambda *_: None) -> CampaignResult:
+        """The whole campaign."""
+        begun = time.perf_counter()
+        for epoch in range(self.campaign.epochs):
+            self._epoch(epoch)
+            progress(epoch + 1, self.campaign.epochs, f"day {(epoch + 1) * self.campaign.epoch_hours / 24:g}")
+        return self._result(time.perf_counter() - begun)
+
+    def _epoch(self, epoch: int) -> None:
+        days = self.campaign.epoch_hours / 24.0
+        now, end = epoch * days * DAY, (epoch + 1) * days * DAY
+        for operator in self.operators.values():
+            operator.plan(now, end)
+        came = {name: np.zeros(2, np.int64) for name in self.operators}
+        for provider in self.providers:
+            seen = provider.serve(end)
+            for name, counts in self.records.traffic(epoch, provider, seen).items():
+                came[name] += counts
+            alarms = provider.watch(seen, end)
+            acted = provider.act(end, days)
+            self._pay_identities(provider, acted)
+            exchanged = self.shared.trade(provider, acted, seen, end)
+            self.records.actions(epoch, provider, acted, alarms, exchanged)
+        for name, operator in self.operators.items():
+            operator.look(end, days, int(came[name][0]), int(came[name][1]))
+        self.records.costs(epoch)
+
+    def _pay_identities(self, provider: Provider, acted: Acted) -> None:
+        """An operation tries to get each of its accounts past an identity check, and pays for it."""
+        place = self.providers.index(provider)
+        for operator in self.operators.values():
+            operator.identities += int(np.isin(acted.challenged, operator.ids(place)).sum())
+
+    def _result(self, seconds: float) -> CampaignResult:
+        campaign, peak = self.campaign, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        facts: dict[str, Any] = {
+            "days": campaign.days,
+            "epoch_hours": campaign.epoch_hours,
+            "operations": {name: _in_short(operation) for name, operation in campaign.operations.items()},
+            "providers": [p.name for p in self.providers],
+            "events": self.records.events,
+            "seconds": seconds,
+            "peak_memory": peak * (1 if sys.platform == "darwin" else 1024),
+            "dollars": self.records.dollars(),
+            "encoder": campaign.encoder,
+            "opened": {name: o.opened for name, o in self.operators.items()},
+        }
+        return CampaignResult(
+            preset=campaign.name,
+            policy=campaign.policy.name,
+            seed=campaign.seed,
+            facts=facts,
+            **self.records.tables(self.mimics),
+        )
+
+
+def _in_short(operation: Operation) -> Mapping[str, Any]:
+    return {
+        "exchanges": 0 if operation.mimic else operation.exchanges,
+        "accounts": operation.accounts,
+        "days": operation.days,
+        "source": operation.reported,
+    }

@@ -1,0 +1,75 @@
+"""``moatbench campaign``: simulate campaigns under policies, join them to measured transfer, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from configs.errors import ConfigError, MoatBenchError
+from experiments.cli.arguments import Asked
+from experiments.compose import Composed, compose_sweep, experiment_names
+from lm.timing import collecting, timed
+
+if TYPE_CHECKING:
+    from experiments.campaign.report.write import CampaignReport
+    from experiments.engine.graph import Wanted
+    from experiments.store import Entry
+
+ROOT = "campaign"
+POLICIES = "policy=none,limits,accounts,linking,full"
+"""Compared where the command line names no policy."""
+
+
+def main(asked: Asked) -> int:
+    """Compose everything, then simulate what is not stored yet."""
+    names = experiment_names(asked.words)
+    given = any(word.lstrip("+").startswith("policy=") for word in asked.words)
+    words = asked.words if given or names else (POLICIES, *asked.words)
+    with collecting():
+        with timed("planning"):
+            sweep = compose_sweep(words, ROOT)
+            from experiments.cli.execute import carry_out
+            from experiments.cli.plan import repetitions
+        for remark in repetitions(sweep):
+            print(f"moatbench: {remark}", file=sys.stderr)
+        options = asked.options
+        presets = list(dict.fromkeys(str(cell.plain["campaign"]["name"]) for cell in sweep.cells))
+        stem = options.name or "+".join(name.replace("/", "_") for name in names) or "+".join(presets)
+        command = (asked.command, *asked.words)
+        return carry_out(
+            sweep.cells, stem, options.workers, options.dry_run, options.profile, command, kind=Campaigns()
+        )
+
+
+class Campaigns:
+    """Campaigns, as `experiments.cli.execute.Kind` wants them."""
+
+    def wanted(self, cells: Sequence[Composed]) -> list[Wanted]:
+        """See `Kind.wanted`."""
+        from experiments.campaign.assembly import stage_from
+        from experiments.engine.graph import Wanted
+
+        found = []
+        for cell in cells:
+            try:
+                found.append(Wanted(stage_from(cell.plain), cell.label))
+            except ConfigError as error:
+                if len(cells) == 1:
+                    raise
+                raise MoatBenchError(f"{error}\n  in {cell.label}") from error
+        return found
+
+    def facts(self, entry: Entry) -> Mapping[str, Any]:
+        """See `Kind.facts`."""
+        facts = entry.meta["facts"]
+        harvest = entry.table("harvest")
+        usable = int(harvest["usable"].sum()) if harvest.height else 0
+        return {**{name: facts[name] for name in ("preset", "policy", "seed", "events", "seconds")}, "usable": usable}
+
+    def report(self, entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> CampaignReport:
+        """See `Kind.report`."""
+        from experiments.campaign.joined import report
+
+        return report(entries, cells, folder, name)
