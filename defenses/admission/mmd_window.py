@@ -168,7 +168,7 @@ def _median_distance(embedding: NDArray[np.float32], times: NDArray[np.int64], r
     """Median distance of two benign requests that ask different things; (U, d) unit rows asked ``times`` (U,) each."""
     text = "different prompts among the benign requests; the kernel's width needs two"
     require(len(embedding) > 1, "mmd_window.reference", len(embedding), text)
-    first, second = rng.choice(len(embedding), (2, 100_000), p=times / times.sum())
+    first, second = rng.choice(len(embedding), (2, 20_000), p=times / times.sum())
     apart = first != second
     if not apart.any():
         first, second, apart = np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.bool_)

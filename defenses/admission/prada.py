@@ -12,7 +12,7 @@ from scipy.special import ndtri
 
 from configs.errors import require
 from defenses.admission.sight import embedding_of
-from defenses.admission.windows import WindowDetector, products
+from defenses.admission.windows import WindowDetector
 from defenses.base import Prepared, Traffic
 from lm.compiled import kernel
 from teacher.api.schema import Prompts
@@ -29,10 +29,10 @@ class PRADA(WindowDetector):
     Algorithm 3 of the paper: a prompt's distance is that to the nearest prompt in the growing set of its class, which it
     joins if it is farther than the set's threshold T = max(T, mean - standard deviation of the set's distances);
     distances more than three standard deviations from their mean are left out; an attack is a statistic W < δ. Three things
-    are adapted. Text has no predicted class: a class is one of ``cells`` k-means cells of benign prompts. The distance is that of the
-    provider's text encoder. And a window of n prompts starts afresh with empty sets, where the paper lets them grow for
-    ever. Score: (1 - W)/(1 - δ), δ fitted on benign windows. Distances that are all equal give W = 1, no alarm, as in the
-    implementation that the paper used.
+    are adapted. Text has no predicted class: a class is one of ``cells`` k-means cells of benign prompts. The distance is
+    that of the provider's text encoder. And a window of n prompts starts afresh with empty sets, where the paper lets them
+    grow for ever. Score: (1 - W)/(1 - δ), δ fitted on benign windows. Distances that are all equal give W = 1 and no alarm,
+    as SciPy's test does.
 
     Args:
         cells: classes, at most as many as there are distinct benign prompts.
@@ -73,8 +73,7 @@ class PRADA(WindowDetector):
         cell, count = held[1], len(prepared["centres"])
         weights = royston(windows.shape[1])
         found = np.empty(len(windows))
-        for rows, gram in products(embedding, windows):
-            _statistics(gram, cell[windows[rows]], count, weights, found[rows])
+        _statistics(embedding, windows, cell, count, weights, found)
         return 1.0 - found
 
 
@@ -96,14 +95,16 @@ def royston(most: int) -> NDArray[np.float64]:
 
 
 def _normality(
-    gram: NDArray[np.float32],
+    embedding: NDArray[np.float32],
+    windows: NDArray[np.int32],
     cell: NDArray[np.int64],
     cells: int,
     weights: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """W of K windows into ``out`` (K,), from scalar products (K, n, n) and cells (K, n)."""
-    size = gram.shape[1]
+    """W of K windows (K, n) into ``out`` (K,), from the rows (P, d) and cells (P,) of their prompts."""
+    size, width = windows.shape[1], embedding.shape[1]
+    points = np.empty((size, width), np.float32)
     joined = np.empty(size, np.bool_)
     distance = np.empty(size)
     kept = np.empty(size)
@@ -112,15 +113,20 @@ def _normality(
         count[:] = 0.0
         n = 0
         for i in range(size):
-            c = cell[w, i]
+            points[i] = embedding[windows[w, i]]
+            c = cell[windows[w, i]]
             if count[c] == 0.0:  # the first of a class begins its set, with a distance of zero
                 joined[i] = True
                 count[c], total[c], squares[c], limit[c] = 1.0, 0.0, 0.0, 0.0
                 continue
-            near = 4.0
+            nearest = np.float32(-1.0)
             for j in range(i):
-                if joined[j] and cell[w, j] == c:
-                    near = min(near, 2.0 - 2.0 * np.float64(gram[w, i, j]))
+                if joined[j] and cell[windows[w, j]] == c:
+                    product = np.float32(0.0)
+                    for k in range(width):
+                        product += points[i, k] * points[j, k]
+                    nearest = max(nearest, product)
+            near = 2.0 - 2.0 * np.float64(nearest)
             d = np.sqrt(near) if near > 1e-6 else 0.0  # equal prompts differ by rounding
             distance[n] = d
             n += 1

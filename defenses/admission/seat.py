@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from configs.errors import require
 from defenses.admission.sight import embedding_of
-from defenses.admission.windows import WindowDetector, products
+from defenses.admission.windows import WindowDetector
 from defenses.base import Prepared, Traffic
 from lm.compiled import kernel
 from teacher.api.schema import Prompts
@@ -61,29 +61,35 @@ class SEAT(WindowDetector):
         text = "benign pairs of different prompts; a hundred of them have to be similar, so more must differ"
         require(int(apart.sum()) * self.similar >= 50, "seat.reference", int(apart.sum()), text)
         embedding = embedding_of(benign.prompts, {})
-        product = np.einsum("pd,pd->p", embedding[first[apart]], embedding[second[apart]])
+        blocks = zip(*(np.array_split(asked_by[apart], 20) for asked_by in (first, second)), strict=True)
+        product = np.concatenate([np.einsum("pd,pd->p", embedding[one], embedding[other]) for one, other in blocks])
         return {"product": torch.tensor(np.quantile(product, 1 - self.similar), dtype=torch.float64)}
 
     def judge(
         self, windows: NDArray[np.int32], prompts: Prompts, prepared: Prepared, memory: dict[str, Any]
     ) -> NDArray[np.float64]:
         """(K,) share of similar pairs in each window of prompts (K, n)."""
-        least = float(prepared["product"]) - _ROUNDING
         found = np.empty(len(windows))
-        for rows, gram in products(embedding_of(prompts, memory), windows):
-            _shares(gram, least, found[rows])
+        _shares(embedding_of(prompts, memory), windows, float(prepared["product"]) - _ROUNDING, found)
         return found
 
 
-def _share(gram: NDArray[np.float32], least: float, out: NDArray[np.float64]) -> None:
-    """Share of pairs with a scalar product of at least ``least`` into ``out`` (K,), from (K, n, n)."""
-    size = gram.shape[1]
+def _share(embedding: NDArray[np.float32], windows: NDArray[np.int32], least: float, out: NDArray[np.float64]) -> None:
+    """Share of pairs with a scalar product of at least ``least`` into ``out`` (K,), of windows (K, n) of rows (P, d)."""
+    size, width = windows.shape[1], embedding.shape[1]
     per_pair = 2.0 / (size * (size - 1.0))
+    points = np.empty((size, width), np.float32)
     for w in range(len(out)):
+        for i in range(size):
+            points[i] = embedding[windows[w, i]]
         pairs = 0
         for i in range(size):
             for j in range(i):
-                pairs += gram[w, i, j] >= least
+                product = np.float32(0.0)
+                for k in range(width):
+                    product += points[i, k] * points[j, k]
+                if product >= least:
+                    pairs += 1
         out[w] = pairs * per_pair
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -25,8 +24,6 @@ from teacher.api.schema import Prompts, Requests
 WITHIN, ACROSS = "within", "across"
 BEYOND = 10
 """Benign windows that have to lie beyond a threshold, so that its quantile is known to about a third of itself."""
-_BYTES = 2**25
-"""Of scalar products held at a time."""
 
 
 class Cut(NamedTuple):
@@ -85,21 +82,6 @@ def grown(held: NDArray[Any], rows: int, fill: float = 0) -> NDArray[Any]:
     wider = np.full((size, *held.shape[1:]), fill, held.dtype)
     wider[: len(held)] = held
     return wider
-
-
-def products(embedding: NDArray[np.float32], windows: NDArray[np.int32]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """(rows of ``windows``, (k, n, n) scalar products of their prompts), k at a time, in memory that does not grow with K.
-
-    Args:
-        embedding: (P, d) unit rows.
-        windows: (K, n) rows of ``embedding``.
-    """
-    size, dimensions = windows.shape[1], embedding.shape[1]
-    step = max(1, _BYTES // (4 * size * (size + dimensions)))
-    for start in range(0, len(windows), step):
-        rows = slice(start, start + step)
-        points = embedding[windows[rows]]
-        yield rows, np.matmul(points, points.transpose(0, 2, 1))
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,17 @@ def unit(rows):
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+def of(rows):
+    """Prompts with these embeddings."""
+    return Prompts([""] * len(rows), Ragged.of([]), embedding=np.asarray(rows, np.float32))
+
+
 def sphere(clusters, each, d=24, spread=0.6, seed=0):
     """Prompts of ``clusters`` clusters, ``each`` in turn: row i is of cluster i // each."""
     rng = np.random.default_rng(seed)
     centres = unit(rng.normal(size=(clusters, d)))
     points = unit(np.repeat(centres, each, 0) + spread / np.sqrt(d) * rng.normal(size=(clusters * each, d)))
-    return Prompts([""] * len(points), Ragged.of([]), embedding=points)
+    return of(points)
 
 
 def asked(prompt, account=None, time=None):

@@ -12,8 +12,8 @@ from defenses.admission.windows import cut
 from teacher.api.schema import FORBIDDEN
 from tests.defenses.admission import crowds
 
-PROMPTS = crowds.sphere(30, 20)
-SMALL = MMDWindow(window=10, reference=400, landmarks=600, features=600, draws=200)
+PROMPTS = crowds.sphere(15, 20)
+SMALL = MMDWindow(window=10, reference=400, landmarks=300, features=300, draws=200)
 
 
 def fitted(detector=SMALL, benign=None, seed=3):
@@ -84,7 +84,7 @@ def test_sigma_is_the_median_distance_and_features_reproduce_the_kernel_at_landm
 
 @settings(deadline=None, max_examples=30)
 @given(
-    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 599)), min_size=1, max_size=150),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 299)), min_size=1, max_size=150),
     st.lists(st.integers(0, 150), max_size=6).map(sorted),
 )
 def test_running_sums_are_the_windows_however_the_requests_come(pairs, cuts):
@@ -133,7 +133,7 @@ def test_other_prompts_are_encoded_anew():
     at = crowds.serving(PROMPTS, PREPARED)
     first = crowds.watched(SMALL, at, np.arange(10), np.zeros(10, int))
     at.prompts = replace(PROMPTS, embedding=PROMPTS.embedding[::-1].copy())
-    again = crowds.watched(SMALL, at, 599 - np.arange(10), np.zeros(10, int))
+    again = crowds.watched(SMALL, at, 299 - np.arange(10), np.zeros(10, int))
     assert again == pytest.approx(first)
 
 
@@ -154,7 +154,7 @@ def test_too_little_traffic_says_how_much_is_there_and_how_much_is_needed(kind):
 
 
 def test_prompts_that_are_all_alike_have_no_width():
-    same = replace(PROMPTS, embedding=np.tile(PROMPTS.embedding[:1], (600, 1)))
+    same = replace(PROMPTS, embedding=np.tile(PROMPTS.embedding[:1], (300, 1)))
     with pytest.raises(ConfigError, match="look alike"):
         fitted(benign=crowds.alike(same, 3000))
     with pytest.raises(ConfigError, match="different prompts"):
@@ -232,14 +232,14 @@ def test_shape_of_the_published_table():
 
 
 def test_as_a_defense_it_shuts_out_whoever_is_over_the_threshold():
-    benign = crowds.alike(PROMPTS, 3000, rows=np.arange(400))
+    benign = crowds.alike(PROMPTS, 3000, rows=np.arange(200))
     detector = replace(SMALL, every_hours=0.001)
     prepared = fitted(detector, benign)
     rng = np.random.default_rng(11)
     at = crowds.serving(PROMPTS, prepared, accounts=2)
     refused = []
     for step in range(60):
-        prompt = [rng.integers(400), 400 + rng.integers(10)]
+        prompt = [rng.integers(200), 200 + rng.integers(10)]
         batch = crowds.asked(prompt, [0, 1], [60.0 * step, 60.0 * step + 1])
         refused.append(detector.admit(batch, at).status == FORBIDDEN)
     refused = np.array(refused)
