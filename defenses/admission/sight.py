@@ -103,9 +103,9 @@ def minhash_sketch(texts: Sequence[str]) -> NDArray[np.int32]:
     signatures with probability J (Broder 1997, "On the Resemblance and Containment of Documents"), and share
     Binomial(`BANDS`, J^`ROWS`) of the bands (locality-sensitive hashing; Leskovec, Rajaraman and Ullman, Mining of Massive
     Datasets, ch. 3). A text joins the leader with which it shares the most bands, `SHARED` at least, which happens with
-    probability 1.00 / 0.99 / 0.82 / 0.30 / 0.01 at J = 0.5 / 0.4 / 0.3 / 0.2 / 0.1; else it becomes a leader itself. Wordings
-    of thirty words around subjects of ten have J of 0.3 to 0.5. As only leaders are compared with, groups do not grow by
-    chains of likeness, and the buckets of the first n texts are those of the n texts alone.
+    probability 1.00 / 0.99 / 0.82 / 0.30 / 0.01 at J = 0.5 / 0.4 / 0.3 / 0.2 / 0.1; else it becomes a leader itself.
+    Wordings of thirty words around subjects of ten have J of 0.3 to 0.5. As only leaders are compared with, groups do not
+    grow by chains of likeness, and the buckets of the first n texts are those of the n texts alone.
 
     Args:
         texts: P texts.

@@ -1,8 +1,8 @@
 """The grammar that prompts are written in: pieces of wording, put together and filled, the same on every machine.
 
-A form such as ``"{opening} {request} @problem"`` names pieces in braces, which belong to the wording, and fillings after an at
-sign, which are what it is about. Two prompts are of one template when only their fillings differ. Knows nothing of what the
-groups of prompts are for.
+A form such as ``"{opening} {request} @problem"`` names pieces in braces, which belong to the wording, and fillings after
+an at sign, which are what it is about. Two prompts are of one template when only their fillings differ. Knows nothing of
+what the groups of prompts are for.
 """
 
 from __future__ import annotations
