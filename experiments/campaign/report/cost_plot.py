@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from experiments.campaign.measure.harvest import series
 from experiments.campaign.measure.summary import PolicySummary
-from experiments.campaign.report.drawing import AMOUNTS, Look, canvas, plain, policy_looks, save, say
+from experiments.campaign.report.drawing import AMOUNTS, Look, canvas, plain, policy_looks, save, say, settle
 from experiments.campaign.report.naming import dollars, policy_name
 from experiments.measure.pareto import front
 from experiments.report.labels import place_labels
@@ -36,7 +36,7 @@ def draw(summaries: Sequence[PolicySummary], png: Path, pdf: Path) -> None:
             *left.get_legend_handles_labels(), loc="outside upper center", ncols=min(5, len(summaries)), fontsize=8,
             frameon=False, handlelength=3,
         )  # fmt: skip
-    figure.canvas.draw()
+    settle(figure)
     if points:
         steps = [part for (a, b), (c, d) in pairwise(_front(points)) for part in ((a, b, c, b), (c, b, c, d))]
         labels = [(policy_name(s.policy), style[s.policy].colour, x, y) for s, ((x, y), _) in points]

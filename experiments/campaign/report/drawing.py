@@ -71,8 +71,15 @@ def say(axes: Axes, text: str) -> None:
 AMOUNTS = FuncFormatter(lambda value, _: _amount(value))
 
 
+def settle(figure: Figure) -> None:
+    """Lay the figure out, once: what is placed in it afterwards, and both files, then have the same layout."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def save(figure: Figure, png: Path, pdf: Path) -> None:
     """PNG (200 dpi) and PDF, without dates."""
+    settle(figure)
     figure.savefig(png, dpi=200, metadata={"Software": None})
     figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
 

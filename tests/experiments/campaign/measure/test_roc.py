@@ -26,7 +26,7 @@ def naive(score, positive, weight, rate):
     return best
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(ACCOUNTS, st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]), st.booleans())
 def test_every_threshold_was_tried(rows, rate, weighted):
     score, positive, weight = columns(rows)
@@ -38,7 +38,7 @@ def test_every_threshold_was_tried(rows, rate, weighted):
     assert on_grid(curve, np.array([rate]))[0] == pytest.approx(naive(score, positive, weight, rate))
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(ACCOUNTS)
 def test_area_is_the_chance_to_rank_an_attacker_higher(rows):
     score, positive, _ = columns(rows)
@@ -51,7 +51,7 @@ def test_area_is_the_chance_to_rank_an_attacker_higher(rows):
     assert area(curve).value == pytest.approx(np.mean(pairs))
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(ACCOUNTS)
 def test_a_weight_is_as_many_accounts(rows):
     score, positive, weight = columns(rows)
