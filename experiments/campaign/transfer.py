@@ -9,7 +9,8 @@ How an attacker can use a harvest, each a curve that was measured whole:
 * ``untouched``: train on the answers as the teacher gave them, leave the rest;
 * ``without_traces``: drop all working, train on the answers alone, untouched and hidden ones together;
 * ``with_errors``: train on all that shows its working, untouched and altered, errors and all. No more altered ones than keep
-  the share of wrong answers at or below the share that the curve was measured at.
+  the share of wrong answers at or below the share that the curve was measured at. Never more than as many untouched ones
+  would teach: the curves were fitted apart and may cross.
 
 Transfer is the largest of the three. That is a lower bound on the best attacker who can tell altered answers (as the lab's
 attack ``filter`` does, with a checker): he can do each of these, and may also mix them, weigh them, repair what was altered,
@@ -28,7 +29,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from configs.errors import ConfigError, require
-from experiments.campaign.curves.fit import UNTOUCHED, UNWORKED, USES, WITH_ERRORS, Curves
+from experiments.campaign.curves.fit import UNTOUCHED, UNWORKED, USES, WITH_ERRORS, Curves, Reading
 from experiments.campaign.link import CapabilityLink
 from experiments.measure.quantity import Estimate
 
@@ -143,6 +144,9 @@ def course(
     uses = [use for use in USES if (family, use) in curves.curves]
     queries = np.stack([link.queries(trained[use], planned, curves) for use in uses])
     readings = [curves.curves[family, use].at(np.nan_to_num(q)) for use, q in zip(uses, queries, strict=True)]
+    if WITH_ERRORS in uses:
+        at_most = curves.curves[family, UNTOUCHED].at(np.nan_to_num(queries[uses.index(WITH_ERRORS)]))
+        readings[uses.index(WITH_ERRORS)] = _capped(readings[uses.index(WITH_ERRORS)], at_most)
     best = np.argmax([reading.value for reading in readings], axis=0)
     at = (best, np.arange(length))
     blank = np.isnan(queries[at])
@@ -159,6 +163,12 @@ def course(
         queries[at],
         np.stack([trained[use] for use in uses])[at],
     )
+
+
+def _capped(reading: Reading, most: Reading) -> Reading:
+    """The smaller of two readings, limit by limit."""
+    value, low, high = (np.minimum(getattr(reading, n), getattr(most, n)) for n in ("value", "low", "high"))
+    return Reading(value, low, high, reading.extrapolated | most.extrapolated)
 
 
 def _trained_on(counts: Mapping[str, Array], wrong: float, rate: float) -> dict[str, Array]:

@@ -2,8 +2,9 @@
 
 The band is the two-level bootstrap of `experiments.measure.bootstrap`: seeds, then items within each drawn seed, the same
 items for all query counts, defenses and attacks, so that what they share stays shared; each resample is fitted anew with
-the chosen form. It does not hold the choice of the form, nor what another teacher, student or task would change, and with K
-seeds it sees (K − 1)/K of the variance between seeds. Outside the measured counts it is an extrapolation by that form.
+the chosen form. Where a curve misses what was measured, the band is widened to hold it. It does not hold the choice of the
+form, nor what another teacher, student or task would change, and with K seeds it sees (K − 1)/K of the variance between
+seeds. Outside the measured counts it is an extrapolation by that form.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class Curve:
         draws: (R, 3) the same of each resample.
         queries: (Q,) measured counts.
         points: measured transfer at them.
-        errors: name of a form -> root mean squared error at a count that was left out of its fit.
+        errors: name of a form -> root mean squared error at a count that was left out of its fit. Every count is left out
+            once but the largest: a smaller one lies between others (or 0, where transfer is known), the largest would be
+            extrapolated to, and readings say where they are that.
     """
 
     family: str
@@ -81,7 +84,9 @@ class Curve:
     def at(self, queries: ArrayLike) -> Reading:
         """Transfer at numbers of queries of any shape.
 
-        The interval is the percentile interval of the resamples, widened to hold the estimate.
+        The interval is the percentile interval of the resamples, widened by what the curve misses: at a measured count it
+        holds what was measured there, in between the miss is interpolated on log queries, below the least count it
+        shrinks with the queries, above the largest it stays.
 
         Raises:
             ConfigError: a number below 0, or none at all (NaN).
@@ -91,10 +96,20 @@ class Curve:
         q = asked.ravel()
         value = self.form(self.parameters, q)
         limits, _ = percentile_limits(self.form(self.draws, q).T) if q.size else (np.zeros((0, 2)), None)
-        low, high = np.minimum(limits[:, 0], value), np.maximum(limits[:, 1], value)
+        miss = self._missed(q)
+        low = np.maximum(np.minimum(limits[:, 0], value + np.minimum(miss, 0.0)), 0.0)
+        high = np.minimum(np.maximum(limits[:, 1], value + np.maximum(miss, 0.0)), 1.0)
         outside = (q > 0) & ((q < self.queries[0]) | (q > self.queries[-1]))
         shape = asked.shape
         return Reading(value.reshape(shape), low.reshape(shape), high.reshape(shape), outside.reshape(shape))
+
+    def _missed(self, q: Array) -> Array:
+        """(N,) measured minus fitted transfer, interpolated."""
+        measured = np.array([point.value for point in self.points], np.float64)
+        miss = measured - self.form(self.parameters, self.queries)
+        least = self.queries[0]
+        between = np.interp(np.log(np.maximum(q, least)), np.log(self.queries), miss)
+        return np.asarray(between * np.minimum(q / least, 1.0), np.float64)
 
 
 @dataclass(frozen=True)
@@ -239,7 +254,7 @@ def _moved(family: str, key: Key, read: Mapping[str, dict[Key, Quantity]]) -> Qu
 
 
 def _held_out_error(form: Form, q: Array, points: Array) -> float:
-    """Root mean squared error of each count predicted from the others."""
-    left = ~np.eye(len(q), dtype=np.bool_)
+    """Root mean squared error of each count but the largest, predicted from the others."""
+    left = ~np.eye(len(q), dtype=np.bool_)[:-1]
     missed = [form(fit(form, q, points, used)[0], q)[i] - points[i] for i, used in enumerate(left)]
     return float(np.sqrt(np.mean(np.square(missed))))

@@ -18,8 +18,6 @@ from configs.errors import ConfigError, require
 
 Array = NDArray[np.float64]
 
-SLOPE = (0.1, 10.0)
-"""Bounds of b."""
 BEYOND = 10.0
 """c lies between the least measured count divided by this and the largest times this."""
 STARTS = (33, 49)
@@ -50,12 +48,15 @@ class Form:
         words: the formula in T and q.
         shape: ``g(q, b, c)``, element by element.
         located: whether c is fitted; otherwise it is the largest measured count, and a the transfer there.
+        slope: bounds of b. A power law that grows ever faster would turn noise into anything beyond the last count, so its
+            returns may not increase.
     """
 
     name: str
     words: str
     shape: Callable[[Array, Array, Array], Array]
     located: bool
+    slope: tuple[float, float]
 
     def __call__(self, parameters: ArrayLike, queries: ArrayLike) -> Array:
         """(..., Q) transfer at ``queries`` (Q,) for ``parameters`` (..., 3) = (a, b, c); at most 1."""
@@ -66,9 +67,9 @@ class Form:
 
 
 FORMS = (
-    Form("power", "min(1, a·(q/c)^b)", _power, located=False),
-    Form("saturating", "a·(1 − exp(−(q/c)^b))", _saturating, located=True),
-    Form("hill", "a·q^b/(c^b + q^b)", _hill, located=True),
+    Form("power", "min(1, a·(q/c)^b)", _power, located=False, slope=(0.1, 1.0)),
+    Form("saturating", "a·(1 − exp(−(q/c)^b))", _saturating, located=True, slope=(0.1, 10.0)),
+    Form("hill", "a·q^b/(c^b + q^b)", _hill, located=True, slope=(0.1, 10.0)),
 )
 """The simplest first: of two that predict equally well the first is chosen."""
 
@@ -91,7 +92,7 @@ def fit(form: Form, queries: ArrayLike, transfer: ArrayLike, used: ArrayLike | N
         used: (Q,) bool, the points that count; all where it is not given. Bounds come from all of them.
 
     Returns:
-        (R, 3): a in [0, 1], b in `SLOPE`, c between the ends that `BEYOND` gives.
+        (R, 3): a in [0, 1], b in `Form.slope`, c between the ends that `BEYOND` gives.
 
     Raises:
         ConfigError: queries that are not ascending and positive, or fewer used than parameters.
@@ -110,8 +111,8 @@ def fit(form: Form, queries: ArrayLike, transfer: ArrayLike, used: ArrayLike | N
 
 
 def _searched(form: Form, q: Array, y: Array, ends: tuple[float, float], last: float) -> Array:
-    low = np.log([SLOPE[0], ends[0] if form.located else last])
-    high = np.log([SLOPE[1], ends[1] if form.located else last])
+    low = np.log([form.slope[0], ends[0] if form.located else last])
+    high = np.log([form.slope[1], ends[1] if form.located else last])
     axes = [np.linspace(low[i], high[i], n if high[i] > low[i] else 1) for i, n in enumerate(STARTS)]
     starts = np.stack([part.ravel() for part in np.meshgrid(*axes, indexing="ij")], axis=1)
     best = starts[_amplitudes(form, q, y, starts[None])[1].argmin(axis=1)]

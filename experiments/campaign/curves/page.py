@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from experiments.campaign.curves.fit import UNTOUCHED, UNWORKED, USES, WITH_ERRORS, Curve, Curves
 from experiments.report import markdown
 from experiments.report.names import family_name, family_order
-from experiments.report.numbers import Value, share
+from experiments.report.numbers import Value, enumeration, share
 from experiments.report.structure import Column, Table
 
 STYLE = {UNTOUCHED: ("#000000", "o", "-"), UNWORKED: ("#0072B2", "s", "-"), WITH_ERRORS: ("#D55E00", "^", "-")}
@@ -27,7 +27,9 @@ def write(curves: Curves, out: Path) -> list[Path]:
     """Write ``curves.md`` and ``curves.png`` to a folder; the same curves give the same bytes."""
     out.mkdir(parents=True, exist_ok=True)
     page, plot = out / "curves.md", out / "curves.png"
-    text = markdown.render([_measured(curves), _fitted(curves)], WORDS, "MoatBench: transfer against queries")
+    text = markdown.render(
+        [_measured(curves), _fitted(curves)], [*WORDS, *_rivals(curves)], "MoatBench: transfer against queries"
+    )
     page.write_text(f"{text}\n![Transfer against queries](curves.png)\n")
     _draw(curves, plot)
     return [page, plot]
@@ -41,7 +43,29 @@ WORDS = (
     "+experiment=curves; the shipped table experiments/campaign/data/curves.csv and this page: python -m "
     "experiments.campaign.curves +experiment=curves --table experiments/campaign/data/curves.csv. Without words the command "
     "writes this page from the shipped table.",
+    "The student takes the same number of steps however many answers it has, so few answers are seen many times over, and "
+    "wrong ones among them can be learnt by heart; curves with errors need not be smooth. Where a form misses what was "
+    "measured, the band is widened to hold it.",
 )
+
+
+def _rivals(curves: Curves) -> list[str]:
+    """Per use that was measured under several attacks, how far these lie apart."""
+    found = []
+    for defense in USES.values():
+        attacks = sorted({curve.attack for curve in curves.every if curve.defense == defense})
+        if len(attacks) < 2:
+            continue
+        by = {(c.family, c.attack): c for c in curves.every if c.defense == defense}
+        apart = []
+        for family in family_order(curves.families):
+            values = [[p.value or 0.0 for p in by[family, a].points] for a in attacks if (family, a) in by]
+            apart.append(f"{family_name(family)} {share(float(np.ptp(values, axis=0).max()))}")
+        words = label(next(iter(by.values())))
+        found.append(
+            f"Largest difference between the attacks {enumeration(attacks)} on answers with {words}: {', '.join(apart)}."
+        )
+    return found
 
 
 def label(curve: Curve) -> str:
@@ -52,6 +76,10 @@ def label(curve: Curve) -> str:
         USES[WITH_ERRORS]: f"{100 * (curve.strength or 0):g} % with a wrong token",
     }
     return text.get(curve.defense, curve.defense)
+
+
+def _seeds(curves: Curves) -> str:
+    return f"{len(curves.seeds)} seed{'s' * (len(curves.seeds) > 1)}"
 
 
 def _measured(curves: Curves) -> Table:
@@ -68,10 +96,10 @@ def _measured(curves: Curves) -> Table:
         tuple(rows),
         (
             "Transfer = (S − S_base)/(T_clean − S_base), greedy decoding, strict grading; [95 % interval], two-level "
-            f"bootstrap, {len(curves.seeds)} seeds (each another teacher, harvest and student). Pooled: ratio of means over "
+            f"bootstrap, {_seeds(curves)} (each another teacher, harvest and student). Pooled: ratio of means over "
             "families.",
-            f"With {len(curves.seeds)} seeds the intervals hold {len(curves.seeds) - 1} of {len(curves.seeds)} parts of the "
-            "variance between seeds: a lower bound on the uncertainty.",
+            f"With {_seeds(curves)} the intervals hold {len(curves.seeds) - 1} of {len(curves.seeds)} parts of the variance "
+            "between seeds: a lower bound on the uncertainty.",
         ),
     )
 
@@ -113,10 +141,10 @@ def _fitted(curves: Curves) -> Table:
         tuple(rows),
         (
             "Forms: power min(1, a·(q/c)^b) with c the largest count; saturating a·(1 − exp(−(q/c)^b)); hill "
-            "a·q^b/(c^b + q^b). 0 ≤ a ≤ 1, .1 ≤ b ≤ 10, c from a tenth of the least to ten times the largest count; q "
-            "counts the queries of all families together.",
-            "Held-out error: root mean square, in transfer, over counts each predicted from the others; the smallest "
-            "chooses the form. The end points are predicted by extrapolation, so the error is mostly theirs.",
+            "a·q^b/(c^b + q^b). 0 ≤ a ≤ 1, .1 ≤ b ≤ 10 (power: ≤ 1), c from a tenth of the least to ten times the largest "
+            "count; q counts the queries of all families together.",
+            "Held-out error: root mean square, in transfer, over the counts but the largest, each predicted from "
+            "all others; the smallest chooses the form.",
             "Brackets: 2.5 and 97.5 % of the resamples, each fitted anew with the chosen form. Parameters trade off against "
             "each other and mean little one by one; read the band.",
             "Used: of several attacks on the same answers, the one with the larger mean over the counts.",
@@ -166,7 +194,7 @@ def _draw(curves: Curves, path: Path) -> None:
     )
     figure.supxlabel(
         "queries of the lab attack, all families together (log scale)\n"
-        f"Points: measured, {len(curves.seeds)} seeds, bars and bands 95 %. Lines: fitted; dotted: extrapolated.",
+        f"Points: measured, {_seeds(curves)}, bars and bands 95 %. Lines: fitted; dotted: extrapolated.",
         fontsize=9,
     )
     figure.savefig(path, dpi=200, metadata={"Software": None})

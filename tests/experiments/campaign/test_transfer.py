@@ -70,6 +70,17 @@ def test_the_best_use_follows_what_became_of_the_answers():
     assert altered.transfer.value == pytest.approx(read("chain", WITH_ERRORS, 0.6 * 2128))
 
 
+def test_errors_never_teach_more_than_as_many_right_answers():
+    crossed = {("chain", "none"): TRUTH["chain", "none"], ("chain", "random_errors"): lambda q: (q / 2128) ** 0.5}
+    curves = fit_curves(table(crossed), 5)
+    for share in (0.05, 0.2, 0.6):
+        (found,) = moved(LINK, curves, [Exchanges("reasoning", PLAN, 0, altered=share * PLAN)])
+        errors, clean = (float(curves.curves["chain", u].at(share * 2128).value) for u in (WITH_ERRORS, UNTOUCHED))
+        assert found.transfer.value == pytest.approx(min(errors, clean))
+    (found,) = moved(LINK, curves, [Exchanges("reasoning", PLAN, 0.05 * PLAN)])
+    assert found.use == UNTOUCHED
+
+
 def test_nothing_got_moves_nothing_and_nothing_planned_says_nothing():
     nothing = one(Exchanges("mixed", PLAN, 0))
     assert nothing.transfer[:3] == (0, 0, 0)
