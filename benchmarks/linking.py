@@ -1,7 +1,8 @@
 """Times the linking of a provider's accounts by what they did together, beside plain scipy, in one run.
 
 The baseline is X·Xᵀ in blocks of rows with `scipy.sparse`, the Jaccard filter on its entries, and
-`scipy.sparse.csgraph.connected_components`. Both must find the same groups; nothing else here passes or fails.
+`scipy.sparse.csgraph.connected_components`. Both must find the same groups; nothing else here passes or fails. Then all
+detectors that link accounts watch and examine a day of requests (those that are fitted with a threshold of nothing).
 """
 
 from __future__ import annotations
@@ -10,17 +11,22 @@ import argparse
 import resource
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from benchmarks.clock import Time, timed
+from defenses.admission.fraudar import Fraudar
 from defenses.admission.incidence import incidence
 from defenses.admission.linker import Linker
 from defenses.admission.links import link
+from defenses.admission.louvain import Louvain
+from defenses.admission.sybilrank import SybilRank
 from defenses.base import AdmissionState
 from lm.ragged import Ragged
 from teacher.api.accounts import Accounts
@@ -32,6 +38,9 @@ from teacher.api.schema import Prompts, Requests
 JACCARD, SHARED, MOST = 0.25, 5, 400
 GROUP, KEPT = 300, 0.7
 """Accounts of a synchronised group, and the share of its schedule that each keeps."""
+
+JOBS, ON_SCHEDULE = 10, 0.95
+"""Of the day of requests: jobs of a group, and the share of its accounts' requests that are for them."""
 
 EXAMPLES = """\
 examples:
@@ -95,25 +104,30 @@ def same(a: NDArray[np.integer], b: NDArray[np.integer]) -> bool:
 
 
 def day(accounts: int, count: int, rng: np.random.Generator) -> tuple[AdmissionState, Requests]:
-    """A day of requests: lognormal rates, a fifth of the accounts through 500 shared networks with 100 templates."""
-    table = Accounts()
+    """A day of requests: honest accounts with lognormal rates, and a fifth of the accounts behind shared networks, who spend
+    nearly all requests on the ten jobs of their group's schedule, within ten minutes of each other."""
     attackers = accounts // 5
-    network = np.concatenate([rng.integers(accounts * 2, size=accounts - attackers), rng.integers(500, size=attackers)])
+    honest, shared = accounts - attackers, max(accounts // 25, 1)
+    table = Accounts()
+    network = np.concatenate([shared + rng.integers(2 * accounts, size=honest), rng.integers(shared, size=attackers)])
     table.open(accounts, network=network, fingerprint=rng.integers(50, size=accounts))
     rate = rng.lognormal(0.0, 2.2, accounts)
-    rate[accounts - attackers :] = rate.mean() / 2
+    rate[honest:] = rate.mean() / 2
     account = np.sort(rng.choice(accounts, count, p=rate / rate.sum())).astype(np.int32)
-    time = rng.uniform(0.0, DAY, count)
-    time = time[np.lexsort((time, account))]
-    hostile = account >= accounts - attackers
-    prompt = np.where(
-        hostile & (rng.random(count) < 0.5), rng.integers(100, size=count), rng.integers(8000, size=count)
-    )
-    own = table.network[account]
-    moved = np.where(hostile, rng.integers(500, size=count), own).astype(np.int32)
+    hostile = account >= honest
+    time, prompt = rng.uniform(0.0, DAY, count), rng.integers(8000, size=count)
+    moved = np.where(hostile, rng.integers(shared, size=count), table.network[account]).astype(np.int32)
+    job = (account - honest) // GROUP * JOBS + rng.integers(JOBS, size=count)
+    jobs = int(job.max()) + 1
+    scheduled = np.flatnonzero(hostile & (rng.random(count) < ON_SCHEDULE))
+    job = job[scheduled]
+    time[scheduled] = rng.uniform(300.0, DAY - 300.0, max(jobs, 1))[job] + rng.uniform(-300.0, 300.0, len(job))
+    prompt[scheduled] = rng.integers(100, size=max(jobs, 1))[job]
+    moved[scheduled] = rng.integers(shared, size=max(jobs, 1))[job]
+    order = np.lexsort((time, account))
     size = np.full(count, 300, np.int32)
-    batch = Requests(time, account, prompt, size, np.zeros(count, np.int64), moved)
-    prompts = Prompts((), Ragged.of([]), sketch=np.arange(8000, dtype=np.int32))
+    batch = Requests(time[order], account, prompt[order], size, np.zeros(count, np.int64), moved[order])
+    prompts = Prompts([""] * 8000, Ragged.of([]), sketch=np.arange(8000, dtype=np.int32))
     return AdmissionState(Ledger(), {}, table, Prices(), 64, prompts), batch
 
 
@@ -151,11 +165,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     agreed = same(both, reference) and same(both, single)
     print("same groups" if agreed else "NOT the same groups")
     state, batch = day(given.accounts, given.requests, rng)
-    detector = Linker()
-    _, watching = timed(lambda: detector.watch(batch, batch.input_tokens, state))
-    found, examining = timed(lambda: detector.examine(state, DAY))
-    _report(f"watching {given.requests} requests of a day", watching, peak())
-    _report(f"examining them ({int(found.alarm.sum())} alarms)", examining, peak())
+    hostile = given.accounts - given.accounts // 5
+    for detector in (Linker(), Fraudar(), Louvain(), SybilRank()):
+        fitted = {} if isinstance(detector, Linker) else {"threshold": torch.tensor([detector.floor])}
+        at = replace(state, memory={}, prepared=fitted)
+        _, watching = timed(lambda d=detector, s=at: d.watch(batch, batch.input_tokens, s))
+        found, examining = timed(lambda d=detector, s=at: d.examine(s, DAY))
+        name, right = type(detector).__name__, int((found.account[found.alarm] >= hostile).sum())
+        _report(f"{name} watches {given.requests} requests of a day", watching, peak())
+        said = "" if fitted else f", {int(found.alarm.sum())} alarms, {right} of them right"
+        _report(f"{name} examines them ({len(found.account)} accounts judged{said})", examining, peak())
     return 0 if agreed else 1
 
 
