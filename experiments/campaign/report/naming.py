@@ -62,10 +62,11 @@ def percent_with_interval(e: Estimate) -> str:
 
 
 def amount_with_interval(e: Estimate) -> str:
-    """``30,000 [12,000, 70,000]``."""
+    """``30,000 [12,000, 70,000]``; without the limits where they are the same, as of a plan over seeds."""
     if e.value is None:
         return BLANK
-    return amount(e.value) + ("" if e.low is None or e.high is None else f" [{amount(e.low)}, {amount(e.high)}]")
+    limits = "" if e.low is None or e.high is None or e.low == e.high else f" [{amount(e.low)}, {amount(e.high)}]"
+    return amount(e.value) + limits
 
 
 def dollars(value: float) -> str:

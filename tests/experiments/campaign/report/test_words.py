@@ -4,7 +4,7 @@ import pytest
 
 from experiments.campaign.measure.key import Key
 from experiments.campaign.measure.summary import PolicySummary, TransferRecord
-from experiments.campaign.report.naming import amount, in_percent, percent, percent_with_interval
+from experiments.campaign.report.naming import amount, amount_with_interval, in_percent, percent, percent_with_interval
 from experiments.campaign.report.words import base_rates, best_detector, merged, outcome, seeds_caveat, sentences
 from experiments.measure.quantity import Estimate
 
@@ -133,4 +133,6 @@ def test_spelling():
     assert (amount(1030.4), amount(999_499), amount(999_500)) == ("1,030", "999,499", "1.0 million")
     assert percent_with_interval(Estimate(0.45, 0.41, 0.49)) == "45 % [41, 49]"
     assert percent_with_interval(Estimate(None)) == "–"
+    assert amount_with_interval(Estimate(9e3, 8e3, 1e4)) == "9,000 [8,000, 10,000]"
+    assert amount_with_interval(Estimate(9e3, 9e3, 9e3)) == "9,000"
     assert in_percent(Estimate(0.69234, 0.00123456, 1e-7)) == Estimate(69.2, 0.12, 0.0)
