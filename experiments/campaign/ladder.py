@@ -225,7 +225,7 @@ class Climb:
         elif rung == "hide":
             state["hidden"][live] = True
         elif rung == "alter":
-            state["altered"][live] = True
+            state["altered"][live], state["hidden"][live] = True, False  # a trace that is missing would give it away
         elif rung in ("ban", "ban_cluster"):
             state["banned"][live] = now
             self._accounts.ban(live)

@@ -234,7 +234,7 @@ class Provider:
     def _picture(self, memory: Mapping[str, Any], clusters: list[Found]) -> None:
         size = max((len(c.members) for c in clusters), default=0)
         if size > self._largest and "links" in memory:
-            self._largest, self.edges = size, dict(memory["links"])
+            self._largest, self.edges = size, memory["links"]._asdict()
 
 
 def _within_organisations(sent: Sent, organisation: NDArray[np.int32]) -> NDArray[np.int64] | None:
