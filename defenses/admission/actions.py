@@ -121,7 +121,7 @@ def of_places(places: Noted, accounts: Accounts, slot: float, releases: tuple[fl
     account, network, when = places
     release = np.full(len(when), -1, np.int32)
     for number, day in enumerate(releases):
-        since = when * slot - day * DAY
+        since = when * slot - day * DAY  # a slot that a release or its end lies in counts as after it
         release[(since > -slot) & (since < DAY)] = number
     after = release >= 0
     return {

@@ -80,8 +80,8 @@ class SybilRank(FittedLinkDetector):
     It assumes that honest accounts are well connected among themselves, that few edges lead from them to false ones, and
     that trusted accounts are spread over all of the honest region. Shared networks bear out the first much less than the
     friendships it was made for do: groups of honest users without a trusted one among them get no trust either. If these
-    are more than ``false_alarms`` of the honest accounts, the threshold is 1 and nobody is suspected. Accounts in components of
-    fewer than ``least`` accounts are not judged at all. An alarm's cluster is the accounts with alarms that are connected.
+    are more than ``false_alarms`` of the honest accounts, the threshold is 1 and nobody is suspected. Accounts in components
+    of fewer than ``least`` accounts are not judged at all. Connected accounts with alarms are a cluster.
 
     Args:
         oldest: share of organisations that are trusted where nobody is verified; who is as old as the last of them is, too.
