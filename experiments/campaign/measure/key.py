@@ -42,7 +42,8 @@ COLUMNS: dict[str, dict[str, pl.DataType]] = {
     | dict.fromkeys(("distil_usable", "attack_active", "attack_banned"), _WHOLE)
     | {"attack_dollars": _REAL},
     "harvest": {"epoch": _WHOLE, "provider": _TEXT, "operation": _TEXT, "capability": _TEXT}
-    | dict.fromkeys(("planned", "sent", "refused", "usable", "hidden", "altered", "contaminated"), _WHOLE),
+    | {"planned": _REAL}
+    | dict.fromkeys(("sent", "refused", "usable", "hidden", "altered", "contaminated"), _WHOLE),
     "accounts": {"provider": _TEXT, "account": _WHOLE, "operation": _TEXT, "kind": _TEXT, "hard_negative": _FLAG}
     | dict.fromkeys(("requests", "distil_usable", "rung", "cluster"), _WHOLE)
     | dict.fromkeys(("opened_day", "first_alarm_day", "acted_day", "banned_day", "lost_day"), _REAL),

@@ -211,3 +211,9 @@ def test_text_may_be_categorical(result, measured):
     names = ("provider", "operation", "kind")
     accounts = result.accounts.with_columns(pl.col(names).cast(pl.Categorical))
     assert measures(replace(result, accounts=accounts)) == measured
+
+
+def test_a_plan_need_not_be_whole(result):
+    harvest = result.harvest.with_columns(pl.col("planned") / 3)
+    whole = measures(result)[Key("planned")].value
+    assert measures(replace(result, harvest=harvest))[Key("planned")].value == pytest.approx(whole / 3, rel=1e-12)
