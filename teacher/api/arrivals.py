@@ -99,7 +99,16 @@ def _later(time: float, days: float, cumulative: Any, p: int) -> Any:
 
 @compiled
 def _next(
-    a: int, now: float, state: Any, kind: Any, shape: Any, scale: Any, profile: Any, cumulative: Any, left: Any, beat: Any
+    a: int,
+    now: float,
+    state: Any,
+    kind: Any,
+    shape: Any,
+    scale: Any,
+    profile: Any,
+    cumulative: Any,
+    left: Any,
+    beat: Any,
 ) -> Any:
     """When account ``a`` sends again after ``now``. ``beat`` (A, 5): period, phase, requests a burst, spacing, jitter."""
     if kind[a] != PERIODIC:

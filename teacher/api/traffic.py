@@ -37,14 +37,14 @@ class PromptLists:
         self._prompts: list[NDArray[np.int32]] = []
         self._lengths: list[tuple[float, float, float, float]] = []
         self._skew: list[float] = []
-        self._arrays: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]] | None = None
+        self._arrays: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]] | None = (
+            None
+        )
 
     def __len__(self) -> int:
         return len(self._prompts)
 
-    def add(
-        self, prompts: NDArray[np.integer], lengths: tuple[float, float, float, float], skew: float = 1.0
-    ) -> int:
+    def add(self, prompts: NDArray[np.integer], lengths: tuple[float, float, float, float], skew: float = 1.0) -> int:
         """A new list; its number.
 
         Args:
@@ -186,7 +186,9 @@ class Streams:
         waiting = np.maximum(self._clock[rows] - begun, 0.0)
         self._clock[rows] = np.where(renewal, begun + waiting * factor, self._clock[rows])
         s.rate[rows] = np.where(rate > 0, rate, old)
-        s.beat[rows, 2] = np.where(s.kind[rows] == PERIODIC, np.maximum(rate * s.beat[rows, 0] / DAY, 1.0), s.beat[rows, 2])
+        s.beat[rows, 2] = np.where(
+            s.kind[rows] == PERIODIC, np.maximum(rate * s.beat[rows, 0] / DAY, 1.0), s.beat[rows, 2]
+        )
         self._scale[rows] = _scale(s.rate[rows], s.kind[rows], s.shape[rows])
 
     def stop(self, rows: NDArray[np.integer], now: float) -> None:
@@ -218,7 +220,9 @@ class Streams:
                 n, reached = arrivals.fill(
                     begin, stop, end, self._clock, s.ends, *self._renewal(), *given, *out, LONGEST
                 )
-                found.append(Sent(*(column[:n].copy() for column in out)) if n < room // 2 else Sent(*(c[:n] for c in out)))
+                found.append(
+                    Sent(*(column[:n].copy() for column in out)) if n < room // 2 else Sent(*(c[:n] for c in out))
+                )
                 room = 2 * room if reached == begin else room
                 begin = reached
             return found
