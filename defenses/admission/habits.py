@@ -34,13 +34,13 @@ FEATURES = (
 
 
 class Habits:
-    """Running sums of accounts over a window of time that starts afresh when it is full: 42 float64's worth an account.
+    """Running sums of accounts over a window of time, 42 float64's worth an account.
 
     Args:
-        window: seconds.
+        window: seconds; windows follow one another from virtual second 0, and each starts with nothing.
 
     Attributes:
-        since: virtual seconds at which the window began, inf before the first request.
+        since: virtual seconds of the first request of the window, inf before it.
         sums: (A, 28) float64 columns `COUNT` ... `OUTPUT2`, then counts of prompts by sketch modulo 16.
         hours: (A, 24) float32 requests by hour of the virtual day.
         seen: (A, 2) uint64 bitmaps of sketches and of networks (linear counting, Whang et al. 1990).
@@ -62,7 +62,7 @@ class Habits:
         accounts = state.accounts
         if len(requests):
             begin = float(requests.time.min())
-            if begin >= self.since + self.window:
+            if math.isfinite(self.since) and begin // self.window > self.since // self.window:
                 self._clear()
                 self.since = math.inf
             self.since = min(self.since, begin)

@@ -40,7 +40,8 @@ class ProofOfWork(Defense):
     2^bits expected hashes (bits need not be whole: a threshold on the hash), and ``base`` such that the median benign
     account spends ``overhead`` times the time it would without puzzles. Seconds go to `Accounts.work`; only a puzzle that
     takes longer than ``max_seconds`` is refused, with a 429 without ``retry-after``. Leakage is counted by account: an
-    attacker who spreads questions over many accounts pays less.
+    attacker who spreads questions over many accounts pays less, and one who asks no more widely than honest users pays as
+    they do.
 
     Args:
         overhead: total time of the median benign account's requests, over their time without puzzles.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError, require
-from defenses.admission import buckets
+from defenses.admission.buckets import DAILY_CAP, Rows, Spending, empty, judge
 from defenses.base import AdmissionState, Defense
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY, MONTH
@@ -18,7 +18,7 @@ from teacher.api.schema import RATE_LIMITED, Requests, Verdicts
 
 KINDS = ("requests", "input_tokens", "output_tokens")
 _REASONS = np.array([*KINDS, "too_large", "daily_spend", "monthly_spend"], object)
-"""By the codes of `buckets.judge`."""
+"""By the codes of `judge`."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Limits:
 
     @property
     def row(self) -> list[float]:
-        """What `buckets.judge` takes of these limits: refill per second, capacity, caps."""
+        """What `judge` takes of these limits: refill per second, capacity, caps."""
         rates = [getattr(self, f"{kind}_per_minute") for kind in KINDS]
         capacities = [rate * self.burst_minutes for rate in rates]
         return [*(rate / 60.0 for rate in rates), *capacities, self.dollars_per_day, self.dollars_per_month]
@@ -110,7 +110,7 @@ class TokenBucket(Limits, Defense):
 
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts:
         """Judge the batch; requests of one organisation in their order."""
-        code, wait = buckets.judge(*self._inputs(requests, state))
+        code, wait = judge(*self._inputs(requests, state))
         verdicts = Verdicts.admitted(len(requests))
         refused = code >= 0
         if refused.any():
@@ -120,9 +120,9 @@ class TokenBucket(Limits, Defense):
         return verdicts
 
     def _inputs(self, requests: Requests, state: AdmissionState) -> tuple[Any, ...]:
-        """What `buckets.judge` takes."""
+        """What `judge` takes."""
         own = state.memory
-        rows = buckets.Rows(
+        rows = Rows(
             time=np.ascontiguousarray(requests.time, np.float64),
             account=np.ascontiguousarray(requests.account, np.int32),
             organisation=_organisations(state.accounts, own),
@@ -137,8 +137,8 @@ class TokenBucket(Limits, Defense):
         if "limits" not in own:
             own["limits"] = np.array([level.row for level in (self, *self.tiers)])
         limits = own["limits"]
-        capped = len(requests) and np.isfinite(limits[:, buckets.DAILY_CAP :]).any()
-        spending = _spending(requests, state, self.scope) if capped else buckets.Spending.uncapped()
+        capped = len(requests) and np.isfinite(limits[:, DAILY_CAP:]).any()
+        spending = _spending(requests, state, self.scope) if capped else Spending.uncapped()
         return rows, limits, held["account"], held["organisation"], spending
 
     def _promoted(self, requests: Requests, state: AdmissionState) -> NDArray[np.int16]:
@@ -170,12 +170,12 @@ def _grown(own: dict[str, Any], name: str, owners: int) -> NDArray[np.float64]:
     """(owners, 4) the buckets held by ``name``, new ones added."""
     held: NDArray[np.float64] | None = own.get(name)
     if held is None or len(held) < owners:
-        new = buckets.empty(owners - (0 if held is None else len(held)))
+        new = empty(owners - (0 if held is None else len(held)))
         held = own[name] = new if held is None else np.concatenate([held, new])
     return held
 
 
-def _spending(requests: Requests, state: AdmissionState, scope: str) -> buckets.Spending:
+def _spending(requests: Requests, state: AdmissionState, scope: str) -> Spending:
     """Dollars of each owner in the virtual days and months of a batch, reserved ones included."""
     dollars = np.ascontiguousarray(state.prices.dollars(requests.input_tokens, state.max_tokens))
     rows, totals = [], []
@@ -187,7 +187,7 @@ def _spending(requests: Requests, state: AdmissionState, scope: str) -> buckets.
         spent = [_spent(state, window * length, (window + 1) * length, scope) for window in windows.tolist()]
         rows.append(row.astype(np.int32))
         totals.append(np.array(spent))
-    return buckets.Spending(dollars, rows[0], rows[1], totals[0], totals[1])
+    return Spending(dollars, rows[0], rows[1], totals[0], totals[1])
 
 
 def _spent(state: AdmissionState, start: float, stop: float, scope: str) -> NDArray[np.float64]:
