@@ -38,7 +38,7 @@ def unbiased(x, y, sigma):
 @given(st.lists(st.integers(0, 19), min_size=10, max_size=10), st.integers(0, 100))
 def test_with_every_prompt_a_landmark_it_is_the_unbiased_estimate(window, seed):
     prompts = crowds.sphere(5, 4, d=6, seed=seed)
-    # all but the last 250 rows hold every prompt many times, so that the reference has all of them as landmarks
+    # twenty prompts, so that a reference of 300 requests has all of them as landmarks
     benign = crowds.alike(prompts, 2400, seed=seed)
     detector = replace(SMALL, reference=300)
     prepared = fitted(detector, benign, seed)
@@ -213,9 +213,9 @@ def test_shape_of_the_published_table():
         detector = MMDWindow(window=n, draws=200)
         prepared = fitted(detector, benign)
         for share in (0.0, 0.05, 0.1, 0.25, 0.5):
-            windows = rng.choice(honest, (200, n))
+            windows = rng.choice(honest, (120, n))
             bad = round(share * n)
-            windows[:, :bad] = rng.choice(attack, (200, bad))
+            windows[:, :bad] = rng.choice(attack, (120, bad))
             score = detector.judge(windows, prompts, prepared, {}) / float(prepared["threshold"])
             rate[n, share] = float(np.mean(score > 1))
     for n in (100, 500, 1500):
