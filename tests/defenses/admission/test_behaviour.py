@@ -16,7 +16,7 @@ from tests.defenses.admission.states import state
 
 P = 300
 PROMPTS = Prompts([f"p{i}" for i in range(P)], Ragged.of([]), sketch=np.arange(P, dtype=np.int32))
-FAST = {"trees": 15, "false_alarms": 0.01, "benign_requests": 10}
+FAST = {"trees": 15, "folds": 3, "false_alarms": 0.01, "benign_requests": 10}
 DEFENSE = Behaviour(**FAST)
 
 
