@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
+import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -86,6 +87,8 @@ def describe(part: Any) -> Any:
 
 
 def _converted(hint: Any, value: Any, field: str) -> Any:
+    if isinstance(value, Mapping) and (inner := _present(hint)) is not None:
+        hint = inner
     if isinstance(value, Mapping) and "_target_" in value:
         return build(value, hint if isinstance(hint, type) else object, field)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
@@ -106,6 +109,14 @@ def _converted(hint: Any, value: Any, field: str) -> Any:
             raise ConfigError(field, value, "is not allowed", [str(a) for a in typing.get_args(hint)])
         return value
     return _scalar(hint, value, field)
+
+
+def _present(hint: Any) -> Any:
+    """The one dataclass of ``X | None``; None for any other hint."""
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return None
+    kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+    return kinds[0] if len(kinds) == 1 and dataclasses.is_dataclass(kinds[0]) else None
 
 
 def _scalar(hint: Any, value: Any, field: str) -> Any:

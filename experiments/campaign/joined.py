@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from configs.errors import ConfigError
 from experiments.campaign.assembly import link_from
 from experiments.campaign.curves.fit import Curves, fit_curves
 from experiments.campaign.curves.table import checked, shipped
+from experiments.campaign.exchange import bundles
 from experiments.campaign.link import CapabilityLink
 from experiments.campaign.measure.summary import TransferRecord
 from experiments.campaign.report.write import CampaignReport, write_campaign_report
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from experiments.store import Entry
 
 SHIPPED = "shipped"
+MOST_BUNDLES = 10
+"""Clusters that are written as STIX; the table of all indicators is in the store."""
 
 
 def report(entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> CampaignReport:
@@ -40,7 +44,19 @@ def report(entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, na
     transfer = {(r.policy, r.seed): records(r, link, curves) for r in results if r.harvest.height}
     asked = sorted({record.capability for found in transfer.values() for record in found})
     note = " ".join(dict.fromkeys(link.words(capability, curves) for capability in asked))
-    return write_campaign_report(results, transfer, note, folder, name)
+    written = write_campaign_report(results, transfer, note, folder, name)
+    stix = _indicators(entries, folder / f"{name}_indicators.stix.jsonl")
+    return replace(written, files={**written.files, **stix})
+
+
+def _indicators(entries: Sequence[Entry], path: Path) -> dict[str, Path]:
+    """Write what providers told each other under the first policy that shares."""
+    for entry in entries:
+        sharing, table = entry.meta["config"]["policy"]["sharing"], entry.table("indicators")
+        if sharing is not None and table.height:
+            path.write_text(bundles(table, float(sharing["lifetime_days"]), MOST_BUNDLES), encoding="utf-8")
+            return {"indicators": path}
+    return {}
 
 
 def curves_of(where: str) -> Curves:
@@ -75,8 +91,6 @@ def _within_plan(got: Exchanges) -> Exchanges:
 def told_apart(results: Sequence[CampaignResult], cells: Sequence[Composed]) -> list[CampaignResult]:
     """Results whose policies have names of their own: where several settings of one policy, or several presets, were asked
     for, the name says what sets each apart."""
-    from dataclasses import replace
-
     same = len({(r.preset, r.policy, r.seed) for r in results}) == len(results)
     presets = {r.preset for r in results}
     if same and len(presets) == 1:

@@ -122,6 +122,7 @@ class Climb:
         self._found: list[Found] = []
         self._budget = 0.0
         self._closed = np.zeros(0, np.int32)
+        self._indicated: list[tuple[str, NDArray[np.int32]]] = []
 
     def suspect(self, found: Suspicion, now: float, first_row: int) -> list[Found]:
         """Take note of what a detector found.
@@ -156,6 +157,9 @@ class Climb:
         before = {name: self.state[name].copy() for name in ("banned", "lost", "checked")}
         before["lost"][self._closed] = np.nan
         self._closed = np.zeros(0, np.int32)
+        for rung, accounts in self._indicated:
+            self._apply(rung, accounts, now)
+        self._indicated = []
         for due, accounts in self._waiting:
             if due <= now:
                 self._move_up(accounts, now)
@@ -172,6 +176,13 @@ class Climb:
             tuple(done),
             reviews,
         )
+
+    def indicate(self, rung: str, accounts: NDArray[np.int32], now: float) -> None:
+        """Accounts that match what another provider told: ``rung`` at once, as after a review."""
+        self.state.grow(len(self._accounts))
+        fresh = accounts[np.isnan(self.state["alarmed"][accounts])]
+        self.state["alarmed"][fresh] = now
+        self._indicated.append((rung, accounts))
 
     def close(self, accounts: NDArray[np.integer], now: float) -> None:
         """Accounts that were lost to an identity check elsewhere (at admission)."""

@@ -70,6 +70,7 @@ def provider(
         prepared if place.guarded else {},  # type: ignore[arg-type]
         derived_seed(campaign.seed, "provider", name),
         threads,
+        ordinary(library),
     )
 
 
@@ -110,6 +111,12 @@ def mimics(campaign: Campaign, provider: Provider) -> dict[str, NDArray[np.int32
             found[name] = np.sort(order[taken : taken + operation.accounts])
             taken += operation.accounts
     return found
+
+
+def ordinary(library: Library) -> NDArray[np.int32]:
+    """Rows of the library that are not asked for distillation."""
+    groups = [group for group in library.groups if not group.startswith("distil.")]
+    return np.concatenate([library.rows(group) for group in groups])
 
 
 def networks(count: int, rng: np.random.Generator) -> NDArray[np.int32]:

@@ -10,7 +10,7 @@ from defenses.admission.detector import Detector
 from defenses.base import Defense, hooks_of
 from experiments.campaign.ladder import Ladder
 from experiments.campaign.result import RUNGS
-from typing import Any as Exchange  # TMP
+from experiments.campaign.sharing import Exchange
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,11 @@ class Provider:
         prepared: by detector or defense, what it was fitted to.
         seed: of its own draws.
         threads: that draw traffic at a time.
+        ordinary: rows of the library that honest accounts ask from.
 
     Attributes:
         honest: how many accounts are honest; ids from there on are attackers'.
+        memory: what has been worked out about the prompts.
         books: a row an account, see `COUNTED`, with ``distil_usable`` and ``dollars``.
         scores, alarms: by detector, (A,) highest score so far (NaN where never judged) and whether it ever raised an alarm.
         clusters: every group found, with the detector's name and the day.
@@ -87,8 +89,11 @@ class Provider:
         prepared: Mapping[str, Prepared],
         seed: int,
         threads: int,
+        ordinary: NDArray[np.int32],
     ) -> None:
+        self.ordinary = ordinary
         self.name, self.policy, self.population, self.prompts, self.prices = name, policy, population, prompts, prices
+        self.memory: dict[str, Any] = {}
         self.accounts = Accounts()
         population.register(self.accounts)
         self.honest = len(self.accounts)

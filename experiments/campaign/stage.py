@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -52,9 +51,11 @@ class CampaignStage(Stage):
         """The five tables of a `CampaignResult`, and its facts."""
         from experiments.campaign.world import World
 
-        result = World(self.campaign, self.threads).run(context.progress)
+        world = World(self.campaign, self.threads)
+        result = world.run(context.progress)
         facts = {**result.facts, "preset": result.preset, "policy": result.policy, "seed": result.seed}
-        tables: Mapping[str, pl.DataFrame] = {name: getattr(result, name) for name in TABLES}
+        tables: dict[str, pl.DataFrame] = {name: getattr(result, name) for name in TABLES}
+        tables["indicators"] = world.shared.table()
         return Artifact(tables=tables, meta={"facts": facts, "config": self.config()})
 
 

@@ -68,9 +68,10 @@ class World:
             for name, counts in self.records.traffic(epoch, provider, seen).items():
                 came[name] += counts
             alarms = provider.watch(seen, end)
+            exchanged = self.shared.read(provider, seen, end)
             acted = provider.act(end, days)
+            exchanged |= self.shared.publish(provider, acted, seen, end)
             self._pay_identities(provider, acted)
-            exchanged = self.shared.trade(provider, acted, seen, end)
             self.records.actions(epoch, provider, acted, alarms, exchanged)
         for name, operator in self.operators.items():
             operator.look(end, days, int(came[name][0]), int(came[name][1]))

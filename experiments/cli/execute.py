@@ -78,7 +78,9 @@ class Kind(Protocol):
 class Shown(Protocol):
     """A report that has been written."""
 
-    files: dict[str, Path]
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """What was written, by kind."""
 
     def terminal(self, console: Console) -> None:
         """Print it."""
