@@ -120,8 +120,8 @@ def _texts(name: str) -> list[str]:
 
 
 def fingerprint(texts: Sequence[str]) -> str:
-    """SHA-256 of the texts in order."""
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    """SHA-256 of the SHA-256 of each text, in order."""
+    return hashlib.sha256(b"".join(hashlib.sha256(text.encode()).digest() for text in texts)).hexdigest()
 
 
 def stored_embedding(texts: Sequence[str], path: Path = EMBEDDINGS) -> NDArray[np.float32]:
@@ -135,10 +135,12 @@ def stored_embedding(texts: Sequence[str], path: Path = EMBEDDINGS) -> NDArray[n
     """
     remedy = f"run `{COMMAND}` or take another encoder"
     if not path.is_file():
-        raise ConfigError("campaign.encoder", "minilm", f"has no stored embeddings: {remedy}", ENCODERS)
+        raise ConfigError("campaign.encoder", "minilm", f"has no stored embeddings: {remedy}", ("hashing",))
     with safe_open(path, "numpy") as held:
         if (held.metadata() or {}).get("texts") != fingerprint(texts):
-            raise ConfigError("campaign.encoder", "minilm", f"has stored embeddings of other texts: {remedy}", ENCODERS)
+            raise ConfigError(
+                "campaign.encoder", "minilm", f"has stored embeddings of other texts: {remedy}", ("hashing",)
+            )
         whole: NDArray[np.int64] = held.get_tensor("embedding").astype(np.int64)
     return np.asarray(whole / np.sqrt((whole * whole).sum(1, keepdims=True)), np.float32)
 
@@ -158,29 +160,33 @@ def encoded(texts: Sequence[str]) -> NDArray[np.float32]:
     return np.asarray(vectors, np.float32)
 
 
-def reduced(vectors: NDArray[np.float32], width: int = WIDTH) -> NDArray[np.int8]:
-    """(P, width) whole numbers from -127 to 127 along each row: the projection on the first right singular vectors.
-
-    Not centred, so that inner products are those of the vectors themselves.
-    """
+def directions(vectors: NDArray[np.float32], width: int = WIDTH) -> NDArray[np.float64]:
+    """(D, width) first right singular vectors of (P, D); not centred, so that inner products are those of the vectors."""
     _, axes = np.linalg.eigh(vectors.astype(np.float64).T @ vectors.astype(np.float64))
-    projected = vectors @ axes[:, ::-1][:, :width]
+    return np.asarray(axes[:, ::-1][:, :width], np.float64)
+
+
+def reduced(vectors: NDArray[np.float32], width: int = WIDTH) -> NDArray[np.int8]:
+    """(P, width) whole numbers along the projection of each row on the first `directions`, the largest 127 or -127."""
+    projected = vectors @ directions(vectors, width)
     return np.asarray(np.rint(127 * projected / np.abs(projected).max(1, keepdims=True)), np.int8)
 
 
 def embed() -> str:
-    """Make the stored embeddings anew and say what was kept of the distances."""
+    """Make the stored embeddings anew and say what was kept of distances between prompts."""
     texts = library("hashing").prompts.texts
     vectors = encoded(texts)
+    share = (vectors @ directions(vectors)).var(0).sum() / vectors.var(0).sum()
     whole = reduced(vectors)
     save_file({"embedding": whole}, EMBEDDINGS, {"texts": fingerprint(texts), "encoder": "all-MiniLM-L6-v2"})
     kept = stored_embedding(texts)
     some = np.arange(0, len(texts), 5)
-    full, now = (x[some].astype(np.float64) @ x[some].T.astype(np.float64) for x in (vectors, kept))
+    full, now = (x[some] @ x[some].T for x in (vectors, kept))
     apart = np.triu_indices(len(some), 1)
+    alike = np.corrcoef(full[apart], now[apart])[0, 1]
     return (
         f"{len(texts)} texts, {whole.shape[1]} of {vectors.shape[1]} dimensions, {EMBEDDINGS.stat().st_size / 1000:.0f} kB; "
-        f"correlation of cosines {np.corrcoef(full[apart], now[apart])[0, 1]:.4f}"
+        f"kept {share:.1%} of the mean squared distance, correlation of cosines {alike:.3f}"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -52,11 +52,13 @@ class Deck:
         self._size = size
         self._draws = draws(*purpose)
 
-    def draw(self) -> int:
-        """The next number."""
-        if not self._left:
-            self._left = sorted(range(self._size), key=lambda _: next(self._draws))
-        return self._left.pop()
+    def draw(self, avoid: Collection[int] = ()) -> int:
+        """The next number that is not to be avoided; any, where all are."""
+        wanted = [place for place, number in enumerate(self._left) if number not in avoid]
+        if not wanted:
+            self._left = sorted(range(self._size), key=lambda _: next(self._draws)) + self._left
+            wanted = [place for place, number in enumerate(self._left) if number not in avoid]
+        return self._left.pop(wanted[-1] if wanted else -1)
 
 
 @dataclass
@@ -152,18 +154,18 @@ class Grammar:
         """The wording with every filling put in."""
         return Prompt(self._fill(wording, {}), wording)
 
-    def _fill(self, text: str, subjects: dict[str, tuple[int, set[str]]]) -> str:
-        """``subjects``: filling -> the row of its choices in use, and the fillings that were taken from that row."""
+    def _fill(self, text: str, subjects: dict[str, tuple[list[int], set[str]]]) -> str:
+        """``subjects``: filling -> rows that this text has of its choices, and the names the last was used for."""
 
         def choose(found: re.Match[str]) -> str:
             name = found[1]
             kind = self.together.get(name, name)
-            if kind not in subjects or name in subjects[kind][1]:
-                row = self._deck(f"filling/{kind}", len(self.fillings[kind])).draw()
-                subjects[kind] = row, set()
-            row, had = subjects[kind]
+            rows, had = subjects.setdefault(kind, ([], set()))
+            if not rows or name in had:
+                rows.append(self._deck(f"filling/{kind}", len(self.fillings[kind])).draw(rows))
+                had.clear()
             had.add(name)
-            choice = self.fillings[name][row]
+            choice = self.fillings[name][rows[-1]]
             return choice if name in self.literal else self._fill(choice, subjects)
 
         return _FILLING.sub(choose, text)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -118,9 +118,7 @@ def test_groups_are_those_of_a_plain_implementation():
     hashes, start = sight._shingles(texts)
     bounds = [*start, len(hashes)]
     salts = sight._mixed(np.arange(1, sight.BANDS * sight.ROWS + 1, dtype=np.uint64))
-    sign = [
-        [sorted(sight._mixed(hashes[a:b] ^ salt))[0] for salt in salts] for a, b in zip(bounds, bounds[1:], strict=False)
-    ]
+    sign = [[sorted(sight._mixed(hashes[a:b] ^ salt))[0] for salt in salts] for a, b in pairwise(bounds)]
     bands = [{(i, *row[i : i + sight.ROWS]) for i in range(0, len(row), sight.ROWS)} for row in sign]
     leader = []
     for i, own in enumerate(bands):
