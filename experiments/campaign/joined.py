@@ -42,11 +42,27 @@ def report(entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, na
     results = told_apart([result_of(entry) for entry in entries], cells)
     link, curves = link_from(cells[0].plain), curves_of(str(cells[0].plain["curves"]))
     transfer = {(r.policy, r.seed): records(r, link, curves) for r in results if r.harvest.height}
-    asked = sorted({record.capability for found in transfer.values() for record in found})
-    note = " ".join(dict.fromkeys(link.words(capability, curves) for capability in asked))
+    note = _in_words(link, curves, [record for found in transfer.values() for record in found])
     written = write_campaign_report(results, transfer, note, folder, name)
     stix = _indicators(entries, folder / f"{name}_indicators.stix.jsonl")
     return replace(written, files={**written.files, **stix})
+
+
+def _in_words(link: CapabilityLink, curves: Curves, read: Sequence[TransferRecord]) -> str:
+    """The mapping behind all transfers of a report, once."""
+    if not read:
+        return ""
+    families = dict(sorted((record.capability.replace("_", " "), record.family) for record in read))
+    listed = ", ".join(f"{capability} off {family!r}" for capability, family in families.items())
+    if link.kind == "share":
+        budget = link.lab_queries or curves.largest
+        scale = f"the share of the planned exchanges that got through stands for that share of {budget:,} lab queries"
+    else:
+        scale = f"one exchange stands for {link.ratio:g} lab queries"
+    return (
+        f"Transfer is read off curves measured in the lab's mini world ({listed}): {scale}. This mapping is an assumption, not a "
+        "measurement of language models."
+    )
 
 
 def _indicators(entries: Sequence[Entry], path: Path) -> dict[str, Path]:

@@ -16,6 +16,7 @@ from experiments.prompts import TaskTools, draw, shares
 from experiments.randomness import derived_seed, generator
 from experiments.stage import Artifact, Context, Stage
 from experiments.stages.models import BaseStage, TeacherStage
+from experiments.stages.past_traffic import benign_traffic, red_team_traffic
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.ragged import Ragged
@@ -48,11 +49,14 @@ class PrepareStage(Stage):
     def run(self, context: Context) -> Artifact:
         """The tensors that the defense prepared."""
         teacher = model_of(self.teacher, context.inputs["teacher"])
+        task = self.teacher.task
         preparation = Preparation(
             teacher=teacher,
             proxy=lambda: model_of(self.proxy, context.inputs["proxy"]),
             clean_traces=lambda n: self._clean_traces(n, teacher, context),
             rng=generator(self.seed, self.name),
+            benign=lambda n: benign_traffic(task, n, self.max_tokens, derived_seed(self.seed, "benign")),
+            red_team=lambda n: red_team_traffic(task, n, self.max_tokens, derived_seed(self.seed, "red_team")),
         )
         return Artifact(tensors={"prepared": self.defense.prepare(preparation)})
 
