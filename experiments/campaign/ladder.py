@@ -120,7 +120,7 @@ class Climb:
         )
         self._waiting: list[tuple[float, NDArray[np.int32]]] = []
         self._found: list[Found] = []
-        self._budget = 0.0
+        self._budget, self._day = 0.0, -1
         self._closed = np.zeros(0, np.int32)
         self._indicated: list[tuple[str, NDArray[np.int32]]] = []
 
@@ -153,21 +153,15 @@ class Climb:
     def act(self, now: float, days: float) -> Acted:
         """Review, then do what is due at ``now``, after an epoch of this many days."""
         self.state.grow(len(self._accounts))
-        reviews = self._review(now, days)
         before = {name: self.state[name].copy() for name in ("banned", "lost", "checked")}
         before["lost"][self._closed] = np.nan
         self._closed = np.zeros(0, np.int32)
         for rung, accounts in self._indicated:
             self._apply(rung, accounts, now)
         self._indicated = []
-        for due, accounts in self._waiting:
-            if due <= now:
-                self._move_up(accounts, now)
-        self._waiting = [entry for entry in self._waiting if entry[0] > now]
-        done = [found for found in self._found if found.waits_until <= now]
-        for found in done:
-            self._apply(self.ladder.cluster, found.members, now)
-        self._found = [found for found in self._found if found.waits_until > now]
+        done = self._do_due(now)  # before the reviews, so that none is spent on a cluster that is about to go
+        reviews = self._review(now, days)
+        done += self._do_due(now)
         new = {name: np.isnan(before[name]) & ~np.isnan(self.state[name]) for name in ("banned", "lost")}
         return Acted(
             _ids(new["banned"]),
@@ -176,6 +170,24 @@ class Climb:
             tuple(done),
             reviews,
         )
+
+    def _do_due(self, now: float) -> list[Found]:
+        """Move accounts up whose time has come, and act on reviewed clusters that still hold somebody; those clusters."""
+        for due, accounts in self._waiting:
+            if due <= now:
+                self._move_up(accounts, now)
+        self._waiting = [entry for entry in self._waiting if entry[0] > now]
+        done = []
+        for found in self._found:
+            if found.waits_until <= now and self._size(found):
+                self._apply(self.ladder.cluster, found.members, now)
+                done.append(found)
+        self._found = [found for found in self._found if found.waits_until > now]
+        return done
+
+    def _size(self, found: Found) -> int:
+        """How many of its accounts are still there."""
+        return int(np.count_nonzero(~self._accounts.banned[found.members]))
 
     def indicate(self, rung: str, accounts: NDArray[np.int32], now: float) -> None:
         """Accounts that match what another provider told: ``rung`` at once, as after a review."""
@@ -194,19 +206,25 @@ class Climb:
         self._accounts.ban(accounts)
 
     def _review(self, now: float, days: float) -> int:
-        """Spend the day's reviews on the largest clusters that still hold somebody; what waits too long is given up."""
-        self._budget = min(self._budget + self.ladder.reviews_per_day * days, max(self.ladder.reviews_per_day, 1.0))
-        open_ = [(i, found) for i, found in enumerate(self._found) if np.isinf(found.waits_until)]
-        open_.sort(key=lambda entry: -len(entry[1].members))
+        """Spend the day's reviews on the largest clusters that still hold somebody; what waits too long is given up.
+
+        A day's reviews are there from its beginning; of those left over, a part of one is kept.
+        """
+        day = int(now / 86_400.0 - days / 2)  # of the middle of the epoch that ends now
+        if day > self._day:
+            per_day = self.ladder.reviews_per_day
+            self._budget, self._day = min(self._budget + per_day, float(np.ceil(per_day))), day
+        patience = 86_400.0 * self.ladder.patience_days
+        self._found = [f for f in self._found if not np.isinf(f.waits_until) or f.time + patience >= now]
+        sizes = [self._size(found) if np.isinf(found.waits_until) else 0 for found in self._found]
         reviewed = 0
-        for i, found in open_:
+        for i in sorted(np.flatnonzero(sizes).tolist(), key=lambda i: -sizes[i]):
             if self._budget < 1:
                 break
             self._budget -= 1
             reviewed += 1
+            found = self._found[i]
             self._found[i] = found._replace(waits_until=max(now, found.time + 3600.0 * self.ladder.delay_hours))
-        patience = 86_400.0 * self.ladder.patience_days
-        self._found = [f for f in self._found if not np.isinf(f.waits_until) or f.time + patience > now]
         return reviewed
 
     def _move_up(self, accounts: NDArray[np.int32], now: float) -> None:
