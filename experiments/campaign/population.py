@@ -1,7 +1,7 @@
 """The legitimate population: who has an account, how much and when they send, what they ask, from where.
 
-Rates, gaps and lengths follow the fits of public traces in ``data/population.csv``; shares of workloads and the hard negatives
-are proposals (source I in the data). Knows nothing of attacks.
+Rates, gaps and lengths follow the fits of public traces in ``data/population.csv``; shares of workloads and the hard
+negatives are proposals (source I in the data). Knows nothing of attacks.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Drawn(NamedTuple):
 
 def profiles(population: Population) -> NDArray[np.float64]:
     """(ZONES·AMPLITUDES + 1, 24) hourly intensities: sinusoids by time zone and peak-to-trough ratio; the last is flat."""
-    ratios = np.geomspace(*population.trough, AMPLITUDES)
+    ratios = np.geomspace(population.trough[0], population.trough[1], AMPLITUDES)
     swing = (ratios - 1) / (ratios + 1)
     hours = np.arange(24)
     shape = np.cos(2 * np.pi * (hours[None] - np.arange(ZONES)[:, None]) / 24)
@@ -202,10 +202,10 @@ def draw(population: Population, library: Library, lists: PromptLists, days: flo
         start=np.maximum(opened, 0.0),
         ends=np.full(n, np.inf),
         beat=beat,
-        parts=parts.count,
+        parts=parts.parts,
         part_share=parts.share,
         part_list=parts.listed,
-        networks=networks.count,
+        networks=networks.networks,
         network=networks.number,
         dwell=networks.dwell,
         key=keys(int(rng.integers(2**63)), n),
@@ -274,7 +274,7 @@ def _organisations(n: int, share: float, rng: np.random.Generator) -> NDArray[np
 
 
 class _Parts(NamedTuple):
-    count: NDArray[np.int64]
+    parts: NDArray[np.int64]
     share: NDArray[np.float64]
     listed: NDArray[np.int32]
 
@@ -306,15 +306,14 @@ def _topics(
         if one is not None:
             own[rows], breadth[rows] = one.own, one.breadth
         listed[rows, 1] = lists.add(pool, lengths)
-        for account in rows:
-            topics = pool[rng.integers(0, len(pool), breadth[account])]
-            listed[account, 0] = lists.add(topics, lengths, skew=1.5)
+        topics = pool[rng.integers(0, len(pool), int(breadth[rows].sum()))]
+        listed[rows, 0] = lists.add_many(topics, breadth[rows], lengths, skew=1.5)
     share[:, 0], share[:, 1] = own, 1 - own
     return _Parts(np.full(n, 2), share.ravel(), listed.ravel())
 
 
 class _Networks(NamedTuple):
-    count: NDArray[np.int64]
+    networks: NDArray[np.int64]
     number: NDArray[np.int32]
     dwell: NDArray[np.float64]
 
@@ -331,7 +330,7 @@ def _networks(kind: NDArray[np.int16], special: list[HardNegative | None], rng: 
             count[rows], cloud[rows], dwell[rows] = one.networks, one.cloud, 900.0
     total = int(count.sum())
     of_cloud = np.repeat(cloud, count)
-    number = np.where(
+    drawn = np.where(
         of_cloud, NETWORKS + (CLOUD_NETWORKS * rng.random(total) ** 2), (NETWORKS * rng.random(total) ** 1.3)
     ).astype(np.int32)
-    return _Networks(count.astype(np.int64), number, dwell)
+    return _Networks(count.astype(np.int64), drawn, dwell)

@@ -1,125 +1,199 @@
 """The compiled loop behind `teacher.api.traffic`: accounts one after the other, each with its own stream of random numbers.
 
-Everything it calls is in this file, since a compiled kernel is kept on disk until its own file changes.
+Everything it calls is in this file, since a compiled kernel is kept on disk until its own file changes. A draw takes the
+state of a stream and returns what is drawn with the next state, so that states stay in registers.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 STEP = np.uint64(0x9E3779B97F4A7C15)
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 DAY_SECONDS = 86_400.0
 GAMMA, WEIBULL, PERIODIC = 0, 1, 2
+LAYERS = 256
 
-compiled = njit(error_model="numpy", nogil=True, cache=True, boundscheck=False)
+compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
+    error_model="numpy", nogil=True, cache=True, boundscheck=False
+)
+
+
+def _ziggurat(edge: float, normal: bool) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Layers of equal area under exp(-x²/2) or exp(-x) (Marsaglia & Tsang, 2000), the lowest first, with the tail in it.
+
+    Args:
+        edge: where the tail begins.
+        normal: which of the two.
+
+    Returns:
+        (257,) right edges of the layers, the lowest one's as if it were a rectangle, 0 at the end.
+        (256,) share of each layer's width that is under the curve at all its heights.
+        (257,) heights at the right edges, 0 for the lowest.
+    """
+
+    def height(x: float) -> float:
+        return math.exp(-0.5 * x * x if normal else -x)
+
+    def back(y: float) -> float:
+        return math.sqrt(-2.0 * math.log(y)) if normal else -math.log(y)
+
+    tail = math.sqrt(math.pi / 2.0) * math.erfc(edge / math.sqrt(2.0)) if normal else height(edge)
+    area = edge * height(edge) + tail
+    right = [area / height(edge), edge]
+    while len(right) < LAYERS:
+        right.append(back(area / right[-1] + height(right[-1])))
+    right.append(0.0)
+    edges = np.array(right)
+    return edges, edges[1:] / edges[:-1], np.array([0.0, *(height(x) for x in right[1:])])
+
+
+_NORMAL_EDGE, _EXPONENTIAL_EDGE = 3.6541528853610088, 7.69711747013104972
+_NORMAL, _NORMAL_SURE, _NORMAL_HEIGHT = _ziggurat(_NORMAL_EDGE, True)
+_EXPONENTIAL, _EXPONENTIAL_SURE, _EXPONENTIAL_HEIGHT = _ziggurat(_EXPONENTIAL_EDGE, False)
 
 
 @compiled
-def _bits(state: Any, a: int) -> Any:
-    """SplitMix64 (Steele et al., 2014): the next 64 bits of account ``a``."""
-    state[a] += STEP
-    x = state[a]
+def _mixed(x: Any) -> Any:
+    """SplitMix64 (Steele et al., 2014): 64 bits from a state. The next state is this one and `STEP`."""
     x = (x ^ (x >> np.uint64(30))) * MIX_1
     x = (x ^ (x >> np.uint64(27))) * MIX_2
     return x ^ (x >> np.uint64(31))
 
 
 @compiled
-def _uniform(state: Any, a: int) -> Any:
+def _unit(bits: Any) -> Any:
+    """In (0, 1), of the upper 53 bits."""
+    return (np.float64(np.int64(bits >> np.uint64(11))) + 0.5) * (1.0 / 9007199254740992.0)
+
+
+@compiled
+def _uniform(s: Any) -> Any:
     """In (0, 1)."""
-    return (np.float64(_bits(state, a) >> np.uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
+    s += STEP
+    return _unit(_mixed(s)), s
 
 
 @compiled
-def _normals(state: Any, a: int) -> Any:
-    """A pair by Marsaglia's polar method."""
+def _normal(s: Any) -> Any:
+    """By the ziggurat: the lowest byte says which layer, the next bit the sign, the upper 53 how far."""
     while True:
-        x, y = 2.0 * _uniform(state, a) - 1.0, 2.0 * _uniform(state, a) - 1.0
-        s = x * x + y * y
-        if 0.0 < s < 1.0:
-            factor = math.sqrt(-2.0 * math.log(s) / s)
-            return x * factor, y * factor
+        s += STEP
+        bits = _mixed(s)
+        layer = np.int64(bits & np.uint64(255))
+        u = _unit(bits)
+        x = u * _NORMAL[layer]
+        sign = 1.0 if bits & np.uint64(256) else -1.0
+        if u < _NORMAL_SURE[layer]:
+            return sign * x, s
+        if layer == 0:
+            while True:  # Marsaglia's tail
+                a, s = _uniform(s)
+                b, s = _uniform(s)
+                x, y = -math.log(a) / _NORMAL_EDGE, -math.log(b)
+                if 2.0 * y > x * x:
+                    return sign * (_NORMAL_EDGE + x), s
+        v, s = _uniform(s)
+        low = _NORMAL_HEIGHT[layer]
+        if low + v * (_NORMAL_HEIGHT[layer + 1] - low) < math.exp(-0.5 * x * x):
+            return sign * x, s
 
 
 @compiled
-def _normal(state: Any, a: int) -> Any:
-    """The first of a pair; the second is not kept, so that no state but the stream is carried."""
-    return _normals(state, a)[0]
-
-
-@compiled
-def _gamma(state: Any, a: int, shape: float) -> Any:
-    """Marsaglia & Tsang (2000), with their boost for shapes below 1."""
-    k = shape if shape >= 1.0 else shape + 1.0
-    d = k - 1.0 / 3.0
-    c = 1.0 / math.sqrt(9.0 * d)
+def _exponential(s: Any) -> Any:
+    """With mean 1, by the ziggurat."""
+    beyond = 0.0
     while True:
-        x = _normal(state, a)
+        s += STEP
+        bits = _mixed(s)
+        layer = np.int64(bits & np.uint64(255))
+        u = _unit(bits)
+        x = u * _EXPONENTIAL[layer]
+        if u < _EXPONENTIAL_SURE[layer]:
+            return beyond + x, s
+        if layer == 0:
+            beyond += _EXPONENTIAL_EDGE  # without memory: what is beyond the edge is as what is beyond 0
+            continue
+        v, s = _uniform(s)
+        low = _EXPONENTIAL_HEIGHT[layer]
+        if low + v * (_EXPONENTIAL_HEIGHT[layer + 1] - low) < math.exp(-x):
+            return beyond + x, s
+
+
+@compiled
+def _gap(s: Any, kind: int, shape: float, d: float, c: float) -> Any:
+    """A standard Weibull gap (its mean is in the account's scale), or a gamma gap with mean 1: Marsaglia & Tsang (2000) with
+    their boost for shapes below 1. ``d`` and ``c`` are theirs, see `_constants`."""
+    if kind == WEIBULL:
+        e, s = _exponential(s)
+        return e ** (1.0 / shape), s
+    if shape == 1.0:
+        return _exponential(s)
+    while True:
+        x, s = _normal(s)
         v = 1.0 + c * x
         if v <= 0.0:
             continue
         v = v * v * v
-        u = _uniform(state, a)
+        u, s = _uniform(s)
         if u < 1.0 - 0.0331 * x * x * x * x or math.log(u) < 0.5 * x * x + d * (1.0 - v + math.log(v)):
             break
     if shape < 1.0:
-        return d * v * _uniform(state, a) ** (1.0 / shape)
-    return d * v
+        e, s = _exponential(s)
+        return d * v * math.exp(-e / shape) / shape, s
+    return d * v / shape, s
 
 
 @compiled
-def _gap(state: Any, a: int, kind: int, shape: float) -> Any:
-    """A gap with mean 1 (gamma) or as the standard Weibull (its mean is in the account's scale)."""
-    if kind == WEIBULL:
-        return (-math.log(_uniform(state, a))) ** (1.0 / shape)
-    return _gamma(state, a, shape) / shape
+def _constants(shape: float) -> Any:
+    """d and c of Marsaglia & Tsang."""
+    d = (shape if shape >= 1.0 else shape + 1.0) - 1.0 / 3.0
+    return d, 1.0 / math.sqrt(9.0 * d)
 
 
 @compiled
-def _later(time: float, days: float, cumulative: Any, p: int) -> Any:
-    """Clock seconds at which ``days`` of operational time have passed since ``time``, under the daily profile ``p``."""
-    day = math.floor(time / DAY_SECONDS)
-    hours = (time - day * DAY_SECONDS) / 3600.0
-    h = min(int(hours), 23)
-    width = cumulative[p, h + 1] - cumulative[p, h]
-    operational = cumulative[p, h] + (hours - h) * width + days
+def _later(time: float, days: float, share: Any, cumulative: Any, p: int) -> Any:
+    """Clock seconds at which ``days`` of operational time have passed since ``time``, under the daily profile ``p``.
+
+    Args:
+        time: virtual seconds.
+        days: operational time.
+        share: (K, 24) of a day's operational time in each hour.
+        cumulative: (K, 25) of it before each hour, 0 to 1.
+        p: row of the two.
+    """
+    day = math.floor(time * (1.0 / DAY_SECONDS))
+    hours = (time - day * DAY_SECONDS) * (1.0 / 3600.0)
+    h = min(max(int(hours), 0), 23)
+    here = share[p, h]
+    if days < (h + 1 - hours) * here:
+        return time + days * 3600.0 / here  # within the hour, as most are of who sends much
+    operational = cumulative[p, h] + (hours - h) * here + days
     whole = math.floor(operational)
     rest = operational - whole
-    h = 0
+    if whole > 0.0:
+        h = 0
     while h < 23 and rest >= cumulative[p, h + 1]:
         h += 1
-    width = cumulative[p, h + 1] - cumulative[p, h]
-    return (day + whole) * DAY_SECONDS + (h + (rest - cumulative[p, h]) / width) * 3600.0
+    return (day + whole) * DAY_SECONDS + (h + (rest - cumulative[p, h]) / share[p, h]) * 3600.0
 
 
 @compiled
-def _next(
-    a: int,
-    now: float,
-    state: Any,
-    kind: Any,
-    shape: Any,
-    scale: Any,
-    profile: Any,
-    cumulative: Any,
-    left: Any,
-    beat: Any,
-) -> Any:
-    """When account ``a`` sends again after ``now``. ``beat`` (A, 5): period, phase, requests a burst, spacing, jitter."""
-    if kind[a] != PERIODIC:
-        return _later(now, _gap(state, a, kind[a], shape[a]) * scale[a], cumulative, profile[a])
-    if left[a] > 0:
-        left[a] -= 1
-        return now - math.log(_uniform(state, a)) * beat[a, 3]
+def _burst(s: Any, now: float, beat: Any, a: int) -> tuple[float, Any, Any]:
+    """When the next burst of account ``a`` begins after ``now``, and how many requests follow its first. ``beat`` (A, 5):
+    period, phase, requests a burst, spacing, jitter."""
     period, phase = np.float64(beat[a, 0]), np.float64(beat[a, 1])
     at = (math.floor((now - phase) / period) + 1.0) * period + phase
-    left[a] = max(np.int64(-math.log(_uniform(state, a)) * 0.5 * beat[a, 2] + 0.5 * beat[a, 2] + 0.5), 1) - 1
-    return at + beat[a, 4] * _uniform(state, a)
+    e, s = _exponential(s)
+    size = np.int64(e * 0.5 * beat[a, 2] + 0.5 * beat[a, 2] + 0.5)
+    u, s = _uniform(s)
+    return at + beat[a, 4] * u, max(size - 1, 0), s
 
 
 @compiled
@@ -130,6 +204,7 @@ def first(
     shape: Any,
     scale: Any,
     profile: Any,
+    share: Any,
     cumulative: Any,
     left: Any,
     beat: Any,
@@ -138,11 +213,20 @@ def first(
 ) -> None:
     """Set ``clock`` of the given accounts to their first request after ``start``: part of a gap, not a whole one."""
     for a in accounts:
+        s = state[a]
         if kind[a] == PERIODIC:
-            clock[a] = _next(a, start[a], state, kind, shape, scale, profile, cumulative, left, beat)
+            if left[a] > 0:
+                left[a] -= 1
+                e, s = _exponential(s)
+                clock[a] = start[a] + e * beat[a, 3]
+            else:
+                clock[a], left[a], s = _burst(s, start[a], beat, a)
         else:
-            part = _gap(state, a, kind[a], shape[a]) * scale[a] * _uniform(state, a)
-            clock[a] = _later(start[a], part, cumulative, profile[a])
+            d, c = _constants(shape[a])
+            gap, s = _gap(s, kind[a], shape[a], d, c)
+            u, s = _uniform(s)
+            clock[a] = _later(start[a], gap * scale[a] * u, share, cumulative, profile[a])
+        state[a] = s
 
 
 @compiled
@@ -157,6 +241,7 @@ def fill(
     shape: Any,
     scale: Any,
     profile: Any,
+    share: Any,
     cumulative: Any,
     left: Any,
     beat: Any,
@@ -178,43 +263,67 @@ def fill(
     outputs: Any,
     came_from: Any,
     longest: int,
+    number: int,
 ) -> Any:
-    """Write the requests of accounts ``begin`` to ``stop`` before ``until``, as far as there is room.
+    """Write the requests of accounts ``begin`` to ``stop`` before ``until``, as far as there is room; ``number`` is added to
+    the accounts that are written.
 
     Returns:
         how many rows were written, and the first account that was not finished (its state is as before, ``stop`` where all
         were).
     """
-    n, room = 0, len(time)
+    n, room, most = 0, len(time), np.float64(longest)
     for a in range(begin, stop):
-        mark, mark_state, mark_left, mark_clock = n, state[a], left[a], clock[a]
-        end = min(until, ends[a])
-        while clock[a] < end:
+        now, end = clock[a], min(until, ends[a])
+        if not now < end:
+            continue
+        mark, s, more, kept = n, state[a], left[a], dwell[a]
+        which_kind, form, unit, p = kind[a], shape[a], scale[a], profile[a]
+        d, c = _constants(form)
+        part, last_part = part_from[a], part_from[a + 1] - 1
+        home, networks = network_from[a], network_from[a + 1] - network_from[a]
+        while now < end:
             if n == room:
-                state[a], left[a], clock[a] = mark_state, mark_left, mark_clock
                 return mark, a
-            now = clock[a]
-            u = _uniform(state, a)
-            c = part_from[a]
-            while c < part_from[a + 1] - 1 and u >= part_up_to[c]:
-                c += 1
-            which = part_list[c]
+            u, s = _uniform(s)
+            at = part
+            while at < last_part and u >= part_up_to[at]:
+                at += 1
+            which = part_list[at]
             size = list_from[which + 1] - list_from[which]
-            place = np.int64(size * _uniform(state, a) ** list_skew[which])
-            time[n], account[n], listed[n] = now, a, which
-            prompt[n] = list_prompt[list_from[which] + min(place, size - 1)]
-            z_in, z_out = _normals(state, a)
-            size_in = math.exp(list_lengths[which, 0] + list_lengths[which, 1] * z_in)
-            size_out = math.exp(list_lengths[which, 2] + list_lengths[which, 3] * z_out)
-            inputs[n] = max(1, np.int64(min(size_in, longest) + 0.5))
-            outputs[n] = max(1, np.int64(min(size_out, longest) + 0.5))
-            networks = network_from[a + 1] - network_from[a]
-            pick = _bits(state, a) >> np.uint64(1)
-            if dwell[a] > 0.0 and networks > 1:
-                x = np.uint64(np.int64(now / dwell[a])) * STEP ^ np.uint64(a) * MIX_1
-                x = (x ^ (x >> np.uint64(30))) * MIX_2
-                pick = (x ^ (x >> np.uint64(31))) >> np.uint64(1)
-            came_from[n] = network[network_from[a] + np.int64(pick) % networks]
+            u, s = _uniform(s)
+            skew = list_skew[which]
+            if skew == 1.5:
+                u *= math.sqrt(u)
+            elif skew != 1.0:
+                u = u**skew
+            time[n], account[n], listed[n] = now, a + number, which
+            prompt[n] = list_prompt[list_from[which] + min(np.int64(size * u), size - 1)]
+            z, s = _normal(s)
+            inputs[n] = max(1, np.int64(min(math.exp(list_lengths[which, 0] + list_lengths[which, 1] * z), most) + 0.5))
+            z, s = _normal(s)
+            outputs[n] = max(
+                1, np.int64(min(math.exp(list_lengths[which, 2] + list_lengths[which, 3] * z), most) + 0.5)
+            )
+            pick = home
+            if networks > 1:
+                if kept > 0.0:
+                    x = np.uint64(np.int64(now / kept)) * STEP ^ np.uint64(a) * MIX_1
+                    x = (x ^ (x >> np.uint64(30))) * MIX_2
+                    u = _unit(x ^ (x >> np.uint64(31)))
+                else:
+                    u, s = _uniform(s)
+                pick += np.int64(u * networks)
+            came_from[n] = network[pick]
             n += 1
-            clock[a] = _next(a, now, state, kind, shape, scale, profile, cumulative, left, beat)
+            if which_kind != PERIODIC:
+                gap, s = _gap(s, which_kind, form, d, c)
+                now = _later(now, gap * unit, share, cumulative, p)
+            elif more > 0:
+                more -= 1
+                gap, s = _exponential(s)
+                now += gap * beat[a, 3]
+            else:
+                now, more, s = _burst(s, now, beat, a)
+        state[a], left[a], clock[a] = s, more, now
     return n, stop

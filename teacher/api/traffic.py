@@ -27,6 +27,15 @@ CHUNK = 200_000
 """Requests that one thread makes at a time."""
 
 
+class _Lists(NamedTuple):
+    """(L + 1,) offsets, prompts end to end, (L,) skews, (L, 4) lengths."""
+
+    offsets: NDArray[np.int64]
+    prompts: NDArray[np.int32]
+    skew: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+
+
 class PromptLists:
     """Lists of prompts that accounts draw from, with the lengths of what is asked and answered.
 
@@ -34,15 +43,12 @@ class PromptLists:
     """
 
     def __init__(self) -> None:
-        self._prompts: list[NDArray[np.int32]] = []
-        self._lengths: list[tuple[float, float, float, float]] = []
-        self._skew: list[float] = []
-        self._arrays: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]] | None = (
-            None
-        )
+        self._new: list[_Lists] = []
+        self._known = _Lists(np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0), np.zeros((0, 4)))
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._prompts)
+        return self._count
 
     def add(self, prompts: NDArray[np.integer], lengths: tuple[float, float, float, float], skew: float = 1.0) -> int:
         """A new list; its number.
@@ -52,19 +58,41 @@ class PromptLists:
             lengths: μ and σ of ln input tokens, μ and σ of ln output tokens.
             skew: place ⌊n·u^skew⌋ is drawn: 1 is uniform, more prefers the first.
         """
-        assert len(prompts) > 0, "a list of prompts holds some"
-        self._prompts.append(prompts.astype(np.int32))
-        self._lengths.append(lengths)
-        self._skew.append(skew)
-        return len(self) - 1
+        return int(self.add_many(prompts, np.array([len(prompts)]), lengths, skew)[0])
+
+    def add_many(
+        self,
+        prompts: NDArray[np.integer],
+        sizes: NDArray[np.integer],
+        lengths: tuple[float, float, float, float],
+        skew: float = 1.0,
+    ) -> NDArray[np.int32]:
+        """New lists that share lengths and skew; (M,) their numbers.
+
+        Args:
+            prompts: rows of the library, list after list.
+            sizes: (M,) how many of them belong to each list, one at least.
+            lengths: as in `add`.
+            skew: as in `add`.
+        """
+        assert (sizes > 0).all(), "a list of prompts holds some"
+        assert sizes.sum() == len(prompts), "lists hold all prompts that are given"
+        count, first = len(sizes), self._count
+        self._new.append(
+            _Lists(_offsets(sizes), prompts.astype(np.int32), np.full(count, skew), np.tile(lengths, (count, 1)))
+        )
+        self._count += count
+        return np.arange(first, first + count, dtype=np.int32)
 
     @property
-    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
-        """(L + 1,) offsets, prompts end to end, (L,) skews, (L, 4) lengths."""
-        if self._arrays is None or len(self._arrays[2]) != len(self):
-            offsets = np.concatenate([[0], np.cumsum([len(p) for p in self._prompts])]).astype(np.int64)
-            self._arrays = (offsets, np.concatenate(self._prompts), np.array(self._skew), np.array(self._lengths))
-        return self._arrays
+    def arrays(self) -> _Lists:
+        """All lists."""
+        if self._new:
+            parts = [self._known, *self._new]
+            sizes = np.concatenate([np.diff(part.offsets) for part in parts])
+            rest = (np.concatenate([part[column] for part in parts]) for column in (1, 2, 3))
+            self._known, self._new = _Lists(_offsets(sizes), *rest), []
+        return self._known
 
 
 @dataclass
@@ -129,9 +157,13 @@ class Sent(NamedTuple):
     network: NDArray[np.int32]
 
     @classmethod
-    def concat(cls, parts: Sequence[Sent]) -> Sent:
-        """All rows, in order."""
-        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    def concat(cls, parts: Sequence[Sent], threads: int = 1) -> Sent:
+        """All rows, in order; ``threads`` columns at a time."""
+        columns = list(zip(*parts, strict=True)) if parts else [(np.zeros(0, kind),) for kind in _SENT]
+        if threads == 1:
+            return cls(*map(np.concatenate, columns))
+        with ThreadPoolExecutor(threads) as pool:
+            return cls(*pool.map(np.concatenate, columns))
 
 
 _SENT = (np.float64, np.int32, np.int32, np.int32, np.int32, np.int32, np.int32)
@@ -150,6 +182,7 @@ class Streams:
         share = np.asarray(profiles, np.float64) / np.asarray(profiles, np.float64).sum(1, keepdims=True)
         self._cumulative = np.concatenate([np.zeros((len(share), 1)), np.cumsum(share, 1)], 1)
         self._cumulative[:, -1] = 1.0
+        self._share = np.diff(self._cumulative, axis=1)
         self._lists, self._threads = lists, threads
         self.senders: Senders | None = None
         self._clock = np.zeros(0)
@@ -204,21 +237,29 @@ class Streams:
 
     def until(self, end: float) -> Sent:
         """All requests that have not been drawn yet and are sent before ``end`` (virtual seconds)."""
+        return Sent.concat(self.parts(end), self._threads)
+
+    def parts(self, end: float, first: int = 0) -> list[Sent]:
+        """What `until` gives, in pieces that are not joined yet.
+
+        Args:
+            end: virtual seconds.
+            first: number of the first sender, in ``Sent.account``.
+        """
         s = self.senders
         if s is None:
-            return Sent(*(np.zeros(0, kind) for kind in _SENT))
-        offsets, prompts, skew, lengths = self._lists.arrays
+            return []
+        lists = self._lists.arrays
         part_from, network_from = _offsets(s.parts), _offsets(s.networks)
-        up_to = _within(s.part_share, part_from)
-        given = (part_from, up_to, s.part_list, offsets, prompts, skew, lengths, network_from, s.network, s.dwell)
+        given = (part_from, _within(s.part_share, part_from), s.part_list, *lists, network_from, s.network, s.dwell)
 
         def draw(bounds: tuple[int, int, int]) -> list[Sent]:
             begin, stop, room = bounds
             found: list[Sent] = []
             while begin < stop:
-                out = [np.empty(room, kind) for kind in _SENT]
+                out: list[NDArray[Any]] = [np.empty(room, kind) for kind in _SENT]
                 n, reached = arrivals.fill(
-                    begin, stop, end, self._clock, s.ends, *self._renewal(), *given, *out, LONGEST
+                    begin, stop, end, self._clock, s.ends, *self._renewal(), *given, *out, LONGEST, first
                 )
                 found.append(
                     Sent(*(column[:n].copy() for column in out)) if n < room // 2 else Sent(*(c[:n] for c in out))
@@ -229,9 +270,9 @@ class Streams:
 
         chunks = self._chunks(end)
         if self._threads == 1 or len(chunks) == 1:
-            return Sent.concat([part for chunk in chunks for part in draw(chunk)])
+            return [part for chunk in chunks for part in draw(chunk)]
         with ThreadPoolExecutor(self._threads) as pool:
-            return Sent.concat([part for found in pool.map(draw, chunks) for part in found])
+            return [part for found in pool.map(draw, chunks) for part in found]
 
     def _chunks(self, end: float) -> list[tuple[int, int, int]]:
         """(first account, last, room) of each piece of work, by the number of requests expected."""
@@ -239,7 +280,8 @@ class Streams:
         assert s is not None
         waited = np.maximum(np.minimum(end, s.ends) - self._clock, 0.0) / DAY
         expected = np.cumsum(s.rate * waited + (waited > 0))
-        cuts = np.searchsorted(expected, np.arange(CHUNK, expected[-1], CHUNK)) if len(expected) else []
+        marks = np.arange(CHUNK, expected[-1] if len(expected) else 0.0, CHUNK)
+        cuts = np.searchsorted(expected, marks)
         edges = np.unique(np.concatenate([[0], cuts, [len(s)]]).astype(np.int64))
         bounds = np.concatenate([[0.0], expected])[edges]
         return [
@@ -250,7 +292,7 @@ class Streams:
     def _renewal(self) -> tuple[Any, ...]:
         s = self.senders
         assert s is not None
-        return self._state, s.kind, s.shape, self._scale, s.profile, self._cumulative, self._left, s.beat
+        return self._state, s.kind, s.shape, self._scale, s.profile, self._share, self._cumulative, self._left, s.beat
 
 
 def keys(seed: int, count: int) -> NDArray[np.uint64]:
@@ -269,14 +311,14 @@ def _scale(rate: NDArray[np.float64], kind: NDArray[np.uint8], shape: NDArray[np
     return 1.0 / (np.maximum(rate, 1e-12) * mean)
 
 
-def _offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _offsets(counts: NDArray[np.integer]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 def _within(share: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
     """Cumulative shares that begin anew with each account."""
     total = np.concatenate([[0.0], np.cumsum(share)])
-    return total[1:] - np.repeat(total[offsets[:-1]], np.diff(offsets))
+    return np.asarray(total[1:] - np.repeat(total[offsets[:-1]], np.diff(offsets)))
 
 
 def _joined(old: Senders, new: Senders) -> Senders:
