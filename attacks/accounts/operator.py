@@ -93,13 +93,15 @@ class Operator:
         self._arm = np.zeros(0, np.int16)
         self._status = np.zeros(0, np.int8)
         self._start = np.zeros(0)
+        self._second = np.zeros(0, np.bool_)
         self._standby_called = operation.standby == 0
         begin = operation.start_day * DAY
         lead = rng.uniform(0, operation.lead_days * DAY, operation.accounts)
-        self._open(np.zeros(operation.accounts, np.int64), begin - lead, np.full(operation.accounts, begin), ACTIVE)
+        self._open(np.zeros(operation.accounts, np.int64), begin - lead, np.full(operation.accounts, begin), False)
         if operation.standby:
             at, created = np.zeros(operation.standby, np.int64), np.full(operation.standby, begin)
-            self._open(at, created, np.full(operation.standby, np.inf), STANDBY)
+            self._open(at, created, np.full(operation.standby, np.inf), True)
+            self._status[self._second] = STANDBY
 
     @property
     def end(self) -> float:
@@ -132,20 +134,22 @@ class Operator:
                 market.streams.set_rate(self._row[use][here], rate[here], now)
 
     def _demand(self, now: float, until: float, wanted: float) -> float:
-        """Exchanges a day: what is left over the days that are left, more right after a release."""
+        """Exchanges a day in this epoch: what is left over the time that is left, more right after a release."""
         releases = np.array(self._around.release_days) * DAY
-        left = (self.end - now) / DAY
-        releasing = [r for r in releases if r + DAY > now and r < self.end]
-        weight = left + self.operation.pivot * len(releasing)
-        hot = any(r < until and r + DAY > now for r in releases)
-        return wanted / max(weight, (until - now) / DAY) * (1.0 + self.operation.pivot * hot)
+        begun, until = max(now, self.operation.start_day * DAY), min(until, self.end)
+
+        def weight(stop: float) -> float:
+            after_release = np.maximum(np.minimum(stop, releases + DAY) - np.maximum(begun, releases), 0.0)
+            return (stop - begun + self.operation.pivot * float(after_release.sum())) / DAY
+
+        return wanted * weight(until) / weight(self.end) / ((until - begun) / DAY)
 
     def _rest(self, now: float) -> None:
         for p, market in enumerate(self._around.markets):
             market.streams.stop(self._row[self._provider == p], now)
 
     def _call_standby(self, now: float) -> None:
-        if self._standby_called:
+        if self._standby_called or now < self.operation.start_day * DAY:
             return
         first = self._status[: self.operation.accounts]
         if (first == LOST).mean() >= self.operation.standby_after:
@@ -183,26 +187,38 @@ class Operator:
         room = operation.most_accounts - len(self._row) if operation.most_accounts else len(lost)
         if operation.replacement_hours < 0 or now >= self.end or self.obtained >= operation.exchanges:
             return
-        lost = lost[: max(room, 0)]
         ready = now + 3600.0 * operation.replacement_hours * self._rng.lognormal(0.0, 1.0, len(lost))
-        self._open(self._provider[lost].astype(np.int64), ready, ready, ACTIVE)
+        in_time = np.flatnonzero(ready < self.end)[: max(room, 0)]
+        lost, ready = lost[in_time], ready[in_time]
+        for second in (False, True):
+            of_pool = self._second[lost] == second
+            if of_pool.any():
+                at = self._provider[lost[of_pool]].astype(np.int64)
+                self._open(at, ready[of_pool], ready[of_pool], second, replaces=True)
 
     def _open(
-        self, at: NDArray[np.int64], created: NDArray[np.float64], start: NDArray[np.float64], status: int
+        self,
+        at: NDArray[np.int64],
+        created: NDArray[np.float64],
+        start: NDArray[np.float64],
+        second: bool,
+        replaces: bool = False,
     ) -> None:
-        """Open accounts, each at a provider ``at`` unless it is displaced, and make them senders."""
-        now = float(np.min(np.where(np.isfinite(start), start, 0.0), initial=np.inf))
-        arm = self._evasion.choose(len(at), at, max((self.end - now) / DAY, 0.1)) if len(at) else np.zeros(0, np.int64)
+        """Open accounts of the first or the second pool, each at a provider ``at`` unless it is displaced, and make them
+        senders."""
+        now = float(np.where(np.isfinite(start), start, self.operation.start_day * DAY).min())
+        arm = self._evasion.choose(len(at), at, (self.end - now) / DAY, replaces)
         provider = np.array([a.provider for a in self._evasion.arms])[arm]
         rows = np.zeros(len(at), np.int32)
         for p in range(len(self._around.markets)):
             here = np.flatnonzero(provider == p)
             if len(here):
-                rows[here] = self._sign_up(p, arm[here], created[here], start[here], status == STANDBY)
+                rows[here] = self._sign_up(p, arm[here], created[here], start[here], second)
         self._provider = np.concatenate([self._provider, provider.astype(np.int8)])
         self._row = np.concatenate([self._row, rows])
         self._arm = np.concatenate([self._arm, arm.astype(np.int16)])
-        self._status = np.concatenate([self._status, np.full(len(at), status, np.int8)])
+        self._status = np.concatenate([self._status, np.full(len(at), ACTIVE, np.int8)])
+        self._second = np.concatenate([self._second, np.full(len(at), second)])
         self._start = np.concatenate([self._start, start])
         self.opened += len(at)
 
@@ -218,11 +234,9 @@ class Operator:
         rate = np.full(n, operation.planned_pace)
         beat = np.zeros((n, 5), np.float32)
         beat[:, 0], beat[:, 3], beat[:, 4] = operation.period_hours * 3600.0, 1.0, operation.jitter
-        beat[:, 2] = np.maximum(rate * beat[:, 0] / DAY, 1.0)
+        beat[:, 2] = rate * beat[:, 0] / DAY
         part_share, part_list, parts = self._parts(arms, second)
-        own = around.own_networks[len(around.own_networks) // 2 :] if second else around.own_networks
-        own = own[: len(own) // 2] if operation.standby and not second else own
-        networks = self._proxies(n, own)
+        networks = self._proxies(n, second)
         rows = market.streams.add(
             Senders(
                 rate=rate,
@@ -246,19 +260,26 @@ class Operator:
             n,
             created,
             payment=cards + (self.opened + np.arange(n)) // operation.accounts_per_card,
-            fingerprint=1_000_000 + self.number * 1_000 + rng.integers(0, operation.clients, n) + 500 * second,
+            fingerprint=(1 + 2 * self.number + second) * 1_000_000 + rng.integers(0, operation.clients, n),
             network=networks[:, 0],
             genuine=False,
         )
         return rows
 
-    def _proxies(self, n: int, own: NDArray[np.int32]) -> NDArray[np.int32]:
+    def _of_pool(self, things: NDArray[np.int32], second: bool) -> NDArray[np.int32]:
+        """All of them, or where there are two pools the half that is this one's."""
+        half = len(things) // 2 if self.operation.standby else len(things)
+        return things[half:] if second else things[:half]
+
+    def _proxies(self, n: int, second: bool) -> NDArray[np.int32]:
         """(n, networks_per_account) of accounts that are set up in batches, some on proxies that others use too."""
         operation, rng = self.operation, self._rng
         batches = -(-n // operation.batch)
         shared = rng.random(batches) < operation.shared_proxies
         place = rng.random((batches, operation.networks_per_batch))
-        common = self._around.shared_networks
+        own, common = (
+            self._of_pool(all_, second) for all_ in (self._around.own_networks, self._around.shared_networks)
+        )
         of_batch = np.where(
             shared[:, None], common[(place * len(common)).astype(int)], own[(place * len(own)).astype(int)]
         )
@@ -281,11 +302,10 @@ class Operator:
         return np.array(shares), np.array(lists, np.int32), np.array(counts, np.int64)
 
     def _list(self, capability: str, templates: int, second: bool) -> int:
-        """The list of these many wordings; a second pool takes them from the other end."""
+        """The list of these many wordings, as far as the pool has so many."""
         key = (capability, templates, second)
         if key not in self._lists:
-            order = self._order[capability]
-            rows = order[::-1][:templates] if second else order[:templates]
+            rows = self._of_pool(self._order[capability], second)[:templates]
             self._lists[key] = self._around.lists.add(rows, self._around.lengths(capability))
             self.capability_of[self._lists[key]] = capability
         return self._lists[key]

@@ -17,7 +17,6 @@ from configs.errors import require
 from defenses.admission.detector import Detector, Suspicion
 from defenses.admission.habits import Habits
 from defenses.base import AdmissionState, Prepared, Traffic
-from teacher.api.accounts import Accounts
 from teacher.api.ledger import Ledger
 from teacher.api.prices import Prices
 from teacher.api.schema import Requests
@@ -27,7 +26,7 @@ FEWEST_RED = 20
 
 @dataclass(frozen=True)
 class Behaviour(Detector):
-    """Gradient-boosted trees over an account's habits: when, how much, how evenly, from where, paid by whom.
+    """Gradient-boosted trees over an account's habits: when, how much, how evenly, how varied.
 
     The features are those of `defenses.admission.habits.FEATURES`. Past traffic is cut into pieces of time and each account
     that has made enough requests gives one row after each piece, so that young and old accounts are both learnt. Scores are
@@ -88,8 +87,8 @@ class Behaviour(Detector):
         guilty = _accounts_with(red_team.requests, self.least_requests)
         reason = f"{FEWEST_RED} accounts of the red team need so many requests to be learnt from; {len(guilty)} have"
         require(len(guilty) >= FEWEST_RED, "behaviour.least_requests", self.least_requests, reason)
-        honest, honest_ids = self._rows(benign, keep, benign.accounts)
-        red, red_ids = self._rows(red_team, guilty, benign.accounts)
+        honest, honest_ids = self._rows(benign, keep)
+        red, red_ids = self._rows(red_team, guilty)
         table = np.concatenate([honest, red])
         labels = np.repeat([False, True], [len(honest), len(red)])
         groups = np.concatenate([honest_ids.astype(np.int64), -1 - red_ids.astype(np.int64)])
@@ -132,9 +131,7 @@ class Behaviour(Detector):
     def _blank(self) -> Habits:
         return Habits(3600.0 * self.window_hours)
 
-    def _rows(
-        self, traffic: Traffic, ids: NDArray[np.int32], population: Accounts
-    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    def _rows(self, traffic: Traffic, ids: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Features of these accounts after each piece of the traffic, and whose each row is."""
         time = traffic.requests.time
         state = AdmissionState(Ledger(), {}, traffic.accounts, Prices(), prompts=traffic.prompts)
@@ -147,7 +144,7 @@ class Behaviour(Detector):
             judged = ids[(habits.sums[ids, 0] >= self.least_requests) & habits.new[ids]]
             habits.new[:] = False
             if len(judged):
-                rows.append(habits.features(judged, traffic.accounts, now, population))
+                rows.append(habits.features(judged, traffic.accounts, now))
                 whose.append(judged)
         return np.concatenate(rows), np.concatenate(whose)
 

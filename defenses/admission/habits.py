@@ -28,9 +28,9 @@ FEATURES = (
     *("age", "per_day", "per_active_hour", "active_share", "hour_entropy", "quietest_third"),
     *("gap_mean", "gap_cv", "templates", "top_template", "template_entropy", "networks"),
     *("input_mean", "input_cv", "output_mean", "output_cv", "dollars_per_day", "first_day"),
-    *("same_payment", "same_network", "fingerprint_rarity"),
 )
-"""Columns of `features`; see there."""
+"""Columns of `features`; see there. Cards, networks and client software are not among them: a red team has its own, and trees that
+learn those find nobody else. They are for the detectors that link accounts."""
 
 
 class Habits:
@@ -84,16 +84,13 @@ class Habits:
             *(self.sums, self.hours, self.seen, self.new),
         )
 
-    def features(
-        self, ids: NDArray[np.integer], accounts: Accounts, now: float, population: Accounts | None = None
-    ) -> NDArray[np.float32]:
+    def features(self, ids: NDArray[np.integer], accounts: Accounts, now: float) -> NDArray[np.float32]:
         """What is known of some accounts.
 
         Args:
             ids: (K,) accounts with at least one request.
             accounts: who they are.
             now: virtual seconds.
-            population: among whom a fingerprint is rare or common; ``accounts`` where not given.
 
         Returns:
             (K, F) `FEATURES`: log days since the account was opened; logs of requests a day and an active hour; active hours
@@ -101,9 +98,8 @@ class Habits:
             hours in a row, which does not depend on a time zone; log mean gap (seconds) and its coefficient of variation;
             distinct templates a request, share of the commonest and entropy over 16 classes of templates; distinct
             networks; log mean and coefficient of variation of input and of output tokens; log dollars a day at list prices;
-            requests on the first day over those of an average day (-1 where the account was opened before the window); logs
-            of how many accounts have the same means of payment and the same network; minus the log share of accounts with
-            the same client software. A day is one when the account could be watched: since it was opened, in the window.
+            requests on the first day over those of an average day (-1 where the account was opened before the window). A day
+            is one when the account could be watched: since it was opened, in the window.
         """
         sums, hours = self.sums[ids], self.hours[ids].astype(np.float64)
         count = sums[:, COUNT]
@@ -119,17 +115,12 @@ class Habits:
         tokens_in, input_cv = _moments(sums[:, INPUT], sums[:, INPUT2], count)
         tokens_out, output_cv = _moments(sums[:, OUTPUT], sums[:, OUTPUT2], count)
         span = np.floor(sums[:, LAST] / 3600) - np.floor(sums[:, FIRST] / 3600) + 1
-        among = accounts if population is None else population
-        alike = _alike(among.fingerprint, accounts.fingerprint[ids])
         columns = (
             *(np.log(age), np.log(count / days), np.log(count / sums[:, ACTIVE]), sums[:, ACTIVE] / span),
             *(_entropy(by_hour), quietest, np.log1p(gap), gap_cv),
             *(_distinct(self.seen[ids, 0]) / count, bins.max(1), _entropy(bins), _distinct(self.seen[ids, 1])),
             *(np.log1p(tokens_in), input_cv, np.log1p(tokens_out), output_cv),
             *(np.log1p(dollars / days), first_day),
-            np.log1p(_alike(accounts.payment, accounts.payment[ids])),
-            np.log1p(_alike(accounts.network, accounts.network[ids])),
-            np.log((len(among) + 1) / (alike + 1)),
         )
         assert len(columns) == len(FEATURES), "a name for every column"
         return np.stack(columns, axis=1).astype(np.float32)
@@ -160,13 +151,6 @@ def _distinct(bitmap: NDArray[np.uint64]) -> NDArray[np.float64]:
     """(K,) how many distinct values have set these bits, by linear counting: 64 ln(64 / clear bits)."""
     clear = np.maximum(64.0 - np.bitwise_count(bitmap), 0.5)
     return np.asarray(64.0 * np.log(64.0 / clear))
-
-
-def _alike(among: NDArray[np.int32], values: NDArray[np.int32]) -> NDArray[np.float64]:
-    """(K,) how many of ``among`` are equal to each value."""
-    kinds, counts = np.unique(among, return_counts=True)
-    at = np.minimum(np.searchsorted(kinds, values), len(kinds) - 1)
-    return np.where(kinds[at] == values, counts[at], 0).astype(np.float64)
 
 
 def _add(

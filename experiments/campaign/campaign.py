@@ -38,12 +38,12 @@ class Past:
     Args:
         accounts: honest ones; at most those of the population.
         days: for which they are watched.
-        red_team: accounts of the provider's own red team.
+        red_team: accounts of the provider's own red team, in operations of several kinds.
     """
 
     accounts: int = 8_000
     days: float = 7.0
-    red_team: int = 400
+    red_team: int = 540
 
     def __post_init__(self) -> None:
         for name in ("accounts", "days", "red_team"):

@@ -3,13 +3,14 @@ the campaign, and a red team of the provider's own."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 
-from attacks.accounts.operation import Operation
+from attacks.accounts.operation import PACINGS, Operation
 from configs.errors import ConfigError
 from defenses.admission.detector import Detector
 from defenses.base import Defense, Preparation, Prepared, Traffic, hooks_of
@@ -22,6 +23,9 @@ from experiments.campaign.provider import Provider, Watched
 from experiments.randomness import derived_seed, generator
 from teacher.api.clock import DAY
 from teacher.api.traffic import PromptLists
+
+BLENDS, PACES = (0.1, 0.25, 1.0), (0.3, 1.0, 3.0)
+"""Of the red team's operations: share of distillation, and pace as a multiple of `Operation`'s own."""
 
 
 def fitted(campaign: Campaign, library: Library) -> dict[str, Prepared]:
@@ -61,23 +65,36 @@ def _before(campaign: Campaign) -> Campaign:
     """A campaign before the campaign: other accounts, an attack as the provider expects it."""
     past, days = campaign.past, max(round(campaign.past.days), 1)
     accounts = min(past.accounts, campaign.population.accounts)
-    expected = Operation()
-    red_team = replace(
-        expected,
-        accounts=past.red_team,
-        exchanges=max(round(expected.exchanges / expected.accounts / expected.days * past.red_team * days), 1),
-        days=float(days),
-        networks=max(past.red_team // 10, 1),
-    )
     return replace(
         campaign,
         days=float(days),
-        operations={"red_team": red_team},
+        operations=_red_team(past.red_team, float(days)),
         population=replace(campaign.population, accounts=accounts),
         policy=Policy(),
         release_days=(),
         seed=derived_seed(campaign.seed, "past"),
     )
+
+
+def _red_team(accounts: int, days: float) -> dict[str, Operation]:
+    """Several ways of harvesting, since a provider does not know which will come: blending, pacing, and a third to three times
+    the pace that the reported campaigns had."""
+    usual = Operation()
+    ways = list(itertools.product(BLENDS, PACINGS, PACES))
+    each = -(-accounts // len(ways))
+    return {
+        f"red_team_{number}": replace(
+            usual,
+            accounts=each,
+            exchanges=max(round(each * days * pace * usual.planned_pace * share), 1),
+            days=days,
+            share=share,
+            pacing=pacing,
+            pace=4.0 * pace * usual.planned_pace,
+            networks=max(each // 5, 1),
+        )
+        for number, (share, pacing, pace) in enumerate(ways)
+    }
 
 
 def _traffic(campaign: Campaign, library: Library, attacked: bool) -> Traffic:

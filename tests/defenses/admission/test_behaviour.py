@@ -108,11 +108,6 @@ def by_hand(seen, account, now):
         "output_mean": math.log1p(tokens[1].mean()),
         "output_cv": tokens[1].std() / tokens[1].mean(),
         "dollars_per_day": math.log1p((3 * tokens[0].sum() + 15 * tokens[1].sum()) / 1e6 / days),
-        "same_payment": math.log1p(np.sum(accounts.payment == accounts.payment[account])),
-        "same_network": math.log1p(1),
-        "fingerprint_rarity": math.log(
-            (len(accounts) + 1) / (np.sum(accounts.fingerprint == accounts.fingerprint[account]) + 1)
-        ),
     }
 
 
