@@ -42,7 +42,8 @@ class Surroundings(NamedTuple):
     Args:
         markets: providers, the one it goes to first in front.
         lists: of prompts; it adds its own.
-        wordings: ``wordings(capability)`` gives the library's rows that ask for it.
+        wordings: ``wordings(capability)`` gives the library's rows that ask for it, those of each wording in an array; the
+            first wordings come with the most different questions.
         lengths: ``lengths(capability)`` of such requests, see `PromptLists.add`.
         customers: lists of unrelated customers' prompts.
         own_networks: networks that only this operation uses.
@@ -54,7 +55,7 @@ class Surroundings(NamedTuple):
 
     markets: Sequence[Market]
     lists: PromptLists
-    wordings: Callable[[str], NDArray[np.int32]]
+    wordings: Callable[[str], Sequence[NDArray[np.int32]]]
     lengths: Callable[[str], tuple[float, float, float, float]]
     customers: NDArray[np.int32]
     own_networks: NDArray[np.int32]
@@ -87,7 +88,7 @@ class Operator:
         self._evasion = Evasion(operation, len(around.markets), rng)
         self._lists: dict[tuple[str, int, bool], int] = {}
         self._mix = operation.mix()
-        self._order = {c: rng.permutation(around.wordings(c)) for c in self._mix}
+        self._wordings = {c: _in_own_order(around.wordings(c), rng) for c in self._mix}
         self._provider = np.zeros(0, np.int8)
         self._row = np.zeros(0, np.int32)
         self._arm = np.zeros(0, np.int16)
@@ -305,7 +306,9 @@ class Operator:
         """The list of these many wordings, as far as the pool has so many."""
         key = (capability, templates, second)
         if key not in self._lists:
-            rows = self._of_pool(self._order[capability], second)[:templates]
+            every = self._wordings[capability]
+            of_pool = every[int(second) :: 2] if self.operation.standby else every
+            rows = np.concatenate(of_pool[:templates])
             self._lists[key] = self._around.lists.add(rows, self._around.lengths(capability))
             self.capability_of[self._lists[key]] = capability
         return self._lists[key]
@@ -323,3 +326,13 @@ class Operator:
             "proxies": self.account_days / 30.0 * costs.proxy_month,
             "identities": self.identities * costs.identity,
         }
+
+
+RICH = 20
+"""Wordings with several questions each, which an operation that uses few of them takes first."""
+
+
+def _in_own_order(wordings: Sequence[NDArray[np.int32]], rng: np.random.Generator) -> list[NDArray[np.int32]]:
+    """Wordings in an order that is the operation's own."""
+    order = [*rng.permutation(min(RICH, len(wordings))), *(RICH + rng.permutation(max(len(wordings) - RICH, 0)))]
+    return [wordings[int(place)] for place in order]

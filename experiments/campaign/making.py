@@ -89,7 +89,7 @@ def operators(
         around = Surroundings(
             markets=markets,
             lists=lists,
-            wordings=lambda capability: library.rows(f"distil.{capability}"),
+            wordings=lambda capability: wordings(library, capability),
             lengths=asked,
             customers=customers,
             own_networks=networks(operation.networks, generator(campaign.seed, purpose, name, "networks")),
@@ -111,6 +111,13 @@ def mimics(campaign: Campaign, provider: Provider) -> dict[str, NDArray[np.int32
             found[name] = np.sort(order[taken : taken + operation.accounts])
             taken += operation.accounts
     return found
+
+
+def wordings(library: Library, capability: str) -> list[NDArray[np.int32]]:
+    """Rows that ask for a capability, by wording."""
+    rows = library.rows(f"distil.{capability}")
+    template = library.template[rows]
+    return [rows[template == number] for number in np.unique(template)]
 
 
 def ordinary(library: Library) -> NDArray[np.int32]:
