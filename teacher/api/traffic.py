@@ -226,12 +226,13 @@ class Streams:
 
     def stop(self, rows: NDArray[np.integer], now: float) -> None:
         """No more requests of these accounts from ``now`` on."""
-        assert self.senders is not None
-        self.senders.ends[rows] = np.minimum(self.senders.ends[rows], now)
+        if self.senders is not None:
+            self.senders.ends[rows] = np.minimum(self.senders.ends[rows], now)
 
     def start(self, rows: NDArray[np.integer], now: float) -> None:
         """Let accounts that were waiting (``start`` not finite) begin now."""
-        assert self.senders is not None
+        if self.senders is None or not len(rows):
+            return
         self.senders.start[rows] = now
         arrivals.first(self.senders.start, *self._renewal(), self._clock, rows.astype(np.int32))
 
