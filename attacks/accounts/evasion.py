@@ -31,8 +31,8 @@ class Arm(NamedTuple):
 
 
 class Evasion:
-    """Thompson sampling over arms, on how long accounts live (Chapelle & Li, NeurIPS 2011; exponential lifetimes with a Gamma
-    prior on the hazard).
+    """Thompson sampling over arms, on how long accounts live (Chapelle & Li, NeurIPS 2011; exponential lifetimes with a
+    Gamma prior on the hazard).
 
     An arm is worth the exchanges that an account makes before it is lost: share × expected days, the days bounded by what is
     left of the operation. Until the probe budget is spent, arms are tried in turn.
@@ -60,20 +60,21 @@ class Evasion:
         self.days = np.zeros(len(self.arms))
         self.probed = 0
 
-    def choose(self, count: int, at: NDArray[np.integer], days_left: float) -> NDArray[np.int64]:
+    def choose(self, count: int, at: NDArray[np.integer], days_left: float, replaces: bool) -> NDArray[np.int64]:
         """(count,) arms for new accounts.
 
         Args:
             count: how many.
             at: (count,) provider at which each would be opened without displacement.
             days_left: of the operation.
+            replaces: whether they replace lost ones, which is when accounts are displaced.
         """
         hazard = self._rng.gamma(1.0 + self.lost, 1.0 / (2.0 + self.days), (count, len(self.arms)))
         share = np.array([arm.share for arm in self.arms])
         life = -np.expm1(-hazard * days_left) / hazard
         worth = life * (share if self._operation.evasion else 1.0)
         provider = np.array([arm.provider for arm in self.arms])
-        moves = self._rng.random(count) < self._operation.displacement
+        moves = self._rng.random(count) < (self._operation.displacement if replaces else 0.0)
         if self._operation.evasion and self.probed < self._operation.probe_budget:
             worth = self._rng.random(worth.shape)
         reachable = moves[:, None] | (provider[None] == at[:, None])

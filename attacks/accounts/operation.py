@@ -1,13 +1,15 @@
 """One actor's campaign as configuration: how much he wants of what, from how many accounts, how he hides and what he pays.
 
-Figures and their sources: ``experiments/campaign/data/attack_defaults.csv``; fields whose source there is I are proposals, to
-be swept. Knows nothing of what providers do.
+Figures and their sources: ``experiments/campaign/data/attack_defaults.csv``; fields whose source there is I are proposals,
+to be swept. Knows nothing of what providers do.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from configs.errors import ConfigError, require
 
@@ -25,6 +27,13 @@ CAPABILITIES = (
 MIXED = "mixed"
 """Stands for equal shares of all capabilities."""
 PACINGS = ("poisson", "diurnal", "scheduler")
+
+
+def _check_finite(part: Any, where: str) -> None:
+    for f in fields(part):
+        value = getattr(part, f.name)
+        if isinstance(value, (int, float)):
+            require(math.isfinite(value), f"{where}.{f.name}", value, "must be a number")
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Costs:
     token_factor: float = 0.15
 
     def __post_init__(self) -> None:
+        _check_finite(self, "costs")
         for name in ("sms", "card", "proxy_month", "identity", "token_factor"):
             require(getattr(self, name) >= 0, f"costs.{name}", getattr(self, name), "must be at least 0")
 
@@ -67,10 +77,10 @@ class Operation:
         templates: wordings per capability.
         pivot: in the 24 hours after a model release demand is 1 + pivot times as high.
         standby: accounts opened at the start that only begin when ``standby_after`` of the first pool is gone; they share
-            no card, network or wording with it.
+            no card, network or wording with it, so each pool has half of the networks and at most half of the wordings.
         standby_after: share of the first pool.
         lead_days: accounts are opened evenly over so many days before they begin.
-        replacement_hours: median time until a banned account is replaced (lognormal, σ 1); negative: never.
+        replacement_hours: median time until a banned account is replaced, in its own pool (lognormal, σ 1); negative: never.
         most_accounts: accounts it will open in all; 0: as many as it takes.
         pace: most requests a day it asks of one account; 0: four times what the plan needs.
         networks: proxy networks (/24) it sends from.
@@ -122,10 +132,11 @@ class Operation:
     reported: str = ""
 
     def __post_init__(self) -> None:
+        _check_finite(self, "operation")
         at_least = {
             "exchanges": 1, "accounts": 1, "templates": 1, "networks": 1, "networks_per_account": 1, "accounts_per_card": 1,
-            "clients": 1, "batch": 1, "networks_per_batch": 1, "standby": 0, "most_accounts": 0, "probe_budget": 0, "start_day": 0, "jitter": 0, "pivot": 0,
-            "lead_days": 0, "pace": 0,
+            "clients": 1, "batch": 1, "networks_per_batch": 1, "standby": 0, "most_accounts": 0, "probe_budget": 0,
+            "start_day": 0, "jitter": 0, "pivot": 0, "lead_days": 0, "pace": 0,
         }  # fmt: skip
         for name, least in at_least.items():
             require(getattr(self, name) >= least, f"operation.{name}", getattr(self, name), f"must be at least {least}")
@@ -133,15 +144,18 @@ class Operation:
             require(getattr(self, name) > 0, f"operation.{name}", getattr(self, name), "must be more than 0")
         for name in ("shared_proxies", "contamination", "displacement", "standby_after"):
             require(0 <= getattr(self, name) <= 1, f"operation.{name}", getattr(self, name), "must be between 0 and 1")
+        require(self.clients <= 1_000_000, "operation.clients", self.clients, "must be at most 1,000,000")
         require(0 < self.share <= 1, "operation.share", self.share, "must be more than 0 and at most 1")
         if self.pacing not in PACINGS:
             raise ConfigError("operation.pacing", self.pacing, "is not a pacing", PACINGS)
         for name, share in self.capabilities.items():
             if name not in (*CAPABILITIES, MIXED):
                 raise ConfigError("operation.capabilities", name, "is not a capability", (*CAPABILITIES, MIXED))
-            require(share >= 0, f"operation.capabilities.{name}", share, "must be at least 0")
+            require(0 <= share < math.inf, f"operation.capabilities.{name}", share, "must be at least 0")
         some = not self.capabilities or sum(self.capabilities.values()) > 0
         require(some, "operation.capabilities", dict(self.capabilities), "must give one a share")
+        split = self.standby == 0 or self.networks >= 2
+        require(split, "operation.networks", self.networks, "must be at least 2 where a second pool stands by")
         enough = self.most_accounts == 0 or self.most_accounts >= self.accounts + self.standby
         require(enough, "operation.most_accounts", self.most_accounts, "must be at least accounts + standby")
 
