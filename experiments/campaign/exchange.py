@@ -75,10 +75,12 @@ class Shared:
         """Tell others of the clusters that were acted upon; ``indicators_sent``."""
         if self._board is None or provider.name not in self._takes_part:
             return {"indicators_sent": 0}
-        honest = self._honest(provider)
+        if not acted.clusters:
+            return {"indicators_sent": 0}
+        honest, asked = self._honest(provider), _Asked(provider, seen)
         sent = 0
         for found in acted.clusters:
-            cluster = self._cluster(provider, found, seen, now)
+            cluster = self._cluster(provider, found, asked, now)
             values = self._board.tell(provider.name, now / DAY, cluster, honest, self._rng)
             self._told.append((provider.name, now / DAY, found.row, cluster, values))
             sent += sum(len(column) for column in values.values())
@@ -104,17 +106,13 @@ class Shared:
         others += np.bincount(seen.requests.account[known], minlength=len(accounts)) >= WORDINGS
         return np.flatnonzero((pays | (others >= TYPICAL)) & ~accounts.banned).astype(np.int32)
 
-    def _cluster(self, provider: Provider, found: Found, seen: Watched, now: float) -> Cluster:
+    def _cluster(self, provider: Provider, found: Found, asked: _Asked, now: float) -> Cluster:
         accounts, members = provider.accounts, found.members
-        inside = np.zeros(len(accounts), np.bool_)
-        inside[members] = True
-        rows = np.flatnonzero(inside[seen.requests.account])
-        sketch = sketch_of(provider.prompts, provider.memory)[seen.requests.prompt[rows]]
         values = {
             "network": _common(accounts.network[members]),
             "payment": _common(accounts.payment[members]),
             "fingerprint": _common(accounts.fingerprint[members]),
-            "sketch": _common(sketch, least=len(members)),
+            "sketch": _common(asked.sketches(members), least=len(members)),
         }
         first = float(max(accounts.created[members].min(), 0.0)) / DAY
         return Cluster(len(members), first, now / DAY, CONFIDENCE, values)
@@ -129,6 +127,22 @@ class Shared:
             "fingerprint": accounts.fingerprint[own],
             "sketch": sketch[provider.ordinary],
         }
+
+
+class _Asked:
+    """Sketches of what accounts asked in an epoch."""
+
+    def __init__(self, provider: Provider, seen: Watched) -> None:
+        account = seen.requests.account
+        order = np.argsort(account, kind="stable")
+        self._sketch = sketch_of(provider.prompts, provider.memory)[seen.requests.prompt[order]]
+        counts = np.bincount(account, minlength=len(provider.accounts))
+        self._from = np.concatenate([[0], np.cumsum(counts)])
+
+    def sketches(self, members: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Of all requests of these accounts."""
+        parts = [self._sketch[self._from[m] : self._from[m + 1]] for m in members]
+        return np.concatenate([np.zeros(0, np.int32), *parts])
 
 
 def bundles(table: pl.DataFrame, lifetime_days: float, most: int) -> str:

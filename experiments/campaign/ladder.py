@@ -139,14 +139,16 @@ class Climb:
         guilty = found.account[found.alarm]
         fresh = np.isnan(self.state["alarmed"][guilty])
         self.state["alarmed"][guilty[fresh]] = now
-        alone = found.account[found.alarm & (found.cluster < 0)]
-        if len(alone):
-            self._waiting.append((now + 3600.0 * self.ladder.delay_hours, alone))
-        clusters = []
         grouped = found.cluster[found.alarm]
+        alone, clusters = [guilty[grouped < 0]], []
         for number in np.unique(grouped[grouped >= 0]):
             members = guilty[grouped == number]
-            clusters.append(Found(members, first_row + len(clusters), now, np.inf))
+            if len(members) > 1:
+                clusters.append(Found(members, first_row + len(clusters), now, np.inf))
+            else:  # the last of a group whose others are gone
+                alone.append(members)
+        if any(len(part) for part in alone):
+            self._waiting.append((now + 3600.0 * self.ladder.delay_hours, np.concatenate(alone)))
         self._found += clusters
         return clusters
 
