@@ -12,51 +12,21 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+
+from teacher.api.ziggurat import layers
 
 STEP = np.uint64(0x9E3779B97F4A7C15)
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 DAY_SECONDS = 86_400.0
 GAMMA, WEIBULL, PERIODIC = 0, 1, 2
-LAYERS = 256
 
 compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
     error_model="numpy", nogil=True, cache=True, boundscheck=False
 )
 
-
-def _ziggurat(edge: float, normal: bool) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Layers of equal area under exp(-x²/2) or exp(-x) (Marsaglia & Tsang, 2000), the lowest first, with the tail in it.
-
-    Args:
-        edge: where the tail begins.
-        normal: which of the two.
-
-    Returns:
-        (257,) right edges of the layers, the lowest one's as if it were a rectangle, 0 at the end.
-        (256,) share of each layer's width that is under the curve at all its heights.
-        (257,) heights at the right edges, 0 for the lowest.
-    """
-
-    def height(x: float) -> float:
-        return math.exp(-0.5 * x * x if normal else -x)
-
-    def back(y: float) -> float:
-        return math.sqrt(-2.0 * math.log(y)) if normal else -math.log(y)
-
-    tail = math.sqrt(math.pi / 2.0) * math.erfc(edge / math.sqrt(2.0)) if normal else height(edge)
-    area = edge * height(edge) + tail
-    right = [area / height(edge), edge]
-    while len(right) < LAYERS:
-        right.append(back(area / right[-1] + height(right[-1])))
-    right.append(0.0)
-    edges = np.array(right)
-    return edges, edges[1:] / edges[:-1], np.array([0.0, *(height(x) for x in right[1:])])
-
-
 _NORMAL_EDGE, _EXPONENTIAL_EDGE = 3.6541528853610088, 7.69711747013104972
-_NORMAL, _NORMAL_SURE, _NORMAL_HEIGHT = _ziggurat(_NORMAL_EDGE, True)
-_EXPONENTIAL, _EXPONENTIAL_SURE, _EXPONENTIAL_HEIGHT = _ziggurat(_EXPONENTIAL_EDGE, False)
+_NORMAL, _NORMAL_SURE, _NORMAL_HEIGHT = layers(_NORMAL_EDGE, True)
+_EXPONENTIAL, _EXPONENTIAL_SURE, _EXPONENTIAL_HEIGHT = layers(_EXPONENTIAL_EDGE, False)
 
 
 @compiled
@@ -181,19 +151,70 @@ def _later(time: float, days: float, share: Any, cumulative: Any, p: int) -> Any
         h = 0
     while h < 23 and rest >= cumulative[p, h + 1]:
         h += 1
-    return (day + whole) * DAY_SECONDS + (h + (rest - cumulative[p, h]) / share[p, h]) * 3600.0
+    later = (day + whole) * DAY_SECONDS + (h + (rest - cumulative[p, h]) / share[p, h]) * 3600.0
+    return max(later, time)  # rounding could put it earlier
 
 
 @compiled
-def _burst(s: Any, now: float, beat: Any, a: int) -> tuple[float, Any, Any]:
-    """When the next burst of account ``a`` begins after ``now``, and how many requests follow its first. ``beat`` (A, 5):
-    period, phase, requests a burst, spacing, jitter."""
-    period, phase = np.float64(beat[a, 0]), np.float64(beat[a, 1])
-    at = (math.floor((now - phase) / period) + 1.0) * period + phase
-    e, s = _exponential(s)
-    size = np.int64(e * 0.5 * beat[a, 2] + 0.5 * beat[a, 2] + 0.5)
+def _operational(time: float, share: Any, cumulative: Any, p: int) -> Any:
+    """Days of operational time up to clock seconds ``time``; `_later` turned round."""
+    day = math.floor(time * (1.0 / DAY_SECONDS))
+    hours = (time - day * DAY_SECONDS) * (1.0 / 3600.0)
+    h = min(max(int(hours), 0), 23)
+    return day + cumulative[p, h] + (hours - h) * share[p, h]
+
+
+@compiled
+def stretch(accounts: Any, begun: Any, factor: Any, profile: Any, share: Any, cumulative: Any, clock: Any) -> None:
+    """Stretch what each of these accounts still waits after ``begun``, in operational time, by its factor."""
+    for i in range(len(accounts)):
+        a = accounts[i]
+        if factor[i] != 1.0 and begun[i] < clock[a] < np.inf:
+            p = profile[a]
+            waits = _operational(clock[a], share, cumulative, p) - _operational(begun[i], share, cumulative, p)
+            clock[a] = _later(begun[i], max(waits, 0.0) * factor[i], share, cumulative, p)
+
+
+@compiled
+def _wait(s: Any, kind: int, shape: float) -> Any:
+    """From an instant that falls anywhere to the next request, in standard gaps: part of a gap, where long ones are met more
+    often than short ones, so that the mean rate is right from the first second on. The gaps met are, of gamma gaps, gamma
+    with a shape larger by 1; of Weibull gaps, their power ``shape`` is gamma with shape 1 + 1/shape."""
+    larger = 1.0 + 1.0 / shape if kind == WEIBULL else 1.0 + shape
+    d, c = _constants(larger)
+    met, s = _gap(s, GAMMA, larger, d, c)
+    met = (met * larger) ** (1.0 / shape) if kind == WEIBULL else met * larger / shape
     u, s = _uniform(s)
-    return at + beat[a, 4] * u, max(size - 1, 0), s
+    return met * u, s
+
+
+@compiled
+def _burst(s: Any, now: float, last: float, beat: Any, a: int) -> Any:
+    """The next burst of account ``a``.
+
+    A burst may be empty, so that its mean can be below 1; one that goes on over later beats is followed by one for them all,
+    so that no demand is lost.
+
+    Args:
+        s: state of the stream.
+        now: virtual seconds.
+        last: number of the last beat that has had its burst.
+        beat: (A, 5) period, phase, mean requests a burst, spacing, jitter.
+        a: the account.
+
+    Returns:
+        when it begins, ``now`` at the earliest; how many requests follow its first; number of its beat; the state.
+    """
+    period, phase = np.float64(beat[a, 0]), np.float64(beat[a, 1])
+    while True:
+        number = max(math.ceil((now - phase) / period), last + 1.0)
+        e, s = _exponential(s)
+        u, s = _uniform(s)
+        size = np.int64(0.5 * beat[a, 2] * (number - last) * (1.0 + e) + u)
+        last = number
+        if size > 0:
+            u, s = _uniform(s)
+            return max(number * period + phase + beat[a, 4] * u, now), size - 1, last, s
 
 
 @compiled
@@ -207,25 +228,20 @@ def first(
     share: Any,
     cumulative: Any,
     left: Any,
+    beaten: Any,
     beat: Any,
     clock: Any,
     accounts: Any,
 ) -> None:
-    """Set ``clock`` of the given accounts to their first request after ``start``: part of a gap, not a whole one."""
+    """Set ``clock`` of the given accounts to their first request from ``start`` on."""
     for a in accounts:
         s = state[a]
         if kind[a] == PERIODIC:
-            if left[a] > 0:
-                left[a] -= 1
-                e, s = _exponential(s)
-                clock[a] = start[a] + e * beat[a, 3]
-            else:
-                clock[a], left[a], s = _burst(s, start[a], beat, a)
+            last = math.ceil((start[a] - np.float64(beat[a, 1])) / np.float64(beat[a, 0])) - 1.0
+            clock[a], left[a], beaten[a], s = _burst(s, start[a], last, beat, a)
         else:
-            d, c = _constants(shape[a])
-            gap, s = _gap(s, kind[a], shape[a], d, c)
-            u, s = _uniform(s)
-            clock[a] = _later(start[a], gap * scale[a] * u, share, cumulative, profile[a])
+            wait, s = _wait(s, kind[a], shape[a])
+            clock[a] = _later(start[a], wait * scale[a], share, cumulative, profile[a])
         state[a] = s
 
 
@@ -244,9 +260,10 @@ def fill(
     share: Any,
     cumulative: Any,
     left: Any,
+    beaten: Any,
     beat: Any,
     part_from: Any,
-    part_up_to: Any,
+    part_share: Any,
     part_list: Any,
     list_from: Any,
     list_prompt: Any,
@@ -255,6 +272,7 @@ def fill(
     network_from: Any,
     network: Any,
     dwell: Any,
+    key: Any,
     time: Any,
     account: Any,
     prompt: Any,
@@ -277,7 +295,7 @@ def fill(
         now, end = clock[a], min(until, ends[a])
         if not now < end:
             continue
-        mark, s, more, kept = n, state[a], left[a], dwell[a]
+        mark, s, more, last, kept = n, state[a], left[a], beaten[a], dwell[a]
         which_kind, form, unit, p = kind[a], shape[a], scale[a], profile[a]
         d, c = _constants(form)
         part, last_part = part_from[a], part_from[a + 1] - 1
@@ -286,9 +304,10 @@ def fill(
             if n == room:
                 return mark, a
             u, s = _uniform(s)
-            at = part
-            while at < last_part and u >= part_up_to[at]:
+            at, up_to = part, part_share[part]
+            while at < last_part and u >= up_to:
                 at += 1
+                up_to += part_share[at]
             which = part_list[at]
             size = list_from[which + 1] - list_from[which]
             u, s = _uniform(s)
@@ -308,7 +327,7 @@ def fill(
             pick = home
             if networks > 1:
                 if kept > 0.0:
-                    x = np.uint64(np.int64(now / kept)) * STEP ^ np.uint64(a) * MIX_1
+                    x = np.uint64(np.int64(now / kept)) * STEP ^ key[a]
                     x = (x ^ (x >> np.uint64(30))) * MIX_2
                     u = _unit(x ^ (x >> np.uint64(31)))
                 else:
@@ -324,6 +343,6 @@ def fill(
                 gap, s = _exponential(s)
                 now += gap * beat[a, 3]
             else:
-                now, more, s = _burst(s, now, beat, a)
-        state[a], left[a], clock[a] = s, more, now
+                now, more, last, s = _burst(s, now, last, beat, a)
+        state[a], left[a], beaten[a], clock[a] = s, more, last, now
     return n, stop

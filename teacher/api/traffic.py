@@ -25,6 +25,8 @@ LONGEST = 200_000
 """Tokens at which a prompt or an answer is cut."""
 CHUNK = 200_000
 """Requests that one thread makes at a time."""
+LEAST_BURST = 1e-3
+"""Least mean of a burst: a schedule sends something at one beat in a thousand at least."""
 
 
 class _Lists(NamedTuple):
@@ -106,7 +108,8 @@ class Senders:
         profile: (A,) int16 row of the daily profiles.
         start: (A,) float64 virtual seconds; nothing is sent before.
         ends: (A,) float64 virtual seconds; nothing is sent after.
-        beat: (A, 5) float32 period, phase, requests a burst, seconds between them, jitter of the burst (s); `PERIODIC` only.
+        beat: (A, 5) float32 period, phase, mean requests a burst, seconds between them, jitter of the burst (s);
+            `PERIODIC` only. The mean may be below 1: bursts may be empty.
         parts: (A,) how many parts each account's demand has.
         part_share: shares of the parts, end to end; those of an account add up to 1.
         part_list: list that each part draws from.
@@ -188,41 +191,53 @@ class Streams:
         self._clock = np.zeros(0)
         self._state = np.zeros(0, np.uint64)
         self._left = np.zeros(0, np.int64)
+        self._beaten = np.zeros(0)
         self._scale = np.zeros(0)
 
     def __len__(self) -> int:
         return len(self._clock)
 
     def add(self, new: Senders) -> NDArray[np.int32]:
-        """More senders; their rows."""
-        first, old = len(self), self.senders
-        self.senders = new if old is None else _joined(old, new)
+        """More senders, which are copied; their rows."""
+        assert all((each > 0).all() for each in (new.rate, new.parts, new.networks)), "who sends, sends from somewhere"
+        assert (new.beat[new.kind == PERIODIC, 0] > 0).all(), "a schedule has a period"
+        first = len(self)
+        self.senders = _joined([new] if self.senders is None else [self.senders, new])
+        self.senders.beat[:, 2] = np.maximum(self.senders.beat[:, 2], LEAST_BURST)
         rows = np.arange(first, first + len(new), dtype=np.int32)
         self._clock = np.concatenate([self._clock, np.zeros(len(new))])
         self._state = np.concatenate([self._state, new.key.astype(np.uint64)])
         self._left = np.concatenate([self._left, np.zeros(len(new), np.int64)])
+        self._beaten = np.concatenate([self._beaten, np.zeros(len(new))])
         self._scale = np.concatenate([self._scale, _scale(new.rate, new.kind, new.shape)])
         arrivals.first(self.senders.start, *self._renewal(), self._clock, rows[np.isfinite(new.start)])
         self._clock[rows[~np.isfinite(new.start)]] = np.inf
         return rows
 
     def set_rate(self, rows: NDArray[np.integer], rate: NDArray[np.float64], now: float) -> None:
-        """Let these accounts send ``rate`` (requests a day) from ``now`` on: what is left of each gap is stretched alike.
-        A schedule keeps its period and sends larger or smaller bursts."""
+        """Let these accounts send ``rate`` (requests a day, more than 0) from ``now`` on: what is left of each gap is
+        stretched alike, in operational time. A schedule keeps its period; bursts from the next beat on are larger or
+        smaller."""
         s = self.senders
         assert s is not None
-        old = s.rate[rows]
-        with np.errstate(divide="ignore"):
-            factor = np.where(rate > 0, old / np.maximum(rate, 1e-12), 1.0)
-        renewal = (s.kind[rows] != PERIODIC) & (rate > 0)
-        begun = np.maximum(now, s.start[rows])
-        waiting = np.maximum(self._clock[rows] - begun, 0.0)
-        self._clock[rows] = np.where(renewal, begun + waiting * factor, self._clock[rows])
-        s.rate[rows] = np.where(rate > 0, rate, old)
-        s.beat[rows, 2] = np.where(
-            s.kind[rows] == PERIODIC, np.maximum(rate * s.beat[rows, 0] / DAY, 1.0), s.beat[rows, 2]
-        )
-        self._scale[rows] = _scale(s.rate[rows], s.kind[rows], s.shape[rows])
+        assert (rate > 0).all(), "who is to send nothing is stopped"
+        factor, periodic = s.rate[rows] / rate, s.kind[rows] == PERIODIC
+        begun, renewal = np.maximum(now, s.start[rows]), ~periodic
+        flow = s.profile, self._share, self._cumulative
+        arrivals.stretch(rows[renewal], begun[renewal], factor[renewal], *flow, self._clock)
+        s.rate[rows] = rate
+        self._scale[rows] = _scale(rate, s.kind[rows], s.shape[rows])
+        scheduled = rows[periodic & (factor != 1.0)]
+        s.beat[scheduled, 2] = np.maximum(s.beat[scheduled, 2] / factor[periodic & (factor != 1.0)], LEAST_BURST)
+        self._draw_again(scheduled, now)
+
+    def _draw_again(self, rows: NDArray[np.integer], now: float) -> None:
+        """Draw the next bursts anew where their beat is not before ``now``."""
+        s = self.senders
+        assert s is not None
+        beat = self._beaten[rows] * s.beat[rows, 0].astype(np.float64) + s.beat[rows, 1]
+        open_ = rows[np.isfinite(self._clock[rows]) & (beat >= np.maximum(now, s.start[rows]))].astype(np.int32)
+        arrivals.first(np.maximum(now, s.start), *self._renewal(), self._clock, open_)
 
     def stop(self, rows: NDArray[np.integer], now: float) -> None:
         """No more requests of these accounts from ``now`` on."""
@@ -250,9 +265,8 @@ class Streams:
         s = self.senders
         if s is None:
             return []
-        lists = self._lists.arrays
-        part_from, network_from = _offsets(s.parts), _offsets(s.networks)
-        given = (part_from, _within(s.part_share, part_from), s.part_list, *lists, network_from, s.network, s.dwell)
+        parts = _offsets(s.parts), s.part_share, s.part_list
+        given = (*parts, *self._lists.arrays, _offsets(s.networks), s.network, s.dwell, s.key)
 
         def draw(bounds: tuple[int, int, int]) -> list[Sent]:
             begin, stop, room = bounds
@@ -293,7 +307,8 @@ class Streams:
     def _renewal(self) -> tuple[Any, ...]:
         s = self.senders
         assert s is not None
-        return self._state, s.kind, s.shape, self._scale, s.profile, self._share, self._cumulative, self._left, s.beat
+        flow = s.profile, self._share, self._cumulative
+        return self._state, s.kind, s.shape, self._scale, *flow, self._left, self._beaten, s.beat
 
 
 def keys(seed: int, count: int) -> NDArray[np.uint64]:
@@ -316,11 +331,5 @@ def _offsets(counts: NDArray[np.integer]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _within(share: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Cumulative shares that begin anew with each account."""
-    total = np.concatenate([[0.0], np.cumsum(share)])
-    return np.asarray(total[1:] - np.repeat(total[offsets[:-1]], np.diff(offsets)))
-
-
-def _joined(old: Senders, new: Senders) -> Senders:
-    return Senders(*(np.concatenate([getattr(old, f.name), getattr(new, f.name)]) for f in fields(Senders)))
+def _joined(parts: Sequence[Senders]) -> Senders:
+    return Senders(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Senders)))
