@@ -72,7 +72,7 @@ class Evasion:
         hazard = self._rng.gamma(1.0 + self.lost, 1.0 / (2.0 + self.days), (count, len(self.arms)))
         share = np.array([arm.share for arm in self.arms])
         life = -np.expm1(-hazard * days_left) / hazard
-        worth = life * (share if self._operation.evasion else 1.0)
+        worth: NDArray[np.float64] = life * share if self._operation.evasion else life
         provider = np.array([arm.provider for arm in self.arms])
         moves = self._rng.random(count) < (self._operation.displacement if replaces else 0.0)
         if self._operation.evasion and self.probed < self._operation.probe_budget:

@@ -111,7 +111,8 @@ class Operator:
 
     def ids(self, provider: int) -> NDArray[np.int32]:
         """Ids of all accounts that it ever opened at a provider."""
-        return self._row[self._provider == provider] + np.int32(self._around.markets[provider].first)
+        first = self._around.markets[provider].first
+        return np.asarray(self._row[self._provider == provider] + first, np.int32)
 
     def plan(self, now: float, until: float) -> None:
         """Before an epoch: call the standby pool if it is time, and spread what is still wanted over the accounts."""
@@ -286,7 +287,7 @@ class Operator:
         )
         batch = np.arange(n) // operation.batch
         pick = rng.integers(0, operation.networks_per_batch, (n, operation.networks_per_account))
-        return of_batch[batch[:, None], pick]
+        return np.asarray(of_batch[batch[:, None], pick], np.int32)
 
     def _parts(
         self, arms: Sequence[Arm], second: bool

@@ -97,7 +97,7 @@ def test_every_pacing_can_be_chosen(pacing):
     assert Operation(pacing=pacing).pacing == pacing
 
 
-@given(st.dictionaries(st.sampled_from((*CAPABILITIES, MIXED)), st.floats(0, 1e6), max_size=5))
+@given(st.dictionaries(st.sampled_from((*CAPABILITIES, MIXED)), st.just(0.0) | st.floats(1e-6, 1e6), max_size=5))
 def test_shares_of_capabilities_add_up_to_one(shares):
     if shares and not sum(shares.values()) > 0:
         with pytest.raises(ConfigError):
