@@ -140,7 +140,8 @@ class Climb:
         fresh = np.isnan(self.state["alarmed"][guilty])
         self.state["alarmed"][guilty[fresh]] = now
         grouped = found.cluster[found.alarm]
-        alone, clusters = [guilty[grouped < 0]], []
+        alone = [guilty[grouped < 0]]
+        clusters: list[Found] = []
         for number in np.unique(grouped[grouped >= 0]):
             members = guilty[grouped == number]
             if len(members) > 1:

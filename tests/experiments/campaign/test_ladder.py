@@ -142,12 +142,32 @@ def test_no_review_is_spent_on_a_cluster_whose_accounts_are_gone():
     assert [c.row for c in third.clusters] == [2]
 
 
+def test_the_last_of_a_group_is_judged_alone():
+    ladder, _ = climb(10, rungs=("throttle",), cluster="ban_cluster", delay_hours=0.0)
+    assert [c.members.tolist() for c in ladder.suspect(groups([4], [5, 6]), DAY, 3)] == [[5, 6]]
+    acted = ladder.act(DAY, 1.0)
+    assert acted.banned.tolist() == [5, 6]
+    assert [c.row for c in acted.clusters] == [3]
+    assert np.flatnonzero(ladder.state["throttled"]).tolist() == [4]
+
+
+def test_what_another_provider_told_is_done_at_once():
+    ladder, table = climb(10, rungs=("log",), verification=NOBODY_PASSES)
+    ladder.indicate("verify", np.array([2, 3], np.int32), DAY)
+    ladder.indicate("ban", np.array([5], np.int32), DAY)
+    acted = ladder.act(DAY, 1.0)
+    assert (acted.banned.tolist(), acted.lost.tolist(), acted.challenged.tolist()) == ([5], [2, 3], [2, 3])
+    assert table.banned.sum() == 3
+    assert ladder.state["alarmed"][[2, 3, 5]].tolist() == [DAY] * 3
+    assert len(ladder.act(2 * DAY, 1.0).banned) == 0
+
+
 def test_a_day_has_its_reviews_whatever_the_length_of_an_epoch():
     for epochs in (1, 4, 24):
         ladder, _ = climb(300, reviews_per_day=3.0, delay_hours=0.0, patience_days=100.0)
         per_day = []
         for day in range(3):
-            ladder.suspect(groups(*([10 * day + i] * 1 for i in range(10))), day * DAY + 1.0, 0)
+            ladder.suspect(groups(*([20 * day + i, 20 * day + i + 10] for i in range(10))), day * DAY + 1.0, 0)
             ends = [(day + (k + 1) / epochs) * DAY for k in range(epochs)]
             per_day.append(sum(ladder.act(end, 1.0 / epochs).reviews for end in ends))
         assert per_day == [3, 3, 3]
@@ -156,7 +176,7 @@ def test_a_day_has_its_reviews_whatever_the_length_of_an_epoch():
 def test_fractions_of_a_review_add_up():
     for rate, expected in ((0.5, 5), (1.5, 15), (0.0, 0), (2.0, 20)):
         ladder, _ = climb(300, reviews_per_day=rate, delay_hours=0.0, patience_days=100.0)
-        ladder.suspect(groups(*([i] for i in range(60))), 0.0, 0)
+        ladder.suspect(groups(*([i, i + 60] for i in range(60))), 0.0, 0)
         reviews = [ladder.act((day + 1) * DAY, 1.0).reviews for day in range(10)]
         assert sum(reviews) == expected
         assert max(reviews) <= np.ceil(rate)
