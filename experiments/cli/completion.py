@@ -5,6 +5,7 @@ Groups, their choices and all fields come from Hydra's own completion; commands,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from hydra.errors import HydraException
@@ -12,7 +13,8 @@ from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cli.arguments import CARE, COMMANDS, COMPLETE, KINDS, SHELLS, Asked
-from experiments.compose import ROOT, expand
+from experiments.cli.roots import CAMPAIGN, ROOTS, root_of
+from experiments.compose import EXPERIMENT, ROOT, expand
 from experiments.hydra_session import HydraSession, session
 
 BASH = """\
@@ -71,7 +73,16 @@ def complete(line: str) -> list[str]:
     if words[0] == "store":
         return _for_store(word, words[1:])
     kinds = _starting(word, KINDS) if words[0] == "list" else []
-    return kinds + _overrides(word, [w for w in words[1:] if "=" in w and not w.startswith("-")])
+    others = [w for w in words[1:] if "=" in w and not w.startswith("-")]
+    return kinds + sorted({f for root in _roots(words[0], [word, *others]) for f in _overrides(word, others, root)})
+
+
+def _roots(command: str, words: list[str]) -> tuple[str, ...]:
+    """What the overrides of a command may be of; ``show`` takes cells and campaigns, until one of them says which."""
+    if command == "show":
+        told = root_of(words)
+        return ROOTS if told is None else (told,)
+    return (CAMPAIGN,) if command == CAMPAIGN else (ROOT,)
 
 
 def _for_store(word: str, words: list[str]) -> list[str]:
@@ -84,39 +95,63 @@ def _for_store(word: str, words: list[str]) -> list[str]:
     return _starting(word, names(plain, words)) + [part for part in ["store="] if part.startswith(word)]
 
 
-def _overrides(word: str, others: list[str]) -> list[str]:
+def _overrides(word: str, others: list[str], root: str) -> list[str]:
     key, equals, value = word.partition("=")
     before, comma, last = value.rpartition(",")
     opening = "" if comma or not last.startswith("[") else "["
     plain = f"{key}{equals}{last.removeprefix('[')}"
     with session() as hydra:
-        found = _from_hydra(plain, _one_cell(others, hydra), hydra)
+        found = _from_hydra(plain, _one_cell(others, hydra, root), hydra, root)
     if not equals:
         return sorted(option for name in found for option in _open(name))
     head = f"{key}={opening}{before}{comma}"
     return [head + f.removeprefix(f"{key}=") for f in found]
 
 
-def _from_hydra(word: str, others: list[str], hydra: HydraSession) -> list[str]:
+def _from_hydra(word: str, others: list[str], hydra: HydraSession, root: str) -> list[str]:
     plugin = DefaultCompletionPlugin(hydra.loader)
     line = " ".join([*others, word]) if word else "".join(f"{o} " for o in others)
     try:
-        found = plugin._query(config_name=ROOT, line=line)
+        if word.lstrip("+").startswith(f"{EXPERIMENT}="):
+            return _experiments(word, others, hydra, root)
+        found = plugin._query(config_name=root, line=line)
+        known = {str(part) for part in hydra.base(root, ())}
     except HydraException:
         return []
-    return [f for f in found if not f.lstrip("+").startswith("hydra") and not f.endswith("_target_=")]
+    return [f for f in found if _is_of(known, f) and not f.endswith("_target_=")]
+
+
+def _is_of(known: set[str], name: str) -> bool:
+    """Whether something that could be typed is about one of these parts, or names an experiment."""
+    part = re.split(r"[=./@]", name.lstrip("+~"))[0]
+    return part in known or name == EXPERIMENT
+
+
+def _experiments(word: str, others: list[str], hydra: HydraSession, root: str, folder: str = EXPERIMENT) -> list[str]:
+    """Experiments whose grids are of this root, those in folders too, which Hydra does not look into."""
+    start = f"{word.partition('=')[0]}="
+    repository, found = hydra.repository(others), list[str]()
+    for name in hydra.options(folder, others):
+        read = repository.load_config(f"{folder}/{name}")
+        if read is not None and read.config.get("of", ROOT) == root:
+            found.append(f"{start}{folder}/{name}".replace(f"={EXPERIMENT}/", "="))
+    for name in hydra.groups(folder, others):
+        found += _experiments(start, others, hydra, root, f"{folder}/{name}")
+    return [f for f in found if f.startswith(word)]
 
 
 def _open(name: str) -> list[str]:
     """Hydra gives a group that has both choices and groups below it without a sign."""
+    if name == EXPERIMENT:  # its folders are typed as part of the name, see `_experiments`
+        return [f"+{name}="]
     return [name] if name.endswith(("=", ".", "/")) else [f"{name}=", f"{name}/"]
 
 
-def _one_cell(others: list[str], hydra: HydraSession) -> list[str]:
+def _one_cell(others: list[str], hydra: HydraSession, root: str) -> list[str]:
     """Overrides of the last cell of a sweep, so that fields of what it chooses can be completed."""
-    plain = [o for o in others if o.lstrip("+").partition("=")[0] != "experiment"]
+    plain = [o for o in others if o.lstrip("+").partition("=")[0] != EXPERIMENT]
     try:
-        return list(expand(plain, hydra)[-1][-1])
+        return list(expand(plain, hydra, root)[-1][-1])
     except (MoatBenchError, HydraException):
         return []
 

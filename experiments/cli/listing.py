@@ -28,10 +28,19 @@ GROUPS = {
     "students": ("student",),
     "apis": ("api",),
     "budgets": ("budget",),
-    "campaigns": ("campaign", "population", "market", "link"),
+    "campaigns": ("campaign", "operation", "population", "market", "link"),
     "policies": ("policy",),
     "experiments": ("experiment", "experiment/campaign"),
 }
+
+DEFAULT = "default"
+
+TYPED = {
+    "operation": "+operation@campaign.operations.OWN_NAME",
+    "experiment": "+experiment",
+    "experiment/campaign": "+experiment",
+}
+"""How a choice of these groups is typed; the others as they are called."""
 
 
 class Item(NamedTuple):
@@ -40,7 +49,8 @@ class Item(NamedTuple):
     Args:
         name: as typed.
         line: what it is: first comment of its YAML, else its description, else the first paragraph of its class's docstring.
-        source: paper or practice that its class states; for an attack the parts it is made of, which state theirs.
+        source: paper or practice that its class states; for what is made of other choices (an attack, a policy) these, which
+            state theirs; of a campaign the report that it stands for.
     """
 
     name: str
@@ -64,12 +74,16 @@ def main(asked: Asked) -> int:
 
 
 def items(group: str, hydra: HydraSession, overrides: Sequence[str] = ()) -> list[Item]:
-    """All choices of a group, from every place in the search path."""
-    return [_item(group, name, hydra, overrides) for name in hydra.options(group, overrides)]
+    """All choices of a group, from every place in the search path; experiments in folders are called as they are typed."""
+    found = [_item(group, name, hydra, overrides) for name in hydra.options(group, overrides)]
+    top, _, below = group.partition("/")
+    return [i._replace(name=f"{below}/{i.name}") for i in found] if top == "experiment" and below else found
 
 
 def _table(group: str, found: Sequence[Item], wide: bool) -> Table:
-    table = Table(title=f"{group}=", title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        title=f"{TYPED.get(group, group)}=", title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0)
+    )
     table.add_column(no_wrap=True, style="bold")
     table.add_column(ratio=3)
     if wide:
@@ -87,11 +101,12 @@ def _item(group: str, name: str, hydra: HydraSession, overrides: Sequence[str]) 
     first = text.lstrip().splitlines()[0] if text.strip() else ""
     node = OmegaConf.to_container(OmegaConf.create(text))
     assert isinstance(node, dict)
-    targets = list(_targets(node))
+    # What a class is given (the identity checks of a policy that asks for none) is no source of its own.
+    targets = [str(node["_target_"])] if "_target_" in node else list(_targets(node))
     line = first.lstrip("# ").strip() if first.startswith("#") else str(node.get("description", ""))
     sources = list(dict.fromkeys(s for t in targets if (s := _stated(t, "source"))))
-    parts = " × ".join(_parts(node.get("defaults", [])))
-    return Item(name, line or next((d for t in targets if (d := _stated(t, "doc"))), ""), "; ".join(sources) or parts)
+    stated = "; ".join(sources) or " × ".join(_parts(node.get("defaults", []))) or "; ".join(_reports(node))
+    return Item(name, line or next((d for t in targets if (d := _stated(t, "doc"))), ""), stated)
 
 
 def _targets(node: Any) -> Iterator[str]:
@@ -104,11 +119,25 @@ def _targets(node: Any) -> Iterator[str]:
 
 
 def _parts(defaults: Sequence[Any]) -> Iterator[str]:
-    """Choices that a YAML makes in groups below its own; each is listed there with its source."""
+    """Choices that a YAML makes in other groups; each is listed there with its source. A default is nobody's choice."""
     for choice in defaults:
         for names in choice.values() if isinstance(choice, dict) else ():
-            if names:
+            if names and names != DEFAULT:
                 yield " + ".join(names) if isinstance(names, list) else str(names)
+
+
+def _reports(node: Any) -> Iterator[str]:
+    """Who reported the campaigns that operations stand for, each once."""
+    operations = node.get("operations")
+    named = (
+        [o.get("reported") for o in operations.values() if isinstance(o, dict)] if isinstance(operations, dict) else []
+    )
+    if any(named):
+        from experiments.campaign import facts  # reads tables, which the other lists need not wait for
+
+        rows = facts.table("campaigns").rows_by_key("preset", named=True, unique=True)
+        found = [rows[name] for name in named if name in rows]
+        yield from dict.fromkeys(f"{row['report']} ({row['source']})" for row in found)
 
 
 def _text(path: str, hydra: HydraSession, overrides: Sequence[str]) -> str:

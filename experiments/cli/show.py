@@ -1,4 +1,4 @@
-"""``moatbench show``: a resolved cell as YAML, and its stages as comments below."""
+"""``moatbench show``: a resolved cell or campaign as YAML, and its stages as comments below."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from experiments.cli.arguments import Asked
-from experiments.compose import compose_one
+from experiments.cli.roots import root_of
+from experiments.compose import ROOT, compose_one
 
 if TYPE_CHECKING:
     from experiments.stage import Stage
@@ -16,13 +17,16 @@ if TYPE_CHECKING:
 
 def main(asked: Asked) -> int:
     """Print the YAML, which can be read back, and one comment line for each stage."""
-    cell = compose_one(asked.words)
-    print(OmegaConf.to_yaml(cell.config), end="")
-    from experiments.cli.execute import store_of, wanted_rows
+    root = root_of(asked.words) or ROOT
+    one = compose_one(asked.words, root)
+    print(OmegaConf.to_yaml(one.config), end="")
+    from experiments.cli.campaign import Campaigns
+    from experiments.cli.execute import Kind, Rows, store_of
 
-    (row,) = wanted_rows([cell])
-    store, found = store_of([cell]), dict[str, str]()
-    _walk(row.stage, store, found)
+    kind: Kind = Rows() if root == ROOT else Campaigns()
+    (last,) = kind.wanted([one])
+    store, found = store_of([one]), dict[str, str]()
+    _walk(last.stage, store, found)
     print("\n# stages: key, stored or not, name")
     for line in found.values():
         print(line)

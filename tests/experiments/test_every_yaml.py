@@ -1,4 +1,4 @@
-"""Every YAML of every group composes into a cell whose whole stage graph has keys; nothing is run."""
+"""Every YAML of every group composes into a cell whose whole stage graph has keys, or into a campaign; nothing is run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 import configs
 from configs.build import build
 from defenses.base import Defense
+from experiments.campaign.assembly import stage_from
+from experiments.campaign.stage import CampaignStage
 from experiments.cell import cell_from
+from experiments.cli.roots import CAMPAIGN, ROOTS, parts_of_one_root
 from experiments.compose import compose_cells, compose_one
 from experiments.stage import Stage
 from experiments.stages.row import RowStage
@@ -18,7 +22,20 @@ from experiments.stages.row import RowStage
 FOLDER = Path(configs.__file__).parent
 YAMLS = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml"))
 EXPERIMENTS = [name for name in YAMLS if name.startswith("experiment/")]
-OPTIONS = [name for name in YAMLS if name != "cell" and name not in EXPERIMENTS]
+OF_CAMPAIGNS = [n for n in EXPERIMENTS if OmegaConf.load(FOLDER / f"{n}.yaml").get("of") == CAMPAIGN]
+OF_CELLS = [name for name in EXPERIMENTS if name not in OF_CAMPAIGNS]
+OPERATION = "operation"
+"""A group whose choices are put into a campaign under a name."""
+CHOICES = [name for name in YAMLS if name not in (*ROOTS, *EXPERIMENTS)]
+
+
+def in_campaigns_only(name: str) -> bool:
+    group = name.partition("/")[0]
+    return group == OPERATION or parts_of_one_root().get(group) == CAMPAIGN
+
+
+IN_CAMPAIGNS = [name for name in CHOICES if in_campaigns_only(name)]
+OPTIONS = [name for name in CHOICES if name not in IN_CAMPAIGNS]
 
 
 def surroundings(name: str) -> list[str]:
@@ -88,7 +105,7 @@ def test_option_becomes_a_cell(name, data):
     }
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", OF_CELLS)
 def test_experiment_becomes_cells(name):
     cells = compose_cells([f"+experiment={name.removeprefix('experiment/')}"])
     assert cells
@@ -100,3 +117,45 @@ def test_every_group_of_a_cell_has_options():
     groups = {name.rpartition("/")[0] for name in OPTIONS}
     defaults = compose_one([]).config
     assert {g for g in groups if "/" not in g} <= set(defaults)
+
+
+def test_every_group_of_a_campaign_has_options():
+    groups = {name.rpartition("/")[0] for name in IN_CAMPAIGNS}
+    assert groups == {"campaign", OPERATION, "population", "market", "policy", "link"}
+    assert groups - {OPERATION} <= set(compose_one([], CAMPAIGN).config)
+
+
+def of_campaign(*overrides: str) -> CampaignStage:
+    (composed,) = compose_cells(overrides, CAMPAIGN)
+    return stage_from(composed.plain)
+
+
+@pytest.mark.parametrize("name", IN_CAMPAIGNS)
+def test_option_becomes_a_campaign(name):
+    group, _, option = name.rpartition("/")
+    if group == OPERATION:
+        stage = of_campaign(f"+{OPERATION}@campaign.operations.another={option}")
+        assert list(stage.campaign.operations) == ["hydra", "another"]
+    else:
+        stage = of_campaign(f"{group}={option}")
+    assert len(stage.key) == 32
+
+
+@pytest.mark.parametrize("name", [n for n in IN_CAMPAIGNS if n.startswith("campaign/")])
+def test_a_campaign_is_called_as_its_file(name):
+    stage = of_campaign(f"campaign={name.partition('/')[2]}")
+    assert stage.campaign.name == name.partition("/")[2]
+    assert stage.campaign.operations
+
+
+@pytest.mark.parametrize("name", [n for n in IN_CAMPAIGNS if n.startswith("policy/")])
+def test_a_policy_is_called_as_its_file(name):
+    assert of_campaign(f"policy={name.partition('/')[2]}").campaign.policy.name == name.partition("/")[2]
+
+
+@pytest.mark.parametrize("name", OF_CAMPAIGNS)
+def test_experiment_becomes_campaigns(name):
+    campaigns = compose_cells([f"+experiment={name.removeprefix('experiment/')}"], CAMPAIGN)
+    assert campaigns
+    keys = {stage_from(one.plain).key for one in campaigns}
+    assert len(keys) == len(campaigns)
