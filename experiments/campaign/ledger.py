@@ -1,10 +1,12 @@
-"""A ledger for campaigns: what a `teacher.api.ledger.Ledger` would say per account and day, without a line for each attempt."""
+"""A ledger for campaigns: what a `teacher.api.ledger.Ledger` would say per account and day, without a line for each
+attempt."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.campaign import tally
 from teacher.api.clock import DAY
 from teacher.api.ledger import Ledger
 from teacher.api.schema import Requests, Verdicts
@@ -33,30 +35,28 @@ class DailyLedger(Ledger):
         """See `Ledger.append`. What is reserved is taken for what is used."""
         if not len(requests):
             return
-        ok = verdicts.ok
-        weight = np.where(ok, dollars, 0.0)
-        tokens = np.where(ok, requests.input_tokens + np.asarray(output_tokens, np.float64), 0.0)
-        day = np.floor(requests.time / DAY).astype(np.int64)
+        days = [int(moment // DAY) for moment in (requests.time.min(), requests.time.max())]
         size = int(requests.account.max()) + 1
-        for number in range(int(day.min()), int(day.max()) + 1):
-            here = slice(None) if day.min() == day.max() else np.flatnonzero(day == number)
-            who = requests.account[here]
-            columns = (ok[here].astype(np.float64), tokens[here], weight[here])
-            self._add(number, np.stack([np.bincount(who, column, size) for column in columns]))
-        for old in [number for number in self._days if number < int(day.max()) - self.KEPT]:
+        tokens = np.ascontiguousarray(np.atleast_1d(output_tokens))
+        given = (requests.account, verdicts.status, requests.input_tokens, tokens, dollars, requests.time)
+        for number in range(days[0], days[1] + 1):
+            totals = np.zeros((3, size))
+            tally.admitted(*given, number * DAY, (number + 1) * DAY, totals)
+            self._add(number, totals)
+        for old in [number for number in self._days if number < days[1] - self.KEPT]:
             del self._days[old]
 
     def requests_between(self, start: float, stop: float, accounts: int) -> NDArray[np.int64]:
         """See `Ledger.requests_between`."""
-        return self._between(start, stop, accounts)[0].astype(np.int64)
+        return np.asarray(self._between(start, stop, accounts)[0], np.int64)
 
     def tokens_between(self, start: float, stop: float, accounts: int) -> NDArray[np.int64]:
         """See `Ledger.tokens_between`."""
-        return self._between(start, stop, accounts)[1].astype(np.int64)
+        return np.asarray(self._between(start, stop, accounts)[1], np.int64)
 
     def dollars_between(self, start: float, stop: float, accounts: int) -> NDArray[np.float64]:
         """See `Ledger.dollars_between`."""
-        return self._between(start, stop, accounts)[2]
+        return np.asarray(self._between(start, stop, accounts)[2])
 
     def _add(self, day: int, columns: NDArray[np.float64]) -> None:
         held = self._days.get(day)
@@ -67,7 +67,7 @@ class DailyLedger(Ledger):
         self._days[day] = _wide(held, size) + _wide(columns, size)
 
     def _between(self, start: float, stop: float, accounts: int) -> NDArray[np.float64]:
-        assert start % DAY == 0 and stop % DAY == 0, "a daily ledger knows whole days"
+        assert start % DAY == stop % DAY == 0, "a daily ledger knows whole days"
         total = np.zeros((3, accounts))
         for day, columns in self._days.items():
             if start <= day * DAY < stop:

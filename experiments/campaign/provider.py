@@ -1,4 +1,4 @@
-"""One provider in a campaign: its accounts, what they send, what it lets through, whom it suspects and what it does about it.
+"""One provider in a campaign: its accounts, what they send, what it lets through, whom it suspects, what it does about it.
 
 It treats attackers' and honest accounts alike; which is which is used only to count.
 """
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from defenses.admission.detector import Suspicion
 from defenses.base import Prepared
+from experiments.campaign import tally
 from experiments.campaign.columns import Columns
 from experiments.campaign.ladder import Acted, Climb, Found
 from experiments.campaign.ledger import DailyLedger
@@ -27,7 +28,9 @@ from teacher.api.traffic import PromptLists, Sent, Streams
 
 PAYMENTS = 1_000_000_000
 """Numbers of attackers' means of payment begin here."""
-COUNTED = ("requests", "served", "refused", "blocked", "altered", "hidden")
+_TALLIED = ("served", "refused", "blocked", "altered", "hidden")
+"""In the order of `tally.outcomes`."""
+COUNTED = ("requests", *_TALLIED)
 
 
 class Watched(NamedTuple):
@@ -94,6 +97,7 @@ class Provider:
         self.ordinary = ordinary
         self.name, self.policy, self.population, self.prompts, self.prices = name, policy, population, prompts, prices
         self.memory: dict[str, Any] = {}
+        self._threads = threads
         self.accounts = Accounts()
         population.register(self.accounts)
         self.honest = len(self.accounts)
@@ -121,32 +125,23 @@ class Provider:
     def serve(self, end: float) -> Watched:
         """All requests before ``end``, judged and counted."""
         self._grow()
-        sent, honest = self.attack_streams.until(end), self.honest_streams.until(end)
-        sent = Sent.concat([honest, sent._replace(account=sent.account + np.int32(self.honest))])
-        order = _within_organisations(sent, self.accounts.organisation)
-        if order is not None:
-            sent = Sent(*(column[order] for column in sent))
+        pieces = [*self.honest_streams.parts(end), *self.attack_streams.parts(end, self.honest)]
+        sent = Sent.concat(pieces, self._threads)
+        _sort_within_organisations(sent, self.accounts.organisation)
         seeds = np.broadcast_to(np.int64(0), len(sent.time))
         requests = Requests(sent.time, sent.account, sent.prompt, sent.input_tokens, seeds, sent.network)  # type: ignore[arg-type]
         over = self._over_throttle(requests)
         rows = None if over is None else np.flatnonzero(~over)
         asked = requests if rows is None else requests.take(rows)
         tokens = sent.output_tokens if rows is None else sent.output_tokens[rows]
-        status = np.full(len(requests), RATE_LIMITED, np.int16)
         verified = self.accounts.verified_until.copy()
         verdicts = self.admission.judge(asked, self.prompts, tokens)
-        status[slice(None) if rows is None else rows] = verdicts.status
+        status = verdicts.status
+        if rows is not None:
+            status = np.full(len(requests), RATE_LIMITED, np.int16)
+            status[rows] = verdicts.status
         self._close_unverified(asked.account, verdicts, verified, end)
-        served, refused = status == 200, status == RATE_LIMITED
-        state, who = self.climb.state, sent.account
-        altered = served & state["altered"][who] if state["altered"].any() else np.zeros(len(who), np.bool_)
-        hidden = served & state["hidden"][who] & ~altered if state["hidden"].any() else np.zeros(len(who), np.bool_)
-        dollars = np.where(served, self.prices.dollars(sent.input_tokens, sent.output_tokens), 0.0)
-        seen = Watched(
-            requests, sent.output_tokens, sent.listed, served, refused, ~(served | refused), hidden, altered, dollars
-        )
-        self._count(seen)
-        return seen
+        return self._counted(requests, sent, status)
 
     def watch(self, seen: Watched, now: float) -> NDArray[np.int32]:
         """Let the detectors see what was answered, and examine those whose time has come; accounts with an alarm."""
@@ -186,16 +181,22 @@ class Provider:
         for columns in (self.climb.state, self.books, self.scores, self.alarms):
             columns.grow(len(self.accounts))
 
-    def _count(self, seen: Watched) -> None:
-        who, size = seen.requests.account, len(self.accounts)
-        for name in COUNTED:
-            mask = None if name == "requests" else getattr(seen, name)
-            if mask is None or mask.any():
-                rows = who if mask is None or mask.all() else who[mask]
-                self.books[name][:] += np.bincount(rows, minlength=size)
-        spent = np.bincount(who, seen.dollars, size)
+    def _counted(self, requests: Requests, sent: Sent, status: NDArray[np.int16]) -> Watched:
+        """What became of the requests, added to the books."""
+        count, size = len(status), len(self.accounts)
+        fate, dollars = np.empty((tally.COLUMNS, count), np.bool_), np.empty(count)
+        counts, spent = np.zeros((tally.COLUMNS, size), np.int64), np.zeros(size)
+        given = (requests.account, status, sent.input_tokens, sent.output_tokens)
+        flags = (self.climb.state["hidden"], self.climb.state["altered"])
+        prices = (float(self.prices.input), float(self.prices.output))
+        tally.outcomes(*given, *flags, *prices, fate, dollars, counts, spent)
+        for name, row in zip(_TALLIED, counts, strict=True):
+            self.books[name][:] += row
+        self.books["requests"][:] += counts[[tally.SERVED, tally.REFUSED, tally.BLOCKED]].sum(0)
         self.books["dollars"][:] += spent
         self.accounts.spend += spent
+        fates = dict(zip(_TALLIED, fate, strict=True))
+        return Watched(requests, sent.output_tokens, sent.listed, dollars=dollars, **fates)
 
     def _close_unverified(
         self, who: NDArray[np.int32], verdicts: Verdicts, verified: NDArray[np.float64], now: float
@@ -242,22 +243,21 @@ class Provider:
             self._largest, self.edges = size, memory["links"]._asdict()
 
 
-def _within_organisations(sent: Sent, organisation: NDArray[np.int32]) -> NDArray[np.int64] | None:
-    """Order by organisation, then time, of rows that are by account, then time; None where they are already: organisations
-    of several accounts are few, and their accounts stand next to each other."""
-    owner = organisation[sent.account]
-    shared = np.flatnonzero((owner[1:] == owner[:-1]) & (sent.account[1:] != sent.account[:-1]))
-    if not len(shared):
-        return None
-    crowded = np.zeros(int(organisation.max()) + 1, np.bool_)
-    crowded[owner[shared]] = True
-    rows = np.flatnonzero(crowded[owner])
-    order = np.arange(len(owner))
-    order[rows] = rows[np.lexsort((sent.time[rows], owner[rows]))]
-    return order
+def _sort_within_organisations(sent: Sent, organisation: NDArray[np.int32]) -> None:
+    """Put rows that are by account, then time, in order of organisation, then time, in place. Accounts of an organisation
+    stand next to each other, and those of organisations of several accounts all in one stretch or nearly so."""
+    new = organisation[1:] != organisation[:-1]
+    several = np.flatnonzero(~new)
+    if not len(several) or not len(sent.time):
+        return
+    first, last = np.searchsorted(sent.account, [several[0], several[-1] + 2])
+    number = np.concatenate([[0], np.cumsum(new)]).astype(np.int32)
+    order = first + np.lexsort((sent.time[first:last], number[sent.account[first:last]]))
+    for column in sent:
+        column[first:last] = column[order]
 
 
 def _live(found: Suspicion, banned: NDArray[np.bool_]) -> Suspicion:
     """What was found of accounts that are still there: alarms on the others would be counted twice."""
     keep = ~banned[found.account]
-    return Suspicion(*(column[keep] for column in found))
+    return Suspicion(found.account[keep], found.score[keep], found.alarm[keep], found.cluster[keep])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from attacks.accounts.operation import CAPABILITIES
 from attacks.accounts.operator import Operator
+from experiments.campaign import tally
 from experiments.campaign.campaign import Campaign
 from experiments.campaign.ladder import Acted
 from experiments.campaign.provider import COUNTED, Provider, Watched
@@ -18,6 +19,17 @@ from experiments.campaign.result import HONEST
 from teacher.api.clock import DAY
 
 FATES = ("refused", "usable", "hidden", "altered", "contaminated")
+"""In the order of `tally.harvest`."""
+
+
+class _Harvested(NamedTuple):
+    """As `tally.harvest` adds it up."""
+
+    counts: NDArray[np.int64]
+    usable: NDArray[np.int64]
+    active: NDArray[np.bool_]
+    came: NDArray[np.int64]
+    tokens: NDArray[np.float64]
 
 
 class Records:
@@ -43,42 +55,46 @@ class Records:
     def traffic(self, epoch: int, provider: Provider, seen: Watched) -> dict[str, tuple[int, int]]:
         """Add up an epoch's requests; by operation, exchanges that came through and look whole, and all its requests."""
         self.events += len(seen.requests)
-        owner = self._owner(provider)
-        attack = seen.requests.account >= provider.honest
-        first = int(np.searchsorted(seen.requests.account, provider.honest)) if not attack.all() else 0
-        rows = slice(first, None)  # attackers' accounts come last: their organisations do
-        assert attack[rows].all() and not attack[:first].any()
+        account = seen.requests.account
+        first = int(np.searchsorted(account, provider.honest))  # attackers' accounts come last: their organisations do
         row: dict[str, Any] = {"epoch": epoch, "day": self._day(epoch), "provider": provider.name}
-        for who, part in (("honest", slice(0, first)), ("attack", rows)):
+        for who, part in (("honest", slice(0, first)), ("attack", slice(first, None))):
             row[f"{who}_sent"] = len(seen.served[part])
             for name in COUNTED[1:]:
-                row[f"{who}_{name}"] = int(getattr(seen, name)[part].sum())
-        operation, capability = self._asked_for(seen.listed[rows])
-        account = seen.requests.account[rows]
-        usable = seen.served[rows] & ~seen.hidden[rows] & ~seen.altered[rows]
-        contaminated = self._contaminated(operation, usable)
-        distil = operation >= 0
-        row["distil_usable"] = int((usable & distil & ~contaminated).sum())
-        provider.books["distil_usable"][:] += np.bincount(
-            account[usable & distil & ~contaminated], minlength=len(provider.accounts)
-        )
-        active = np.unique(account[seen.served[rows]])
-        row["attack_active"] = len(active)
+                row[f"{who}_{name}"] = int(np.count_nonzero(getattr(seen, name)[part]))
+        found = self._harvested(provider, seen, slice(first, None))
+        row["distil_usable"] = int(found.usable.sum())
+        row["attack_active"] = int(found.active.sum())
+        provider.books["distil_usable"][:] += found.usable
         self._epochs.append(row)
-        fates = {
-            "refused": ~seen.served[rows],
-            "usable": usable & ~contaminated,
-            "hidden": seen.hidden[rows],
-            "altered": seen.altered[rows],
-            "contaminated": contaminated,
-        }
-        self._add_harvest(epoch, provider.name, operation, capability, fates)
-        found = {}
-        whole = seen.served[rows] & ~seen.hidden[rows]
+        self._add_harvest(epoch, provider.name, found.counts)
         for number, name in enumerate(self._operators):
-            own = owner[account - provider.honest] == number
-            self._tokens[name] += float(seen.dollars[rows][own & distil].sum())
-            found[name] = (int((whole & (operation == number)).sum()), int(own.sum()))
+            self._tokens[name] += float(found.tokens[number])
+        return {name: (int(came[0]), int(came[1])) for name, came in zip(self._operators, found.came, strict=False)}
+
+    def _harvested(self, provider: Provider, seen: Watched, rows: slice) -> _Harvested:
+        """What the rows of attackers' accounts brought."""
+        operation, capability = self._asked_for(int(seen.listed[rows].max(initial=0)) + 1)
+        owner, size = self._owner(provider), max(len(self._operators), 1)
+        found = _Harvested(
+            counts=np.zeros((size * len(CAPABILITIES), tally.FATES), np.int64),
+            usable=np.zeros(len(provider.accounts), np.int64),
+            active=np.zeros(len(owner), np.bool_),
+            came=np.zeros((size, 2), np.int64),
+            tokens=np.zeros(size),
+        )
+        columns = (seen.requests.account, seen.listed, seen.served, seen.hidden, seen.altered)
+        tally.harvest(
+            *(column[rows] for column in columns),
+            self._contaminated(operation, seen, rows),
+            seen.dollars[rows],
+            operation,
+            capability,
+            owner,
+            provider.honest,
+            len(CAPABILITIES),
+            *found,
+        )
         return found
 
     def actions(
@@ -155,39 +171,27 @@ class Records:
             owner[operator.ids(place) - provider.honest] = number
         return owner
 
-    def _asked_for(self, listed: NDArray[np.int32]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """(B,) number of operation and capability that each request is for, -1 where it is a customer's."""
-        size = int(listed.max(initial=0)) + 1
-        operation, capability = np.full(size, -1, np.int16), np.full(size, -1, np.int16)
+    def _asked_for(self, lists: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """Number of operation and capability that each of these lists asks for, -1 where it is a customer's."""
+        operation, capability = np.full(lists, -1, np.int16), np.full(lists, -1, np.int16)
         for number, operator in enumerate(self._operators.values()):
             for which, name in operator.capability_of.items():
-                if which < size:
+                if which < lists:
                     operation[which], capability[which] = number, CAPABILITIES.index(name)
-        return operation[listed], capability[listed]
+        return operation, capability
 
-    def _contaminated(self, operation: NDArray[np.int16], usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _contaminated(self, operation: NDArray[np.int16], seen: Watched, rows: slice) -> NDArray[np.bool_]:
+        """(B,) which usable answers came from another model; (1,) False where no operation has such."""
         share = np.array([o.operation.contamination for o in self._operators.values()] or [0.0])
-        mine = np.where(operation >= 0, share[np.maximum(operation, 0)], 0.0)
-        return (
-            usable & (operation >= 0) & (self._rng.random(len(mine)) < mine)
-            if share.any()
-            else np.zeros(len(mine), np.bool_)
-        )
+        if not share.any():
+            return np.zeros(1, np.bool_)
+        asked = operation[seen.listed[rows]]
+        mine = np.where(asked >= 0, share[np.maximum(asked, 0)], 0.0)
+        usable = seen.served[rows] & ~seen.hidden[rows] & ~seen.altered[rows]
+        return np.asarray(usable & (self._rng.random(len(mine)) < mine), np.bool_)
 
-    def _add_harvest(
-        self,
-        epoch: int,
-        provider: str,
-        operation: NDArray[np.int16],
-        capability: NDArray[np.int16],
-        fates: Mapping[str, NDArray[np.bool_]],
-    ) -> None:
+    def _add_harvest(self, epoch: int, provider: str, counts: NDArray[np.int64]) -> None:
         wide = len(CAPABILITIES)
-        distil = operation >= 0
-        code = operation[distil].astype(np.int64) * wide + capability[distil]
-        size = max(len(self._operators), 1) * wide
-        counts = {name: np.bincount(code[mask[distil]], minlength=size) for name, mask in fates.items()}
-        sent = np.bincount(code, minlength=size)
         for number, (name, operator) in enumerate(self._operators.items()):
             for asked, share in operator.operation.mix().items():
                 at = number * wide + CAPABILITIES.index(asked)
@@ -199,8 +203,7 @@ class Records:
                         "operation": name,
                         "capability": asked,
                         "planned": operator.operation.exchanges * share,
-                        "sent": int(sent[at]),
-                        **{fate: int(counts[fate][at]) for fate in FATES},
+                        **dict(zip(("sent", *FATES), counts[at].tolist(), strict=True)),
                     }
                 )
 
