@@ -111,11 +111,15 @@ def told_apart(results: Sequence[CampaignResult], cells: Sequence[Composed]) -> 
     presets = {r.preset for r in results}
     if same and len(presets) == 1:
         return list(results)
-    labels: Mapping[int, str] = {i: _without_seed(cell.label) for i, cell in enumerate(cells)}
+    labels: Mapping[int, str] = {i: _in_short(cell.label) for i, cell in enumerate(cells)}
     assert len(cells) == len(results), "a report of settings needs all of them"
     return [replace(r, policy=labels[i] or r.policy, preset="+".join(sorted(presets))) for i, r in enumerate(results)]
 
 
-def _without_seed(label: str) -> str:
+def _in_short(label: str) -> str:
+    """What sets a campaign apart, without the seed and without where each field is, as far as that stays clear."""
     words = [word for word in label.split() if not word.startswith("seed=")]
-    return " ".join(word.removeprefix("policy=").removeprefix("campaign=") for word in words)
+    short = [word.partition("=")[0].rpartition(".")[2] + "=" + word.partition("=")[2] for word in words]
+    fields = [word.partition("=")[0] for word in short]
+    clear = [s if fields.count(f) == 1 else w for s, f, w in zip(short, fields, words, strict=True)]
+    return " ".join(word.removeprefix("policy=").removeprefix("campaign=") for word in clear)

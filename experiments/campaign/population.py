@@ -48,6 +48,7 @@ class Population:
         new: share of accounts opened within the window, evenly.
         organisations: share of accounts in organisations with several accounts.
         own_topics: mean share of an account's requests on topics of its own.
+        topics: median number of these (lognormal, σ 1); fewer make accounts more unlike each other.
         age_days: accounts that are there at the start were opened up to this long before, evenly.
         trough: least and largest ratio of the hourly peak to the trough of an account's day.
     """
@@ -70,21 +71,23 @@ class Population:
     new: float = 0.15
     organisations: float = 0.1
     own_topics: float = 0.7
+    topics: float = 20.0
     age_days: float = 720.0
     trough: tuple[float, ...] = (1.4, 5.0)
 
     def __post_init__(self) -> None:
         require(self.accounts >= 1, "population.accounts", self.accounts, "must be at least 1")
-        for name in ("requests_per_day", "age_days"):
-            require(getattr(self, name) > 0, f"population.{name}", getattr(self, name), "must be more than 0")
+        for name in ("requests_per_day", "age_days", "topics"):
+            value = getattr(self, name)
+            require(0 < value < np.inf, f"population.{name}", value, "must be more than 0")
         for name in ("hard_negatives", "periodic", "new", "organisations"):
             require(0 <= getattr(self, name) <= 1, f"population.{name}", getattr(self, name), "must be between 0 and 1")
         require(0 < self.own_topics < 1, "population.own_topics", self.own_topics, "must be between 0 and 1")
         for name, share in self.workloads.items():
             facts.workload(name)
-            require(share >= 0, f"population.workloads.{name}", share, "must be at least 0")
+            require(0 <= share < np.inf, f"population.workloads.{name}", share, "must be at least 0")
         require(sum(self.workloads.values()) > 0, "population.workloads", dict(self.workloads), "must give one a share")
-        low_high = len(self.trough) == 2 and 1 <= self.trough[0] <= self.trough[1]
+        low_high = len(self.trough) == 2 and 1 <= self.trough[0] <= self.trough[1] < np.inf
         if not low_high:
             raise ConfigError("population.trough", self.trough, "must be two ratios, 1 at least, the smaller first")
 
@@ -175,15 +178,12 @@ def draw(population: Population, library: Library, lists: PromptLists, days: flo
         rows = np.flatnonzero(kind == number)
         if one.flat:
             profile[rows] = flat
-        gap[rows] = PERIODIC if one.period_days else GAMMA
         if one.shape:
-            shape[rows] = one.shape
+            gap[rows], shape[rows] = GAMMA, one.shape
         if one.period_days:
-            beat[rows, 0] = one.period_days * DAY
-            beat[rows, 1] = 0.0 if one.together else rng.uniform(0, DAY, len(rows))
-            beat[rows, 2] = np.maximum(rate[rows] * one.period_days, 1.0)
-            beat[rows, 3] = one.spacing
-            beat[rows, 4] = 600.0
+            gap[rows] = PERIODIC
+            phase = 0.0 if one.together else rng.uniform(0, one.period_days * DAY, len(rows))
+            beat[rows] = _schedule(rate[rows], one.period_days * DAY, phase, one.spacing, 600.0)
 
     opened = (
         np.where(rng.random(n) < population.new, rng.uniform(0, days, n), -rng.uniform(0, population.age_days, n)) * DAY
@@ -253,16 +253,24 @@ def _through(quartiles: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
 
 
 def _beats(rate: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
-    """(A, 5) schedules: hourly, six-hourly, daily; the rarer, the larger the burst."""
+    """(A, 5) schedules: hourly, six-hourly, daily, or as rarely as there is one request to send."""
     n = len(rate)
-    beat = np.zeros((n, 5), np.float32)
-    beat[:, 0] = rng.choice([3600.0, 6 * 3600.0, DAY], n)
-    beat[:, 1] = rng.uniform(0, beat[:, 0])
-    beat[:, 2] = np.maximum(rate * beat[:, 0] / DAY, 1.0)
-    beat[:, 0] = np.maximum(beat[:, 0], DAY / np.maximum(rate, 1e-3))
-    beat[:, 3] = rng.choice([0.5, 2.0, 10.0], n)
-    beat[:, 4] = rng.choice([0.0, 30.0, 300.0], n)
-    return beat
+    period = np.maximum(rng.choice([3600.0, 6 * 3600.0, DAY], n), DAY / rate)
+    phase = rng.uniform(0, period)
+    return _schedule(rate, period, phase, rng.choice([0.5, 2.0, 10.0], n), rng.choice([0.0, 30.0, 300.0], n))
+
+
+def _schedule(
+    rate: NDArray[np.float64],
+    period: float | NDArray[np.float64],
+    phase: float | NDArray[np.float64],
+    spacing: float | NDArray[np.float64],
+    jitter: float | NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """(A, 5) as `Senders.beat`: bursts of what is sent in a period, close enough to take half of it at most."""
+    burst = rate * period / DAY
+    columns = (period, phase, burst, np.minimum(spacing, 0.5 * period / burst), jitter)
+    return np.stack([np.broadcast_to(column, rate.shape) for column in columns], 1).astype(np.float32)
 
 
 def _organisations(n: int, share: float, rng: np.random.Generator) -> NDArray[np.int32]:
@@ -294,7 +302,7 @@ def _topics(
     listed = np.zeros((n, 2), np.int32)
     share = np.zeros((n, 2))
     own = rng.beta(4 * population.own_topics, 4 * (1 - population.own_topics), n)
-    breadth = np.clip(np.exp(rng.normal(np.log(20), 1.0, n)), 3, 400).astype(np.int64)
+    breadth = np.clip(np.exp(rng.normal(np.log(population.topics), 1.0, n)), 3, 400).astype(np.int64)
     for number in range(len(fitted)):
         rows, one = np.flatnonzero(kind == number), special[number]
         if not len(rows):
