@@ -69,7 +69,7 @@ def alarm_table(summaries: Sequence[PolicySummary]) -> Table:
 
 
 def kind_table(summaries: Sequence[PolicySummary]) -> Table:
-    """A row for each policy and kind of honest account."""
+    """A row for each kind of honest account and each policy under which anything happened to any of them."""
     columns = (
         POLICY,
         Column("kind", "kind", "text", 0),
@@ -82,12 +82,18 @@ def kind_table(summaries: Sequence[PolicySummary]) -> Table:
     )
     rows: list[dict[str, Value]] = []
     for s in summaries:
+        if not any(s.of(c.key, "kind", kind).value for c in columns[4:] for kind in s.names("kind")):
+            continue
         for kind in sorted(s.names("kind"), key=lambda k: (-(s.of("hard", "kind", k).value or 0.0), k)):
             row: dict[str, Value] = {c.key: in_percent(s.of(c.key, "kind", kind)) for c in columns[4:]}
             hard = "yes" if s.of("hard", "kind", kind).value else "no"
             head: dict[str, Value] = {"policy": policy_name(s.policy), "kind": spaced(kind), "hard": hard}
             rows.append(head | {"accounts": s.of("accounts", "kind", kind)} | row)
-    notes = ("Hard: a hard negative, which uses the API much as an attacker does.", brackets(summaries))
+    notes = (
+        "Hard: a hard negative, which uses the API much as an attacker does. Policies under which nothing happened to any "
+        "honest account are left out.",
+        brackets(summaries),
+    )
     titles = ("Alarms", "Bans and verification")
     return Table("honest_kinds", "Honest accounts by kind", columns, tuple(rows), notes, titles)
 
