@@ -26,6 +26,8 @@ class CampaignResult:
         facts: JSON-able: ``days``, ``epoch_hours``, ``operations`` (name -> exchanges planned, accounts, days, source),
             ``providers`` (names, the first is the one attacked first), ``events``, ``seconds``, ``peak_memory`` (bytes),
             ``dollars`` (operation -> what -> US dollars: tokens, accounts, proxies, identities), ``encoder`` of prompts,
+            ``opened`` (operation -> accounts), ``actions`` (rung -> ``atlas``, its MITRE ATLAS identifier, and how many
+            ``attack`` and ``honest`` accounts had it as their highest),
             ``config`` (the resolved configuration).
         epochs: a row for each epoch and provider. ``epoch``, ``day`` (its end, in days from the start), ``provider``; numbers
             of requests of honest accounts ``honest_sent``, of which ``honest_served`` + ``honest_refused`` (429) +

@@ -18,11 +18,12 @@ from experiments.campaign import making
 from experiments.campaign.campaign import Campaign
 from experiments.campaign.exchange import Shared
 from experiments.campaign.ladder import Acted
+from experiments.campaign.indicators import ATLAS
 from experiments.campaign.library import library
 from experiments.campaign.past import fitted
 from experiments.campaign.provider import Provider
 from experiments.campaign.records import Records
-from experiments.campaign.result import CampaignResult
+from experiments.campaign.result import RUNGS, CampaignResult
 from experiments.randomness import derived_seed, generator
 from teacher.api.clock import DAY
 from teacher.api.traffic import PromptLists
@@ -83,6 +84,19 @@ class World:
         for operator in self.operators.values():
             operator.identities += int(np.isin(acted.challenged, operator.ids(place)).sum())
 
+    def _actions(self) -> dict[str, dict[str, Any]]:
+        """By rung: MITRE ATLAS identifier, and accounts whose highest rung it was."""
+        counts = {"attack": np.zeros(len(RUNGS), np.int64), "honest": np.zeros(len(RUNGS), np.int64)}
+        for provider in self.providers:
+            rung = provider.climb.state["rung"]
+            counts["attack"] += np.bincount(rung[provider.honest :], minlength=len(RUNGS))
+            counts["honest"] += np.bincount(rung[: provider.honest], minlength=len(RUNGS))
+        return {
+            name: {"atlas": ATLAS[name], **{who: int(of[place]) for who, of in counts.items()}}
+            for place, name in enumerate(RUNGS)
+            if place and any(of[place] for of in counts.values())
+        }
+
     def _result(self, seconds: float) -> CampaignResult:
         campaign, peak = self.campaign, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         facts: dict[str, Any] = {
@@ -96,6 +110,7 @@ class World:
             "dollars": self.records.dollars(),
             "encoder": campaign.encoder,
             "opened": {name: o.opened for name, o in self.operators.items()},
+            "actions": self._actions(),
         }
         return CampaignResult(
             preset=campaign.name,
