@@ -1,5 +1,6 @@
 """Honest accounts that look like attackers: bursts at night, machine pacing, one template, many networks, requests for every
-step. Without them a false-alarm rate says little. All figures are proposals (source I), the kinds are those that providers name.
+step. Without them a false-alarm rate says little. All figures are proposals (source I), the kinds are those that providers
+name.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class HardNegative(NamedTuple):
         networks: how many it uses.
         cloud: whether they are a cloud's.
         flat: whether it sends round the clock.
-        shape: of its gamma gaps; 0: as its workload.
+        shape: of its gamma gaps; 0: gaps as its workload has them.
         period_days: of its schedule; 0: none.
         spacing: seconds between the requests of a burst.
         together: whether all of the kind run at the same time.
