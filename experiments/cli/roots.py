@@ -14,7 +14,7 @@ ROOTS = (ROOT, CAMPAIGN)
 
 
 def root_of(words: Sequence[str]) -> str | None:
-    """The root that the first telling override is of (``policy=none``: a campaign, ``teacher=hf``: a cell); None if none is."""
+    """The root that the first telling override is of (``policy=none``: a campaign, ``api=text``: a cell); None without."""
     own = parts_of_one_root()
     return next((own[part] for word in words for part in _parts(word) if part in own), None)
 
