@@ -50,6 +50,8 @@ class Records:
         self._harvest: list[dict[str, Any]] = []
         self._tokens = dict.fromkeys(operators, 0.0)
         self._paid = dict.fromkeys(operators, 0.0)
+        self._opened = dict.fromkeys((p.name for p in providers), 0)
+        self._found = dict.fromkeys((p.name for p in providers), 0)
         self.events = 0
 
     def traffic(self, epoch: int, provider: Provider, seen: Watched) -> dict[str, tuple[int, int]]:
@@ -110,20 +112,21 @@ class Records:
             shared: indicators sent, received and, of these, true.
         """
         row = next(r for r in reversed(self._epochs) if r["epoch"] == epoch and r["provider"] == provider.name)
-        first, end = provider.honest, self._end(epoch)
-        opened = provider.accounts.created[first:]
+        first, name = provider.honest, provider.name
+        opened, found = int((provider.accounts.created[first:] <= self._end(epoch)).sum()), len(provider.clusters)
         row |= {
-            "attack_opened": int(((opened <= end) & (opened > end - self._length if epoch else True)).sum()),
+            "attack_opened": opened - self._opened[name],
             "attack_banned": int((acted.banned >= first).sum()),
             "attack_lost": int((acted.lost >= first).sum()),
             "honest_banned": int((acted.banned < first).sum()),
             "honest_lost": int((acted.lost < first).sum()),
             "alarms": len(alarms),
             "alarms_true": int((alarms >= first).sum()),
-            "clusters": sum(day == end for _, day, _ in provider.clusters),
+            "clusters": found - self._found[name],
             "reviews": acted.reviews,
             **shared,
         }
+        self._opened[name], self._found[name] = opened, found
 
     def costs(self, epoch: int) -> None:
         """Add what the operations spent in an epoch, to the row of the first provider."""
@@ -139,10 +142,14 @@ class Records:
     def tables(self, mimics: Mapping[str, NDArray[np.int32]]) -> dict[str, pl.DataFrame]:
         """``epochs``, ``harvest``, ``accounts``, ``clusters`` and ``edges``, see `CampaignResult`."""
         labels = {p.name: self._labels(p, mimics if p is self._providers[0] else {}) for p in self._providers}
+        before = np.cumsum([0, *(len(p.clusters) for p in self._providers)])  # rows of clusters, of other providers
         return {
             "epochs": pl.DataFrame(self._epochs, infer_schema_length=None),
             "harvest": pl.DataFrame(self._harvest, schema=_HARVEST),
-            "accounts": pl.concat([_accounts(p, labels[p.name]) for p in self._providers], how="diagonal_relaxed"),
+            "accounts": pl.concat(
+                [_accounts(p, labels[p.name], int(row)) for p, row in zip(self._providers, before, strict=False)],
+                how="diagonal_relaxed",
+            ),
             "clusters": pl.DataFrame(
                 [row for p in self._providers for row in _clusters(p, labels[p.name])], schema=_CLUSTERS
             ),
@@ -153,12 +160,8 @@ class Records:
         """What each operation paid for what."""
         return {name: operator.dollars(self._tokens[name]) for name, operator in self._operators.items()}
 
-    @property
-    def _length(self) -> float:
-        return 3600.0 * self._campaign.epoch_hours
-
     def _end(self, epoch: int) -> float:
-        return (epoch + 1) * self._length
+        return (epoch + 1) * 3600.0 * self._campaign.epoch_hours
 
     def _day(self, epoch: int) -> float:
         return self._end(epoch) / DAY
@@ -216,14 +219,14 @@ class Records:
         return label
 
 
-def _accounts(provider: Provider, label: NDArray[np.object_]) -> pl.DataFrame:
+def _accounts(provider: Provider, label: NDArray[np.object_], first_cluster: int) -> pl.DataFrame:
     population, count = provider.population, len(provider.accounts)
     strangers = count - provider.honest
     kinds = np.array([*population.kinds, "attack"], object)
     kind = np.concatenate([population.kind, np.full(strangers, -1, np.int16)])
     cluster = np.full(count, -1, np.int64)
     for _, _, found in provider.clusters:
-        cluster[found.members] = found.row
+        cluster[found.members] = first_cluster + found.row
     state = provider.climb.state
     columns: dict[str, Any] = {
         "provider": pl.Series([provider.name]).new_from_index(0, count),

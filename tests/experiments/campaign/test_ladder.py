@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -111,7 +112,7 @@ def test_the_largest_clusters_are_reviewed_first_and_the_others_wait():
     ladder, _ = climb(30, reviews_per_day=1.0, delay_hours=0.0, patience_days=2.5)
     sizes = [3, 9, 6, 2]
     edges = np.cumsum([0, *sizes])
-    found = ladder.suspect(groups(*(range(a, b) for a, b in zip(edges, edges[1:], strict=False))), DAY, 7)
+    found = ladder.suspect(groups(*(range(a, b) for a, b in itertools.pairwise(edges))), DAY, 7)
     assert [(c.row, len(c.members)) for c in found] == [(7, 3), (8, 9), (9, 6), (10, 2)]
     done = [ladder.act(day * DAY, 1.0) for day in (1, 2, 3, 4, 5)]
     assert [[c.row for c in d.clusters] for d in done] == [[8], [9], [7], [], []]  # the last was given up

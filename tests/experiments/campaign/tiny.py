@@ -1,0 +1,94 @@
+"""Campaigns that run in a moment: some hundred honest accounts, some tens of attackers', a few days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from attacks.accounts.operation import Operation
+from defenses.admission.detector import Detector, Suspicion
+from experiments.campaign.campaign import Campaign, Past
+from experiments.campaign.ladder import Ladder
+from experiments.campaign.policy import Policy
+from experiments.campaign.population import Population
+
+ASKS = {"coding": 2.0, "reasoning": 1.0}
+
+
+def operation(**fields):
+    usual = {"exchanges": 1500, "days": 4.0, "accounts": 30, "capabilities": ASKS, "share": 0.5, "networks": 12}
+    return Operation(**{**usual, "batch": 6, "lead_days": 2.0, **fields})
+
+
+def campaign(operations=None, **fields):
+    usual = {
+        "name": "tiny",
+        "days": 4.0,
+        "operations": {"lab": operation()} if operations is None else operations,
+        "population": Population(accounts=300, requests_per_day=8.0),
+        "past": Past(accounts=200, days=2.0, red_team=27),
+        "encoder": "hashing",
+    }
+    return Campaign(**{**usual, **fields})
+
+
+def policy(*rungs, detectors=None, **ladder):
+    """Every attackers' account has an alarm each day, and these rungs follow at once."""
+    settings = {"delay_hours": 0.0, "rungs": rungs or ("log",), **ladder}
+    return Policy("told", detectors=detectors or {"told": Told()}, ladder=Ladder(**settings))
+
+
+@dataclass(frozen=True)
+class Told(Detector):
+    """Alarms on whoever has no identity of his own and has been served, ``together`` in one cluster or each alone.
+
+    Args:
+        together: whether they are found as a cluster.
+        wrongly: also every so many-th honest account; 0 none.
+    """
+
+    source: ClassVar[str] = "the test's own knowledge"
+
+    every_hours: float = 24.0
+    together: bool = False
+    wrongly: int = 0
+
+    def fit(self, benign, red_team, rng):
+        return {}
+
+    def watch(self, requests, output_tokens, state):
+        state.memory.setdefault("seen", set()).update(np.unique(requests.account).tolist())
+
+    def examine(self, state, now):
+        genuine = state.accounts.genuine
+        if self.wrongly:
+            genuine = genuine & (np.arange(len(genuine)) % self.wrongly != 0)
+        who = np.array(sorted(state.memory["seen"]), np.int32)
+        guilty = ~genuine[who]
+        cluster = np.where(guilty & self.together, 0, -1).astype(np.int32)
+        return Suspicion(who, np.where(guilty, 2.0, 0.5), guilty, cluster)
+
+
+@dataclass(frozen=True)
+class Busy(Detector):
+    """Alarms on whoever sends more than so many requests in all; blind to who it is."""
+
+    source: ClassVar[str] = "arithmetic"
+
+    every_hours: float = 24.0
+    most: int = 20
+
+    def fit(self, benign, red_team, rng):
+        return {}
+
+    def watch(self, requests, output_tokens, state):
+        count = state.memory.setdefault("count", np.zeros(0, np.int64))
+        count = np.pad(count, (0, len(state.accounts) - len(count)))
+        state.memory["count"] = count + np.bincount(requests.account, minlength=len(count))
+
+    def examine(self, state, now):
+        count = state.memory["count"]
+        who = np.flatnonzero(count)
+        return Suspicion.alone(who, count[who] / self.most, 1.0)
