@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from experiments.campaign.measure.harvest import series
 from experiments.campaign.measure.summary import PolicySummary
-from experiments.campaign.report.drawing import AMOUNTS, Look, canvas, plain, policy_looks, save, say, settle
+from experiments.campaign.report.drawing import AMOUNTS, Look, canvas, columns_of, plain, policy_looks, save, say, settle
 from experiments.campaign.report.naming import dollars, policy_name
 from experiments.measure.pareto import front
 from experiments.report.labels import place_labels
@@ -32,10 +32,11 @@ def draw(summaries: Sequence[PolicySummary], png: Path, pdf: Path) -> None:
     points = [(s, p) for s in summaries if (p := _point(s)) is not None]
     _pareto(right, points, style)
     if left.get_legend_handles_labels()[0]:
+        handles, labels = left.get_legend_handles_labels()
+        columns = columns_of(figure, labels, 5)
         figure.legend(
-            *left.get_legend_handles_labels(), loc="outside upper center", ncols=min(5, len(summaries)), fontsize=8,
-            frameon=False, handlelength=3,
-        )  # fmt: skip
+            handles, labels, loc="outside upper center", ncols=columns, fontsize=8, frameon=False, handlelength=3
+        )
     settle(figure)
     if points:
         steps = [part for (a, b), (c, d) in pairwise(_front(points)) for part in ((a, b, c, b), (c, b, c, d))]

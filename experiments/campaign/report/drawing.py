@@ -71,6 +71,12 @@ def say(axes: Axes, text: str) -> None:
 AMOUNTS = FuncFormatter(lambda value, _: _amount(value))
 
 
+def columns_of(figure: Figure, labels: Sequence[str], most: int) -> int:
+    """How many columns of a legend in 8 points fit above a figure."""
+    inches = 0.075 * max(map(len, labels), default=0) + 0.7
+    return max(1, min(most, len(labels), int(figure.get_figwidth() / inches)))
+
+
 def settle(figure: Figure) -> None:
     """Lay the figure out, once: what is placed in it afterwards, and both files, then have the same layout."""
     figure.draw_without_rendering()

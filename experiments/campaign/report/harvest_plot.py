@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from experiments.campaign.measure.harvest import banned_by_day, series
 from experiments.campaign.measure.summary import PolicySummary
-from experiments.campaign.report.drawing import AMOUNTS, Look, canvas, plain, policy_looks, save, say
+from experiments.campaign.report.drawing import AMOUNTS, Look, canvas, columns_of, plain, policy_looks, save, say
 from experiments.campaign.report.naming import policy_name
 
 VISIBLE = 0.3
@@ -52,10 +52,11 @@ def draw(summaries: Sequence[PolicySummary], png: Path, pdf: Path) -> None:
     bottom.set_xlabel("day", fontsize=9)
     bottom.set_xlim(0, max(float(r.epochs["day"].to_numpy().max(initial=1.0)) for s in summaries for r in s.results))
     if top.get_legend_handles_labels()[0]:
+        handles, labels = top.get_legend_handles_labels()
+        columns = columns_of(figure, labels, 4)
         figure.legend(
-            *top.get_legend_handles_labels(), loc="outside upper center", ncols=min(4, len(summaries)), fontsize=8,
-            frameon=False, handlelength=3,
-        )  # fmt: skip
+            handles, labels, loc="outside upper center", ncols=columns, fontsize=8, frameon=False, handlelength=3
+        )
     save(figure, png, pdf)
 
 
