@@ -160,7 +160,9 @@ LAB = "campaign.operations.lab"
 )
 def test_what_cannot_be_is_said_in_one_line_before_anything_runs(words, message, tmp_path):
     one = [] if any(word.startswith(("policy=", "+experiment")) for word in words) else ["policy=none"]
-    said = moatbench("campaign", *SMALL, *one, *([] if "store=a,b" in words else [f"store={tmp_path}"]), *words)
+    said = moatbench(
+        "campaign", *SMALL, *one, *([] if "store=a,b" in words else [f"store={tmp_path}"]), *words, "--dry-run"
+    )
     assert said.code == 2
     assert said.err.startswith("moatbench: ")
     assert message in said.err
@@ -170,7 +172,9 @@ def test_what_cannot_be_is_said_in_one_line_before_anything_runs(words, message,
 
 
 def test_of_several_campaigns_the_one_that_cannot_be_is_named(tmp_path):
-    said = moatbench("campaign", *SMALL, f"{LAB}.exchanges=50000", f"{LAB}.pace=100000", f"store={tmp_path}")
+    said = moatbench(
+        "campaign", *SMALL, f"{LAB}.exchanges=2000000", f"{LAB}.pace=100000", f"store={tmp_path}", "--dry-run"
+    )
     assert said.code == 2
     assert "anthropic_tiers.dollars_per_month binds at" in said.err
     assert said.err.endswith("\n  in policy=limits\n")
