@@ -32,6 +32,8 @@ PROXIES = NETWORKS + CLOUD_NETWORKS
 """Networks from here on are data centres that only proxies use."""
 RESIDENTIAL = 0.5
 """Share of proxy networks that are homes of honest users too (source: I)."""
+COMMON, FEWEST_COMMON = 0.1, 20
+"""Networks that several operations rent, as a share of all that they rent (source: I), and how many there are at least."""
 CUSTOMERS = ("chat", "code", "reasoning", "conversation")
 """Library groups that unrelated customers of a proxy ask from."""
 
@@ -81,7 +83,8 @@ def operators(
     them (see `mimics`)."""
     markets = [Market(p.accounts, p.attack_streams, p.honest, PAYMENTS) for p in providers]
     customers = np.array([lists.add(library.rows(group), lengths("chat_large")) for group in CUSTOMERS], np.int32)
-    shared = networks(400, generator(campaign.seed, purpose, "shared"))
+    rented = sum(operation.networks for operation in campaign.operations.values())
+    shared = networks(max(round(COMMON * rented), FEWEST_COMMON), generator(campaign.seed, purpose, "shared"))
     found = {}
     for number, (name, operation) in enumerate(campaign.operations.items()):
         if operation.mimic:

@@ -12,7 +12,17 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from experiments.campaign.measure.harvest import series
 from experiments.campaign.measure.summary import PolicySummary
-from experiments.campaign.report.drawing import AMOUNTS, Look, canvas, columns_of, plain, policy_looks, save, say, settle
+from experiments.campaign.report.drawing import (
+    AMOUNTS,
+    Look,
+    canvas,
+    columns_of,
+    plain,
+    policy_looks,
+    save,
+    say,
+    settle,
+)
 from experiments.campaign.report.naming import dollars, policy_name
 from experiments.measure.pareto import front
 from experiments.report.labels import place_labels
