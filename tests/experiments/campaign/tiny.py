@@ -9,10 +9,13 @@ import numpy as np
 
 from attacks.accounts.operation import Operation
 from defenses.admission.detector import Detector, Suspicion
-from experiments.campaign.campaign import Campaign, Past
+from defenses.admission.query_quota import QueryQuota
+from defenses.admission.verification import Verification
+from experiments.campaign.campaign import Campaign, Past, Place
 from experiments.campaign.ladder import Ladder
 from experiments.campaign.policy import Policy
 from experiments.campaign.population import Population
+from experiments.campaign.sharing import Exchange
 
 ASKS = {"coding": 2.0, "reasoning": 1.0}
 
@@ -92,3 +95,39 @@ class Busy(Detector):
         count = state.memory["count"]
         who = np.flatnonzero(count)
         return Suspicion.alone(who, count[who] / self.most, 1.0)
+
+
+MARKET = {"first": Place(), "second": Place(population=0.3), "weak": Place(population=0.2, guarded=False)}
+STRICT = Policy(
+    "strict",
+    admission={"quota": QueryQuota(queries=40, window_hours=48.0), "identity": Verification(after_requests=15)},
+    detectors={"told": Told(together=True, wrongly=9), "busy": Busy()},
+    ladder=Ladder(rungs=("throttle", "hide", "verify", "alter", "ban"), cluster="alter", delay_hours=12.0),
+    sharing=Exchange(),
+)
+CAMPAIGNS = {
+    "left alone": campaign(),
+    "nobody": campaign({}),
+    "nobody is watched for": campaign({}, policy=policy("ban", detectors={"busy": Busy()})),
+    "banned one by one": campaign({"lab": operation(replacement_hours=3.0)}, policy=policy("ban")),
+    "banned together": campaign(
+        {"lab": operation(replacement_hours=0.0)},
+        policy=policy(detectors={"told": Told(together=True)}, delay_hours=24.0),
+    ),
+    "everything at once": campaign(
+        {
+            "one": operation(
+                evasion=True, displacement=0.7, contamination=0.3, replacement_hours=1.0, probe_budget=300
+            ),
+            "two": operation(pacing="scheduler", share=1.0, start_day=1.0, days=2.5, standby=15, standby_after=0.2),
+            "null": operation(mimic=True),
+        },
+        policy=STRICT,
+        market=MARKET,
+        release_days=(1.5,),
+        epoch_hours=8.0,
+    ),
+    "hour by hour": campaign(
+        {"lab": operation(days=2.0, replacement_hours=0.0)}, days=2.0, epoch_hours=1.0, policy=STRICT
+    ),
+}
