@@ -69,10 +69,15 @@ def _limits(campaign: Campaign, operation: Operation) -> Iterator[Bound]:
 def _of_bucket(bucket: TokenBucket, operation: Operation, price: float, where: str) -> Bound:
     tiers: tuple[Limits, ...] = (bucket, *bucket.tiers)
     ages = [0.0, *(tier.entry_age_days for tier in bucket.tiers)]
-    requests = dollars = 0.0
-    for day in np.arange(0.0, operation.days):
-        tier = tiers[max(i for i, age in enumerate(ages) if age <= day + operation.lead_days)]
-        requests += 1440.0 * tier.requests_per_minute
-        dollars += min(tier.dollars_per_day, tier.dollars_per_month / 30.0)
-    by_rate = Bound(requests, f"{where}.requests_per_minute")
-    return min(by_rate, Bound(dollars / price if price else math.inf, f"{where}.dollars_per_month"))
+
+    def tier_on(day: float) -> Limits:
+        return tiers[max(i for i, age in enumerate(ages) if age <= day + operation.lead_days)]
+
+    days = np.arange(0.0, operation.days)
+    requests = sum(1440.0 * tier_on(day).requests_per_minute for day in days)
+    by_day = sum(tier_on(day).dollars_per_day for day in days)
+    months = np.arange(0.0, operation.days, 30.0)
+    by_month = sum(tier_on(min(month + 30.0, operation.days)).dollars_per_month for month in months)
+    dollars, cap = min((by_day, "dollars_per_day"), (by_month, "dollars_per_month"))
+    by_money = Bound(dollars / price if price else math.inf, f"{where}.{cap}")
+    return min(Bound(requests, f"{where}.requests_per_minute"), by_money)

@@ -17,8 +17,8 @@ from attacks.accounts.operation import Operation
 from experiments.campaign import making
 from experiments.campaign.campaign import Campaign
 from experiments.campaign.exchange import Shared
-from experiments.campaign.ladder import Acted
 from experiments.campaign.indicators import ATLAS
+from experiments.campaign.ladder import Acted
 from experiments.campaign.library import library
 from experiments.campaign.past import fitted
 from experiments.campaign.provider import Provider
