@@ -1,4 +1,4 @@
-"""What detectors have in common: fitted on past traffic, they watch requests go by and say from time to time whom they suspect.
+"""What detectors have in common: fitted on past traffic, they watch requests go by and say now and then whom they suspect.
 
 In a lab cell a detector is an admission defense that shuts out the accounts over its threshold; in a campaign the provider's
 ladder decides what follows from a suspicion. Knows no single detector.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -99,9 +100,18 @@ class Campaign:
                 f"ends after the {self.days:g} simulated days",
             )
             _check_reported(name, operation)
-        mimics = sum(o.accounts for o in self.operations.values() if o.mimic)
-        reason = f"cannot hold the {mimics} accounts that mimic honest ones"
-        require(mimics < self.population.accounts, "population.accounts", self.population.accounts, reason)
+        for day in self.release_days:
+            require(0 <= day < math.inf, "campaign.release_days", day, "must be at least 0")
+        mimics, honest = (
+            sum(o.accounts for o in self.operations.values() if o.mimic),
+            self.honest(next(iter(self.market))),
+        )
+        reason = f"at the first provider cannot hold the {mimics} accounts that mimic honest ones"
+        require(mimics < honest, "population.accounts", honest, reason)
+
+    def honest(self, provider: str) -> int:
+        """How many honest accounts a provider of the market has."""
+        return max(round(self.population.accounts * self.market[provider].population), 1)
 
     @property
     def epochs(self) -> int:

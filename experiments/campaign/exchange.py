@@ -1,7 +1,7 @@
 """Providers that tell each other what they found, and look for it among their own accounts.
 
-Which accounts match is decided by what a provider sees: an account that pays as a shared indicator says, or that has two other
-things in common with what was shared (network, client software, wordings).
+Which accounts match is decided by what a provider sees: an account that pays as a shared indicator says, or that has two
+other things in common with what was shared (network, client software, wordings).
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class _Asked:
 
 def bundles(table: pl.DataFrame, lifetime_days: float, most: int) -> str:
     """The first clusters of `Shared.table` as STIX 2.1 bundles, one JSON object a line."""
-    lines = []
+    lines: list[str] = []
     for _, part in table.group_by("provider", "day", "cluster", maintain_order=True):
         if len(lines) == most:
             break

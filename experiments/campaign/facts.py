@@ -1,4 +1,4 @@
-"""The figures that campaigns and populations are drawn from, as files in ``data/`` with a source for each. Interprets nothing.
+"""The figures that campaigns and populations are drawn from, as files in ``data/`` with a source for each.
 
 Sources: P primary text or data, S secondary reports, C computed from public data, I this project's proposal, to be swept and
 never presented as measured.

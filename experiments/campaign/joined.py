@@ -60,8 +60,8 @@ def _in_words(link: CapabilityLink, curves: Curves, read: Sequence[TransferRecor
     else:
         scale = f"one exchange stands for {link.ratio:g} lab queries"
     return (
-        f"Transfer is read off curves measured in the lab's mini world ({listed}): {scale}. This mapping is an assumption, not a "
-        "measurement of language models."
+        f"Transfer is read off curves measured in the lab's mini world ({listed}): {scale}. This mapping is an assumption, not "
+        "a measurement of language models."
     )
 
 
@@ -76,7 +76,7 @@ def _indicators(entries: Sequence[Entry], path: Path) -> dict[str, Path]:
 
 
 def curves_of(where: str) -> Curves:
-    """Fitted curves of the shipped table, or of a CSV file as ``python -m experiments.campaign.curves --table`` writes it."""
+    """Fitted curves of the shipped table, or of a file that ``python -m experiments.campaign.curves --table`` wrote."""
     if where == SHIPPED:
         return fit_curves(shipped())
     path = Path(where)

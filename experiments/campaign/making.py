@@ -1,4 +1,4 @@
-"""A world made from its configuration: providers with their honest accounts, operations with theirs, the networks between them."""
+"""A world made from its configuration: providers with their honest accounts, operations with theirs, and networks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.accounts.operator import Market, Operator, Surroundings
+from configs.errors import require
 from experiments.campaign import facts
 from experiments.campaign.campaign import Campaign
 from experiments.campaign.library import Library
@@ -34,6 +35,8 @@ RESIDENTIAL = 0.5
 """Share of proxy networks that are homes of honest users too (source: I)."""
 COMMON, FEWEST_COMMON = 0.1, 20
 """Networks that several operations rent, as a share of all that they rent (source: I), and how many there are at least."""
+MOST_PROXIES = 20_000
+"""That operations can rent together, so that there are enough distinct ones."""
 CUSTOMERS = ("chat", "code", "reasoning", "conversation")
 """Library groups that unrelated customers of a proxy ask from."""
 
@@ -59,8 +62,7 @@ def provider(
 ) -> Provider:
     """The named provider of the market, before its first request."""
     place = campaign.market[name]
-    accounts = max(round(campaign.population.accounts * place.population), 1)
-    population = replace(campaign.population, accounts=accounts)
+    population = replace(campaign.population, accounts=campaign.honest(name))
     return Provider(
         name,
         campaign.policy if place.guarded else Policy(),
@@ -83,19 +85,22 @@ def operators(
     them (see `mimics`)."""
     markets = [Market(p.accounts, p.attack_streams, p.honest, PAYMENTS) for p in providers]
     customers = np.array([lists.add(library.rows(group), lengths("chat_large")) for group in CUSTOMERS], np.int32)
-    rented = sum(operation.networks for operation in campaign.operations.values())
-    shared = networks(max(round(COMMON * rented), FEWEST_COMMON), generator(campaign.seed, purpose, "shared"))
+    rented = sum(operation.networks for operation in campaign.operations.values() if not operation.mimic)
+    require(rented <= MOST_PROXIES, "campaign.operations.networks", rented, f"must be at most {MOST_PROXIES} together")
+    taken = shared = networks(max(round(COMMON * rented), FEWEST_COMMON), generator(campaign.seed, purpose, "shared"))
     found = {}
     for number, (name, operation) in enumerate(campaign.operations.items()):
         if operation.mimic:
             continue
+        own = networks(operation.networks, generator(campaign.seed, purpose, name, "networks"), taken)
+        taken = np.concatenate([taken, own])
         around = Surroundings(
             markets=markets,
             lists=lists,
             wordings=lambda capability: wordings(library, capability),
             lengths=asked,
             customers=customers,
-            own_networks=networks(operation.networks, generator(campaign.seed, purpose, name, "networks")),
+            own_networks=own,
             shared_networks=shared,
             diurnal=np.arange(ZONES * AMPLITUDES, dtype=np.int16),
             flat=ZONES * AMPLITUDES,
@@ -106,7 +111,7 @@ def operators(
 
 
 def mimics(campaign: Campaign, provider: Provider) -> dict[str, NDArray[np.int32]]:
-    """Accounts of operations that do exactly as honest ones do: drawn from the honest, told apart by nothing but this name."""
+    """Accounts of operations that do as honest ones do: drawn from the honest, told apart by nothing but this name."""
     rng = generator(campaign.seed, "mimics")
     order, found, taken = rng.permutation(provider.honest).astype(np.int32), {}, 0
     for name, operation in campaign.operations.items():
@@ -129,11 +134,17 @@ def ordinary(library: Library) -> NDArray[np.int32]:
     return np.concatenate([library.rows(group) for group in groups])
 
 
-def networks(count: int, rng: np.random.Generator) -> NDArray[np.int32]:
-    """(count,) proxy networks: homes of honest users by their popularity, and data centres of the proxies' own."""
-    homes = (NETWORKS * rng.random(count) ** 1.3).astype(np.int32)
-    centres = (PROXIES + rng.integers(0, 20_000, count)).astype(np.int32)
-    return np.where(rng.random(count) < RESIDENTIAL, homes, centres).astype(np.int32)
+def networks(count: int, rng: np.random.Generator, taken: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
+    """(count,) proxy networks, each once and none of those that are taken: homes of honest users by their popularity, and
+    data centres of the proxies' own."""
+    found = np.zeros(0, np.int32)
+    while len(found) < count:
+        homes = (NETWORKS * rng.random(count) ** 1.3).astype(np.int32)
+        centres = (PROXIES + rng.integers(0, 20_000, count)).astype(np.int32)
+        drawn = np.concatenate([found, np.where(rng.random(count) < RESIDENTIAL, homes, centres).astype(np.int32)])
+        first = np.sort(np.unique(drawn, return_index=True)[1])
+        found = drawn[first] if taken is None else drawn[first][~np.isin(drawn[first], taken)]
+    return found[:count]
 
 
 def lengths(workload: str) -> tuple[float, float, float, float]:
@@ -143,6 +154,6 @@ def lengths(workload: str) -> tuple[float, float, float, float]:
 
 
 def asked(capability: str) -> tuple[float, float, float, float]:
-    """Lengths of requests for distillation (source: I): questions as the workload's, answers in full, as reasoning has them."""
+    """Lengths of requests for distillation (source: I): questions as the workload's, answers in full, as of reasoning."""
     questions = "code" if capability in ("coding", "agentic_coding", "tool_use", "computer_use") else "reasoning"
     return (*lengths(questions)[:2], *lengths("reasoning")[2:])

@@ -77,8 +77,8 @@ def _before(campaign: Campaign) -> Campaign:
 
 
 def _red_team(accounts: int, days: float) -> dict[str, Operation]:
-    """Several ways of harvesting, since a provider does not know which will come: blending, pacing, and a third to three times
-    the pace that the reported campaigns had."""
+    """Several ways of harvesting, since a provider does not know which will come: blending, pacing, and a third to three
+    times the pace that the reported campaigns had."""
     usual = Operation()
     ways = list(itertools.product(BLENDS, PACINGS, PACES))
     each = -(-accounts // len(ways))

@@ -1,5 +1,5 @@
-"""What a provider has seen before it opens the API of a lab cell, for detectors to be fitted on: honest accounts asking its own
-prompts, and a red team that harvests as the lab's attackers do.
+"""What a provider has seen before it opens the API of a lab cell, for detectors to be fitted on: honest accounts asking its
+own prompts, and a red team that harvests as the lab's attackers do.
 
 Answers have the length that is reserved, as at admission in a cell, where answers are not known yet.
 """

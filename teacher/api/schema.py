@@ -24,8 +24,8 @@ class Prompts:
         texts: P prompt texts.
         tokens: P rows of the teacher's token ids, chat template included (what is billed as input).
         tools: the client's tool runner over rows of these prompts, or None.
-        embedding: (P, d) float32 unit rows, what the provider's text encoder makes of each; None where nobody has encoded them
-            yet (`defenses.admission.sight` then does).
+        embedding: (P, d) float32 unit rows, what the provider's text encoder makes of each; None where nobody has encoded
+            them yet (`defenses.admission.sight` then does).
         sketch: (P,) int32 MinHash bucket of each text, equal for near copies; None where nobody has sketched them yet.
     """
 
