@@ -49,6 +49,7 @@ class Past:
     def __post_init__(self) -> None:
         for name in ("accounts", "days", "red_team"):
             require(getattr(self, name) > 0, f"past.{name}", getattr(self, name), "must be more than 0")
+        require(self.days < math.inf and self.days % 1 == 0, "past.days", self.days, "must be whole days")
 
 
 @dataclass(frozen=True)

@@ -63,12 +63,12 @@ def _no_model(*_: object) -> Any:
 
 def _before(campaign: Campaign) -> Campaign:
     """A campaign before the campaign: other accounts, an attack as the provider expects it."""
-    past, days = campaign.past, max(round(campaign.past.days), 1)
+    past, days = campaign.past, campaign.past.days
     accounts = min(past.accounts, campaign.population.accounts)
     return replace(
         campaign,
-        days=float(days),
-        operations=_red_team(past.red_team, float(days)),
+        days=days,
+        operations=_red_team(past.red_team, days),
         population=replace(campaign.population, accounts=accounts),
         policy=Policy(),
         release_days=(),
