@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from attacks.accounts.operation import Operation
 from configs.errors import ConfigError
 from defenses.admission.query_quota import QueryQuota
 from defenses.admission.token_bucket import Limits, TokenBucket
 from experiments.campaign import making
 from experiments.campaign.campaign import Campaign
+from teacher.api.clock import DAY, MONTH
 
 
 class Bound(NamedTuple):
@@ -55,29 +54,40 @@ def check_feasible(campaign: Campaign) -> None:
 
 
 def _limits(campaign: Campaign, operation: Operation) -> Iterator[Bound]:
-    """What admission lets one account send; of tiers the best that it can be in by its age, from the first day on."""
-    price = making.mean_dollars(making.asked(next(iter(operation.mix()))), campaign.prices)
+    """What admission lets one account send at most; of tiers the best that it can be in by its age."""
+    prices = {c: making.mean_dollars(making.asked(c), campaign.prices) for c in operation.mix()}
+    price = sum(share * prices[capability] for capability, share in operation.mix().items())
     for name, defense in campaign.policy.admission.items():
         where = f"policy.admission.{name}"
         if isinstance(defense, QueryQuota):
-            windows = math.ceil(operation.days * 24 / defense.window_hours)
+            windows = len(_windows(operation, defense.window_hours / 24))
             yield Bound(float(defense.queries * windows), f"{where}.queries")
         if isinstance(defense, TokenBucket):
-            yield _of_bucket(defense, operation, price, where)
+            yield from _of_bucket(defense, operation, price, where)
 
 
-def _of_bucket(bucket: TokenBucket, operation: Operation, price: float, where: str) -> Bound:
+def _of_bucket(bucket: TokenBucket, operation: Operation, price: float, where: str) -> Iterator[Bound]:
     tiers: tuple[Limits, ...] = (bucket, *bucket.tiers)
     ages = [0.0, *(tier.entry_age_days for tier in bucket.tiers)]
 
-    def tier_on(day: float) -> Limits:
-        return tiers[max(i for i, age in enumerate(ages) if age <= day + operation.lead_days)]
+    def tier_by(day: float) -> Limits:
+        """The best that can be reached by the end of a window that ends on this day."""
+        age = min(day, operation.start_day + operation.days) - operation.start_day + operation.lead_days
+        return tiers[max(i for i, least in enumerate(ages) if least <= age)]
 
-    days = np.arange(0.0, operation.days)
-    requests = sum(1440.0 * tier_on(day).requests_per_minute for day in days)
-    by_day = sum(tier_on(day).dollars_per_day for day in days)
-    months = np.arange(0.0, operation.days, 30.0)
-    by_month = sum(tier_on(min(month + 30.0, operation.days)).dollars_per_month for month in months)
-    dollars, cap = min((by_day, "dollars_per_day"), (by_month, "dollars_per_month"))
-    by_money = Bound(dollars / price if price else math.inf, f"{where}.{cap}")
-    return min(Bound(requests, f"{where}.requests_per_minute"), by_money)
+    days, months = ([tier_by(day) for day in _windows(operation, length)] for length in (1.0, MONTH / DAY))
+    minutes = 1440.0 * operation.days / len(days)
+    refilled = sum(minutes * tier.requests_per_minute for tier in days)
+    full = max(tier.requests_per_minute * tier.burst_minutes for tier in days)
+    yield Bound(refilled + full, f"{where}.requests_per_minute")
+    for cap, dollars in (
+        ("dollars_per_day", sum(tier.dollars_per_day for tier in days)),
+        ("dollars_per_month", sum(tier.dollars_per_month for tier in months)),
+    ):
+        yield Bound(dollars / price if price else math.inf, f"{where}.{cap}")
+
+
+def _windows(operation: Operation, days: float) -> list[float]:
+    """Ends of the windows of this length, counted from day 0, in which an operation sends."""
+    end = operation.start_day + operation.days
+    return [(n + 1) * days for n in range(math.floor(operation.start_day / days), math.ceil(end / days))]

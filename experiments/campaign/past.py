@@ -53,7 +53,13 @@ def fitted(campaign: Campaign, library: Library) -> dict[str, Prepared]:
             benign=lambda _: benign,
             red_team=lambda _: cast("Traffic", red_team),
         )
-        found[name] = part.prepare(context)
+        try:
+            found[name] = part.prepare(context)
+        except ConfigError as error:
+            where = "detectors" if name in campaign.policy.detectors else "admission"
+            field = f"policy.{where}.{name}.{error.field.rpartition('.')[2]}"
+            reason = f"{error.reason} (past.accounts and past.days say how much past traffic there is)"
+            raise ConfigError(field, error.value, reason, error.choices) from error
     return found
 
 
