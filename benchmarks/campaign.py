@@ -2,9 +2,9 @@
 
 A campaign is simulated as users get it: requests of every account drawn one by one, token buckets by tier and spend caps of
 ``policy=limits``, books per account, an operation that plans anew each day. First the accounts of an operation alone, a few
-sizes; with ``--full`` the campaign of 16 million exchanges among 160 million legitimate requests, and the preset as it is,
-in which three quarters of what those accounts send is for unrelated customers. Each line is a process of its own, so its
-peak of memory is its own; compiled kernels are loaded before the clock starts.
+sizes; with ``--full`` the campaign of 16 million exchanges among more than 160 million legitimate requests, and the preset
+as it is, in which three quarters of what those accounts send is for unrelated customers. Each line is a process of its
+own, so its peak of memory is its own; compiled kernels are loaded before the clock starts.
 
 The comparison judges the same arrivals by one bucket an account, refilled continuously, in three ways: this project's
 compiled loop, SimPy with a process an account, and a heap of accounts with buckets in a dict. The arrivals are given to all
@@ -50,7 +50,7 @@ SLACK = 1e-9
 EXAMPLES = """\
 examples:
   python -m benchmarks.campaign            1, 4 and 16 million events, and the comparison: a minute or two
-  python -m benchmarks.campaign --full     and 176 and 224 million events: some minutes more, and 4 GB
+  python -m benchmarks.campaign --full     and about 190 and 240 million events: some minutes more, and 2 GB
 """
 
 
@@ -93,7 +93,7 @@ def alone(exchanges: int) -> Case:
 
 
 FULL = (
-    Case("16M exchanges among 160M legitimate requests", ("campaign.operations.hydra.share=1.0",)),
+    Case("16M exchanges among all legitimate requests", ("campaign.operations.hydra.share=1.0",)),
     Case("the preset (a quarter of its accounts' requests harvest)", ()),
 )
 
