@@ -124,8 +124,8 @@ def mimics(campaign: Campaign, provider: Provider) -> dict[str, NDArray[np.int32
 def wordings(library: Library, capability: str) -> list[NDArray[np.int32]]:
     """Rows that ask for a capability, by wording."""
     rows = library.rows(f"distil.{capability}")
-    template = library.template[rows]
-    return [rows[template == number] for number in np.unique(template)]
+    template = library.template[rows]  # in order
+    return np.split(rows, np.flatnonzero(np.diff(template)) + 1)
 
 
 def ordinary(library: Library) -> NDArray[np.int32]:
