@@ -28,6 +28,22 @@ GROUPS = {
     "task": ("Tasks", "`task=NAME`."),
     "teacher": ("Teachers", "`teacher=NAME`."),
     "student": ("Students", "`student=NAME`."),
+    "campaign": (
+        "Campaigns",
+        "`moatbench campaign campaign=NAME`, see [campaigns.md](campaigns.md). Sources: who reported it; P primary text, S "
+        "secondary reports. Those without stand for no report.",
+    ),
+    "operation": (
+        "Operations",
+        "Put into a campaign under a name of your own: `+operation@campaign.operations.OWN_NAME=NAME`.",
+    ),
+    "population": ("Populations", "Honest accounts of a campaign: `population=NAME`."),
+    "market": ("Markets", "Providers of a campaign: `market=NAME`."),
+    "policy": (
+        "Policies",
+        "What providers do in a campaign: `policy=NAME`. Source: the defenses it is made of, listed above.",
+    ),
+    "link": ("Links", "How exchanges of a campaign stand for queries of the lab: `link=NAME`."),
 }
 
 METHODS = """\

@@ -16,8 +16,13 @@ import pytest
 import torch
 
 from configs.build import build
+from experiments.campaign.assembly import stage_from
 from experiments.cell import cell_from
-from experiments.cli.arguments import CARE, KINDS, SHELLS, read
+from experiments.cli.arguments import CARE, COMMANDS, KINDS, SHELLS, read
+from experiments.cli.campaign import POLICIES
+from experiments.cli.listing import GROUPS
+from experiments.cli.roots import CAMPAIGN, root_of
+from experiments.compose import ROOT as CELL
 from experiments.compose import compose_cells, compose_one
 from lm.batch import collate
 from lm.types import Channel
@@ -36,8 +41,11 @@ MOVED = {
     "attacks.harvest.stratified": "mine.stratified",
     "attacks.recover.shortest": "mine.shortest",
     "student.objectives.smoothed": "mine.smoothed",
+    "defenses.admission.round_the_clock": "mine.round_the_clock",
 }
 """Module in the tree -> module in a package of one's own."""
+TEACHING = ("add-a-defense.md", "add-an-attack.md", "campaigns.md")
+"""Pages that say which files to write."""
 
 
 def files_of(page: str) -> dict[str, str]:
@@ -54,12 +62,12 @@ class Written(NamedTuple):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """Every file of both pages, once in the places that the pages name (those folders are joined to the project's own), and
+    """Every file of these pages, once in the places that the pages name (those folders are joined to the project's own), and
     once as the package ``mine``."""
     tree, other = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("other")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(other))
-        for name, text in (files_of("add-a-defense.md") | files_of("add-an-attack.md")).items():
+        for name, text in {n: t for page in TEACHING for n, t in files_of(page).items()}.items():
             place = tree / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
@@ -84,12 +92,13 @@ def _in_package(name: str) -> str:
     return MOVED[module].removeprefix("mine.") + ".py" if module in MOVED else name
 
 
-def test_both_pages_show_whole_files():
+def test_pages_show_whole_files():
     assert set(files_of("add-a-defense.md")) == {
         "defenses/release/trace_budget.py",
         "configs/defense/trace_budget.yaml",
     }
     assert len(files_of("add-an-attack.md")) == 7
+    assert len(files_of("campaigns.md")) == 4
 
 
 @pytest.mark.parametrize("form", ["tree", "package"])
@@ -197,12 +206,17 @@ def commands() -> list[tuple[str, str]]:
                 line = line.removeprefix('eval "$(').removesuffix(')"')
                 if line.startswith(("moatbench ", "python -m experiments.hydra_app ")):
                     found.append((page.name, " ".join(line.split())))
-    return list(dict.fromkeys(found))
+    helped = [(f"{name} --help", line) for name, command in COMMANDS.items() for line, _ in command.examples]
+    return list(dict.fromkeys(found + [(page, _in_a_shell(line)) for page, line in helped]))
+
+
+def _in_a_shell(line: str) -> str:
+    return line.removeprefix('eval "$(').removesuffix(')"').partition(" | ")[0]
 
 
 @cache
-def composed(overrides: tuple[str, ...]):
-    return compose_cells(overrides)
+def composed(overrides: tuple[str, ...], root: str = CELL):
+    return compose_cells(overrides, root)
 
 
 @pytest.mark.parametrize(("page", "line"), commands(), ids=lambda text: text[:60])
@@ -219,7 +233,7 @@ def test_commands_compose(page, line, written):
         assert arguments[0] in SHELLS
         return
     overrides = [w for w in arguments if "=" in w]
-    if page.startswith("add-") and not any("searchpath" in w for w in overrides):
+    if page in TEACHING and not any("searchpath" in w for w in overrides):
         overrides.append(written.tree)
     if command == "list":
         assert set(arguments) - set(overrides) <= set(KINDS)
@@ -228,9 +242,29 @@ def test_commands_compose(page, line, written):
         assert arguments[0] in CARE
         arguments = overrides
     assert arguments == [w for w in arguments if "=" in w], line
-    cells = [compose_one(overrides)] if command in ("run", "show", "store") else composed(tuple(overrides))
+    root = CAMPAIGN if command == CAMPAIGN or (command == "show" and root_of(overrides) == CAMPAIGN) else CELL
+    if command == CAMPAIGN and not any("policy=" in w or "experiment=" in w for w in overrides):
+        overrides = [POLICIES, *overrides]
+    one = command in ("run", "show", "store")
+    cells = [compose_one(overrides, root)] if one else composed(tuple(overrides), root)
     for cell in {id(cell): cell for cell in (cells[0], cells[-1])}.values():
-        assert cell_from(cell.config).row_stage().key
+        assert (stage_from(cell.plain) if root == CAMPAIGN else cell_from(cell.config).row_stage()).key
+
+
+def test_there_are_commands_of_each_kind():
+    found = {line.split()[1] for _, line in commands() if line.startswith("moatbench ")}
+    assert found == set(COMMANDS)
+
+
+def test_every_group_that_is_listed_is_on_the_page_of_methods():
+    text = (ROOT / "docs" / "methods.md").read_text()
+    from experiments.cli.listing import items
+    from experiments.hydra_session import session
+
+    with session() as hydra:
+        for group in (g for kind in KINDS if kind != "experiments" for g in GROUPS[kind]):
+            for item in items(group, hydra):
+                assert f"| `{item.name}` |" in text, f"{group}={item.name}: GROUPS in docs/generate.py"
 
 
 def generate():
