@@ -34,7 +34,15 @@ def stage_from(plain: Mapping[str, Any]) -> CampaignStage:
     for name in plain:
         if name not in (*PARTS, *PATHS, "experiment"):
             raise ConfigError(name, plain[name], "is not a part of a campaign", (*PARTS, *PATHS), meant=name)
+    for name in ("campaign", "market"):
+        require(isinstance(plain[name], Mapping), name, plain[name], "must be chosen")
+    for name, place in plain["market"].items():
+        require(
+            isinstance(place, Mapping), f"market.{name}", place, "must say how large it is and whether it is guarded"
+        )
     preset = plain["campaign"]
+    for name in ("name", "days"):
+        require(name in preset, f"campaign.{name}", "", "must be given")
     for name in preset:
         if name not in PRESET:
             raise ConfigError(f"campaign.{name}", preset[name], "is not a field here", PRESET, meant=name)
@@ -52,7 +60,7 @@ def stage_from(plain: Mapping[str, Any]) -> CampaignStage:
     )
     link_from(plain)
     campaign = Campaign(
-        name=str(preset["name"]),
+        name="null" if preset["name"] is None else str(preset["name"]),  # YAML takes this name for nothing
         days=float(preset["days"]),
         operations=operations,
         release_days=tuple(float(day) for day in preset.get("release_days") or ()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,12 +36,16 @@ class CampaignStage(Stage):
     threads: int = 1
 
     def config(self) -> dict[str, Any]:
-        """See `Stage.config`. Order matters in a stack of defenses and in a market, so these are lists."""
+        """See `Stage.config`. Where order decides what is drawn or who is judged first, parts are lists."""
         described: dict[str, Any] = describe(self.campaign)
-        policy = described["policy"]
+        policy, population = described["policy"], described["population"]
         for part in ("admission", "detectors"):
-            policy[part] = [list(item) for item in policy[part].items()]
-        described["market"] = [list(item) for item in described["market"].items()]
+            policy[part] = _in_order(policy[part])
+        population["workloads"] = _in_order(population["workloads"])
+        for operation in described["operations"].values():
+            operation["capabilities"] = _in_order(operation["capabilities"])
+        for part in ("operations", "market"):
+            described[part] = _in_order(described[part])
         return described
 
     def inputs(self) -> dict[str, Stage]:
@@ -57,6 +62,10 @@ class CampaignStage(Stage):
         tables: dict[str, pl.DataFrame] = {name: getattr(result, name) for name in TABLES}
         tables["indicators"] = world.shared.table()
         return Artifact(tables=tables, meta={"facts": facts, "config": self.config()})
+
+
+def _in_order(parts: Mapping[str, Any]) -> list[list[Any]]:
+    return [list(item) for item in parts.items()]
 
 
 def result_of(entry: Entry) -> CampaignResult:
