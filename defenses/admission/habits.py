@@ -29,8 +29,8 @@ FEATURES = (
     *("gap_mean", "gap_cv", "templates", "top_template", "template_entropy", "networks"),
     *("input_mean", "input_cv", "output_mean", "output_cv", "dollars_per_day", "first_day"),
 )
-"""Columns of `features`; see there. Cards, networks and client software are not among them: a red team has its own, and trees
-that learn those find nobody else. They are for the detectors that link accounts."""
+"""Columns of `features`; see there. Cards, networks and client software are not among them: a red team has its own, and
+trees that learn those find nobody else. They are for the detectors that link accounts."""
 
 
 class Habits:

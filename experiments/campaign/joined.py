@@ -60,8 +60,8 @@ def _in_words(link: CapabilityLink, curves: Curves, read: Sequence[TransferRecor
     else:
         scale = f"one exchange stands for {link.ratio:g} lab queries"
     return (
-        f"Transfer is read off curves measured in the lab's mini world ({listed}): {scale}. This mapping is an assumption, not "
-        "a measurement of language models."
+        f"Transfer is read off curves measured in the lab's mini world ({listed}): {scale}. This mapping is an assumption, "
+        "not a measurement of language models."
     )
 
 

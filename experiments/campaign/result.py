@@ -39,8 +39,8 @@ class CampaignResult:
             ``indicators_received``, ``indicators_true``.
         harvest: a row for each epoch, provider, operation and capability. ``planned`` (exchanges that the operation meant to
             make in all, the same in each row of a capability), ``sent``, and of these ``refused`` (429 or blocked),
-            ``usable`` (as the teacher gave them), ``hidden`` (without the working), ``altered``, ``contaminated`` (silently answered by
-            another model on the way).
+            ``usable`` (as the teacher gave them), ``hidden`` (without the working), ``altered``, ``contaminated`` (silently
+            answered by another model on the way).
         accounts: a row for each account that ever was: ``provider``, ``account``, ``operation``, ``kind`` (workload, or hard
             negative), ``hard_negative``, ``opened_day``, ``requests``, ``served``, ``refused``, ``blocked``, ``altered``,
             ``distil_usable``, ``dollars``, ``first_alarm_day``, ``acted_day`` (first action above ``log``), ``banned_day``,
