@@ -102,9 +102,7 @@ class Admission:
         """What the named defense sees and remembers."""
         prepared = self._prepared.get(name, {})
         memory = self.memory.setdefault(name, {})
-        return AdmissionState(
-            self.ledger, memory, self.accounts, self.prices, max_tokens, prompts, prepared, self.seed
-        )
+        return AdmissionState(self.ledger, memory, self.accounts, self.prices, max_tokens, prompts, prepared, self.seed)
 
 
 def _refuse(
