@@ -16,6 +16,8 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
+from teacher.api.clock import DAY
+
 KINDS = 3
 """Buckets of an owner: requests, input tokens, output tokens."""
 DAILY_CAP, MONTHLY_CAP, COLUMNS = 2 * KINDS, 2 * KINDS + 1, 2 * KINDS + 2
@@ -205,3 +207,16 @@ def _compiled() -> Callable[..., Any]:
     )
     run: Callable[..., Any] = njit(signature, error_model="numpy", nogil=True, cache=True)(_judge)
     return run
+
+
+@njit(error_model="numpy", nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def promote(time: Any, account: Any, created: Any, spend: Any, entry: Any, tier: Any, reached: Any) -> None:
+    """Raise ``tier`` (B,) to the highest whose spend and age (T, 2) a request's account has reached, and ``reached``
+    (accounts,) with it."""
+    for i in range(len(time)):
+        a = account[i]
+        for number in range(len(entry), tier[i], -1):
+            if spend[a] >= entry[number - 1, 0] and (time[i] - created[a]) / DAY >= entry[number - 1, 1]:
+                tier[i] = number
+                break
+        reached[a] = max(reached[a], tier[i])

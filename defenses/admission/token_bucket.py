@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError, require
-from defenses.admission.buckets import DAILY_CAP, Rows, Spending, empty, judge
+from defenses.admission.buckets import DAILY_CAP, Rows, Spending, empty, judge, promote
 from defenses.base import AdmissionState, Defense
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY, MONTH
@@ -147,12 +147,10 @@ class TokenBucket(Limits, Defense):
         tier = np.minimum(accounts.tier[who], len(self.tiers)).astype(np.int16)
         if not self.tiers:
             return tier
-        age, spend = (requests.time - accounts.created[who]) / DAY, accounts.spend[who]
-        for number, limits in enumerate(self.tiers, start=1):
-            reached = (spend >= limits.entry_spend) & (age >= limits.entry_age_days)
-            np.maximum(tier, number, out=tier, where=reached)
-        if (tier > accounts.tier[who]).any():
-            np.maximum.at(accounts.tier, who, tier)
+        entry = np.array([(limits.entry_spend, limits.entry_age_days) for limits in self.tiers])
+        reached = accounts.tier.copy()
+        promote(requests.time, who, accounts.created, accounts.spend, entry, tier, reached)
+        accounts.tier[:] = reached
         return tier
 
 
@@ -179,13 +177,14 @@ def _spending(requests: Requests, state: AdmissionState, scope: str) -> Spending
     """Dollars of each owner in the virtual days and months of a batch, reserved ones included."""
     dollars = np.ascontiguousarray(state.prices.dollars(requests.input_tokens, state.max_tokens))
     rows, totals = [], []
+    first, last = requests.time.min(), requests.time.max()
     for length in (DAY, MONTH):
-        window_of = np.floor(requests.time / length)
-        windows, row = window_of[:1], np.zeros(len(window_of), np.int64)
-        if window_of.min() < window_of.max():  # not so in a campaign, whose epochs are no longer than a day
-            windows, row = np.unique(window_of, return_inverse=True)
+        windows: NDArray[np.floating] = np.floor([first / length])
+        row: NDArray[np.integer] = np.zeros(len(requests), np.int32)
+        if windows[0] < np.floor(last / length):  # not so in a campaign, whose epochs are no longer than a day
+            windows, row = np.unique(np.floor(requests.time / length), return_inverse=True)
         spent = [_spent(state, window * length, (window + 1) * length, scope) for window in windows.tolist()]
-        rows.append(row.astype(np.int32))
+        rows.append(row.astype(np.int32, copy=False))
         totals.append(np.array(spent))
     return Spending(dollars, rows[0], rows[1], totals[0], totals[1])
 
