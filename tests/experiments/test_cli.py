@@ -138,7 +138,7 @@ def test_strange_options_are_refused(capsys):
     assert "does not know --wat" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["run", "sweep", "table", "list", "show", "store", "completion"])
+@pytest.mark.parametrize("command", ["run", "sweep", "campaign", "table", "list", "show", "store", "completion"])
 def test_help_teaches_by_example(capsys, command):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])

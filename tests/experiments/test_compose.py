@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ReadonlyConfigError
 
 from configs.errors import ConfigError
+from experiments.cli.roots import root_of
 from experiments.compose import compose_cells, compose_one, experiment_names
 from experiments.hydra_session import session
 
@@ -39,23 +40,28 @@ def test_stack_of_defenses_keeps_its_order():
 
 
 @pytest.mark.parametrize(
-    "overrides",
+    ("root", "overrides"),
     [
-        ["seed=3"],
-        ["defense=temperature", "defense.temperature.tau=2"],
-        ["+budget.mix={strange: 5}", "attack=prefix", "attack/objective=sft_answers"],
-        ["+measure.extra=1", "~measure.users", "++seed=4"],
-        ["defense=[temperature,trace_hidden]", "hydra.job.name=x"],
+        ("cell", ["seed=3"]),
+        ("cell", ["defense=temperature", "defense.temperature.tau=2"]),
+        ("cell", ["+budget.mix={strange: 5}", "attack=prefix", "attack/objective=sft_answers"]),
+        ("cell", ["+measure.extra=1", "~measure.users", "++seed=4"]),
+        ("cell", ["defense=[temperature,trace_hidden]", "hydra.job.name=x"]),
+        ("campaign", ["campaign=labs_small", "policy=linking", "seed=2", "population.accounts=500"]),
+        ("campaign", ["policy=full", "policy.ladder.rungs=[hide]", "policy.detectors.linker.jaccard=0.5"]),
+        ("campaign", ["campaign=small", "+operation@campaign.operations.b=default", "campaign.operations.b.days=3"]),
+        ("campaign", ["policy=limits", "+defense@policy.detectors=[seat]", "policy.detectors.seat.window=50"]),
+        ("campaign", ["+campaign.operations.hydra.capabilities.rewriting=2", "~campaign.release_days"]),
     ],
 )
-def test_composes_exactly_as_hydra_does(overrides):
+def test_composes_exactly_as_hydra_does(root, overrides):
     with initialize_config_module("configs", version_base="1.3"):
-        expected = OmegaConf.to_container(compose("cell", overrides), resolve=True)
+        expected = OmegaConf.to_container(compose(root, overrides), resolve=True)
     for _ in range(2):
-        assert OmegaConf.to_container(compose_one(overrides).config) == expected
+        assert OmegaConf.to_container(compose_one(overrides, root).config) == expected
     with session() as hydra:
-        hydra.compose(["seed=9"], "cell")
-        assert OmegaConf.to_container(hydra.compose(overrides, "cell"), resolve=True) == expected
+        hydra.compose(["seed=9"], root)
+        assert OmegaConf.to_container(hydra.compose(overrides, root), resolve=True) == expected
 
 
 def test_cells_are_frozen(elsewhere, tmp_path):
@@ -124,6 +130,36 @@ def test_bad_experiments_are_refused(elsewhere, name, message):
     with pytest.raises(ConfigError) as caught:
         compose_cells([elsewhere, f"+experiment={name}"])
     assert message in str(caught.value)
+
+
+def test_experiments_are_of_cells_or_of_campaigns(elsewhere, tmp_path):
+    path = tmp_path / "elsewhere" / "configs" / "experiment" / "mine.yaml"
+    path.write_text("description: two\nof: campaign\ngrids:\n  - campaign=small policy=none,linking seed=1\n")
+    found = compose_cells([elsewhere, "+experiment=mine", "seed=0,2"], "campaign")
+    assert [one.label for one in found] == [f"policy={p} seed={s}" for p in ("none", "linking") for s in (0, 2)]
+    for name, root, how in (("mine", "cell", "campaign"), ("both", "campaign", "sweep")):
+        with pytest.raises(ConfigError, match=f"run it with moatbench {how} \\+experiment={name}"):
+            compose_cells([elsewhere, f"+experiment={name}"], root)
+    path.write_text("of: campain\ngrids: [seed=1]\n")
+    with pytest.raises(ConfigError, match="campain"):
+        compose_cells([elsewhere, "+experiment=mine"], "campaign")
+
+
+@pytest.mark.parametrize(
+    ("words", "root"),
+    [
+        (["seed=1", "store=x", "prices=default"], None),
+        (["seed=1", "policy=none"], "campaign"),
+        (["population.accounts=5"], "campaign"),
+        (["+operation@campaign.operations.b=default"], "campaign"),
+        (["~past.days"], "campaign"),
+        (["defense=[none]", "policy=none"], "cell"),
+        (["attack/objective=sft"], "cell"),
+        (["hydra.searchpath=[pkg://mine.policy]", "policy"], None),
+    ],
+)
+def test_overrides_tell_cells_from_campaigns(words, root):
+    assert root_of(words) == root
 
 
 def test_one_cell_is_not_a_sweep():
