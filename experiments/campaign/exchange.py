@@ -87,7 +87,7 @@ class Shared:
         return {"indicators_sent": sent}
 
     def table(self) -> pl.DataFrame:
-        """A row for each indicator that was sent; see `bundles`."""
+        """A row for each indicator that was sent, ``cluster`` counted by each provider for itself; see `bundles`."""
         rows = [
             (name, day, row, cluster.accounts, cluster.first_day, cluster.last_day, kind, value)
             for name, day, row, cluster, values in self._told

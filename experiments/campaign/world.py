@@ -25,7 +25,6 @@ from experiments.campaign.provider import Provider
 from experiments.campaign.records import Records
 from experiments.campaign.result import RUNGS, CampaignResult
 from experiments.randomness import derived_seed, generator
-from teacher.api.clock import DAY
 from teacher.api.traffic import PromptLists
 
 
@@ -59,8 +58,8 @@ class World:
         return self._result(time.perf_counter() - begun)
 
     def _epoch(self, epoch: int) -> None:
-        days = self.campaign.epoch_hours / 24.0
-        now, end = epoch * days * DAY, (epoch + 1) * days * DAY
+        hours = self.campaign.epoch_hours
+        days, now, end = hours / 24.0, epoch * 3600.0 * hours, (epoch + 1) * 3600.0 * hours
         for operator in self.operators.values():
             operator.plan(now, end)
         came = {name: np.zeros(2, np.int64) for name in self.operators}
