@@ -183,7 +183,7 @@ def _whole(overrides: Sequence[str], hydra: HydraSession, root: str) -> Plain:
         config = hydra.compose(overrides, root)
         plain = OmegaConf.to_container(config, resolve=True)
         missing = sorted(OmegaConf.missing_keys(config))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # of a choice that is null, a bare ValueError
         raise in_words(error, overrides, lambda fewer: hydra.compose(fewer, root)) from error
     if missing:
         raise ConfigError(missing[0], "???", "must be given")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from attacks.accounts.operation import Operation
@@ -22,6 +23,8 @@ PARTS = (
     "threads",
 )  # fmt: skip
 """Parts of a configuration that say what a campaign is, and how it is read."""
+SHIPPED = "shipped"
+"""Of ``curves``: those that come with the project."""
 PRESET = ("name", "days", "release_days", "operations")
 
 
@@ -59,8 +62,10 @@ def stage_from(plain: Mapping[str, Any]) -> CampaignStage:
         "must be a whole number, at least 0",
     )
     link_from(plain)
+    curves = str(plain["curves"])
+    require(curves == SHIPPED or Path(curves).is_file(), "curves", curves, f"is neither {SHIPPED!r} nor a file")
     campaign = Campaign(
-        name="null" if preset["name"] is None else str(preset["name"]),  # YAML takes this name for nothing
+        name=str(preset["name"]),
         days=float(preset["days"]),
         operations=operations,
         release_days=tuple(float(day) for day in preset.get("release_days") or ()),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from configs.errors import ConfigError
-from experiments.campaign.assembly import link_from
+from experiments.campaign.assembly import SHIPPED, link_from
 from experiments.campaign.curves.fit import Curves, fit_curves
 from experiments.campaign.curves.table import checked, shipped
 from experiments.campaign.exchange import bundles
@@ -19,28 +18,27 @@ from experiments.campaign.measure.summary import TransferRecord
 from experiments.campaign.report.write import CampaignReport, write_campaign_report
 from experiments.campaign.result import CampaignResult
 from experiments.campaign.stage import result_of
+from experiments.campaign.told_apart import told_apart
 from experiments.campaign.transfer import Exchanges, exchanges, moved
-from experiments.compose import Composed
 
 if TYPE_CHECKING:
     from experiments.store import Entry
 
-SHIPPED = "shipped"
 MOST_BUNDLES = 10
 """Clusters that are written as STIX; the table of all indicators is in the store."""
 
 
-def report(entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> CampaignReport:
+def report(entries: Sequence[Entry], plain: Mapping[str, Any], folder: Path, name: str) -> CampaignReport:
     """Write the report of stored campaigns.
 
     Args:
         entries: of `CampaignStage`.
-        cells: that they were asked for with; all read the same curves in the same way.
+        plain: a resolved configuration, whose ``link`` and ``curves`` say how their harvest is read.
         folder: where to.
         name: stem of the files.
     """
-    results = told_apart([result_of(entry) for entry in entries], cells)
-    link, curves = link_from(cells[0].plain), curves_of(str(cells[0].plain["curves"]))
+    results = told_apart([result_of(entry) for entry in entries])
+    link, curves = link_from(plain), curves_of(str(plain["curves"]))
     transfer = {(r.policy, r.seed): records(r, link, curves) for r in results if r.harvest.height}
     note = _in_words(link, curves, [record for found in transfer.values() for record in found])
     written = write_campaign_report(results, transfer, note, folder, name)
@@ -77,12 +75,7 @@ def _indicators(entries: Sequence[Entry], path: Path) -> dict[str, Path]:
 
 def curves_of(where: str) -> Curves:
     """Fitted curves of the shipped table, or of a file that ``python -m experiments.campaign.curves --table`` wrote."""
-    if where == SHIPPED:
-        return fit_curves(shipped())
-    path = Path(where)
-    if not path.is_file():
-        raise ConfigError("curves", where, f"is neither {SHIPPED!r} nor a file")
-    return fit_curves(checked(pl.read_csv(path)))
+    return fit_curves(shipped() if where == SHIPPED else checked(pl.read_csv(where)))
 
 
 def records(result: CampaignResult, link: CapabilityLink, curves: Curves) -> list[TransferRecord]:
@@ -102,24 +95,3 @@ def _within_plan(got: Exchanges) -> Exchanges:
     answered = got.usable + got.hidden + got.altered
     keep = min(1.0, got.planned / answered) if answered else 1.0
     return got._replace(usable=got.usable * keep, hidden=got.hidden * keep, altered=got.altered * keep)
-
-
-def told_apart(results: Sequence[CampaignResult], cells: Sequence[Composed]) -> list[CampaignResult]:
-    """Results whose policies have names of their own: where several settings of one policy, or several presets, were asked
-    for, the name says what sets each apart."""
-    same = len({(r.preset, r.policy, r.seed) for r in results}) == len(results)
-    presets = {r.preset for r in results}
-    if same and len(presets) == 1:
-        return list(results)
-    labels: Mapping[int, str] = {i: _in_short(cell.label) for i, cell in enumerate(cells)}
-    assert len(cells) == len(results), "a report of settings needs all of them"
-    return [replace(r, policy=labels[i] or r.policy, preset="+".join(sorted(presets))) for i, r in enumerate(results)]
-
-
-def _in_short(label: str) -> str:
-    """What sets a campaign apart, without the seed and without where each field is, as far as that stays clear."""
-    words = [word for word in label.split() if not word.startswith("seed=")]
-    short = [word.partition("=")[0].rpartition(".")[2] + "=" + word.partition("=")[2] for word in words]
-    fields = [word.partition("=")[0] for word in short]
-    clear = [s if fields.count(f) == 1 else w for s, f, w in zip(short, fields, words, strict=True)]
-    return " ".join(word.removeprefix("policy=").removeprefix("campaign=") for word in clear)

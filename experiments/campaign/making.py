@@ -74,7 +74,6 @@ def provider(
         prepared if place.guarded else {},  # type: ignore[arg-type]
         derived_seed(campaign.seed, "provider", name),
         threads,
-        ordinary(library),
     )
 
 
@@ -126,12 +125,6 @@ def wordings(library: Library, capability: str) -> list[NDArray[np.int32]]:
     rows = library.rows(f"distil.{capability}")
     template = library.template[rows]  # in order
     return np.split(rows, np.flatnonzero(np.diff(template)) + 1)
-
-
-def ordinary(library: Library) -> NDArray[np.int32]:
-    """Rows of the library that are not asked for distillation."""
-    groups = [group for group in library.groups if not group.startswith("distil.")]
-    return np.concatenate([library.rows(group) for group in groups])
 
 
 def networks(count: int, rng: np.random.Generator, taken: NDArray[np.int32] | None = None) -> NDArray[np.int32]:

@@ -16,7 +16,7 @@ from defenses.admission.detector import Detector
 from defenses.base import Defense, Preparation, Prepared, Traffic, hooks_of
 from experiments.campaign.campaign import Campaign
 from experiments.campaign.library import Library
-from experiments.campaign.making import operators, ordinary, people
+from experiments.campaign.making import operators, people
 from experiments.campaign.policy import Policy
 from experiments.campaign.population import profiles
 from experiments.campaign.provider import Provider, Watched
@@ -107,8 +107,8 @@ def _traffic(campaign: Campaign, library: Library, attacked: bool) -> Traffic:
     """Everything that honest accounts, or the red team, sent."""
     lists = PromptLists()
     population = people(campaign.population, campaign, library, lists, derived_seed(campaign.seed, "population"))
-    daily, rows = profiles(campaign.population), ordinary(library)
-    provider = Provider("past", Policy(), population, daily, lists, library.prompts, campaign.prices, {}, 0, 1, rows)
+    daily = profiles(campaign.population)
+    provider = Provider("past", Policy(), population, daily, lists, library.prompts, campaign.prices, {}, 0, 1)
     if attacked:
         for operator in operators(campaign, [provider], library, lists).values():
             operator.plan(0.0, campaign.days * DAY)

@@ -39,6 +39,8 @@ class Policy:
                 choices = "is not judged at admission: detectors go under policy.detectors, others act on answers"
                 raise ConfigError(f"policy.admission.{name}", type(defense).__name__, choices)
         for name in self.admission.keys() & self.detectors.keys():
-            raise ConfigError(f"policy.detectors.{name}", name, "is the name of an admission defense too: give it another")
+            raise ConfigError(
+                f"policy.detectors.{name}", name, "is the name of an admission defense too: give it another"
+            )
         if self.on_indicator not in RUNGS[1:]:
             raise ConfigError("policy.on_indicator", self.on_indicator, "is not something to do", RUNGS[1:])

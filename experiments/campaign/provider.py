@@ -70,7 +70,6 @@ class Provider:
         prepared: by detector or defense, what it was fitted to.
         seed: of its own draws.
         threads: that draw traffic at a time.
-        ordinary: rows of the library that honest accounts ask from.
 
     Attributes:
         honest: how many accounts are honest; ids from there on are attackers'.
@@ -92,9 +91,7 @@ class Provider:
         prepared: Mapping[str, Prepared],
         seed: int,
         threads: int,
-        ordinary: NDArray[np.int32],
     ) -> None:
-        self.ordinary = ordinary
         self.name, self.policy, self.population, self.prompts, self.prices = name, policy, population, prompts, prices
         self.memory: dict[str, Any] = {}
         self._threads = threads

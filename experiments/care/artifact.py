@@ -15,12 +15,14 @@ import polars as pl
 from omegaconf import OmegaConf
 
 from configs.errors import MoatBenchError
+from experiments.campaign.joined import report
+from experiments.campaign.stage import CampaignStage
 from experiments.care.archive import Content
 from experiments.care.collect import reached_by
 from experiments.care.inventory import manifest_of
 from experiments.care.kept import Kept
 from experiments.care.readme import readme
-from experiments.compose import PATHS
+from experiments.compose import PATHS, compose_one
 from experiments.layout import Ref
 from experiments.report import write_report
 from experiments.stages.row import result_of
@@ -50,7 +52,7 @@ def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, 
     rows = _rows(store, table)
     reached = {ref: manifest_of(store.root, ref) for ref in sorted(reached_by(store.root, [table]))}
     manifests = {ref: manifest for ref, manifest in reached.items() if manifest is not None}
-    files: dict[str, Content] = dict(_tables(rows, table.name))
+    files: dict[str, Content] = dict(_tables(rows, table))
     for ref, entry in rows.items():
         for name in sorted(entry.manifest["files"]):
             if name.endswith(".parquet"):
@@ -83,11 +85,21 @@ def _rows(store: Store, table: Kept) -> dict[Ref, Entry]:
     return rows
 
 
-def _tables(rows: Mapping[Ref, Entry], name: str) -> dict[str, bytes]:
+def _tables(rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
+    entries = list(rows.values())
     with TemporaryDirectory() as folder:
-        report = write_report([result_of(entry) for entry in rows.values()], Path(folder), "table")
-        texts = {TABLES[kind]: report.files[kind].read_text(encoding="utf-8") for kind in TABLES}
-    return {file: _text(text.replace("MoatBench: table", f"MoatBench: {name}")) for file, text in texts.items()}
+        if all(ref.stage == CampaignStage.name for ref in rows):
+            written: Mapping[str, Path] = report(entries, _reading(table), Path(folder), "table").files
+        else:
+            written = write_report([result_of(entry) for entry in entries], Path(folder), "table").files
+        texts = {TABLES[kind]: written[kind].read_text(encoding="utf-8") for kind in TABLES}
+    return {file: _text(text.replace("MoatBench: table", f"MoatBench: {table.name}")) for file, text in texts.items()}
+
+
+def _reading(table: Kept) -> Mapping[str, Any]:
+    """How the campaigns of a table were read when it was made: what its command said of ``link`` and ``curves``."""
+    said = [word for word in table.command if re.match(r"(link|curves)[.=]", word)]
+    return compose_one(said, "campaign").plain
 
 
 def _weights(store: Store, row: Entry, folder: str) -> dict[str, Content]:

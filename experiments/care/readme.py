@@ -15,6 +15,7 @@ FILES = """\
 | `rows/KEY/row.parquet` | one cell and seed: its line before seeds are averaged |
 | `rows/KEY/items.parquet` | every answer of every model of the cell: item, family, split, decoding, score |
 | `rows/KEY/honest.parquet` | every request of honest users, with and without the defense |
+| `rows/KEY/{epochs,harvest,accounts,clusters,edges,indicators}.parquet` | one campaign, see `docs/campaigns.md` |
 | `rows/KEY/config.yaml` | the resolved configuration |
 | `manifests/STAGE/KEY.json` | how each result was made: configuration, inputs, time, source, machine, hashes |
 | `provenance.json` | source revision, package versions and hardware, each once, with what was made there |

@@ -72,4 +72,4 @@ class Campaigns:
         """See `Kind.report`."""
         from experiments.campaign.joined import report
 
-        return report(entries, cells, folder, name)
+        return report(entries, cells[0].plain, folder, name)
