@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import tarfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,6 +106,18 @@ def test_the_same_command_does_nothing_again_and_writes_the_same(ran, folder):
     assert again.code == 0
     assert "0 stages to do, 2 stored results reused" in again.err
     assert {e: (folder / "out" / f"small.{e}").read_bytes() for e in ENDINGS} == before
+
+
+def test_its_table_is_exported_with_what_it_stands_on(ran, folder):
+    archive = folder / "small.tar.gz"
+    done = moatbench("store", "export", "small", str(archive), f"store={folder}/store")
+    assert done.code == 0, done.err
+    with tarfile.open(archive) as packed:
+        names = packed.getnames()
+        table = packed.extractfile("small/table.csv").read().decode()
+    assert table == (folder / "out" / "small.csv").read_text()
+    for part in (*TABLES, "indicators"):
+        assert sum(name.endswith(f"/{part}.parquet") for name in names) == 2
 
 
 def test_show_prints_the_campaign_and_whether_it_is_stored(ran, folder):
