@@ -1,7 +1,7 @@
 """What a provider has seen before it opens the API of a lab cell, for detectors to be fitted on: honest accounts asking its
 own prompts, and a red team that harvests as the lab's attackers do.
 
-Answers have the length that is reserved, as at admission in a cell, where answers are not known yet.
+Answers have the length of the tasks' references, in words: past answers are known, unlike those at admission in a cell.
 """
 
 from __future__ import annotations
@@ -61,11 +61,13 @@ def _traffic(
     count = len(order)
     table = Accounts()
     table.open(accounts, genuine=genuine)
+    asked = rng.integers(0, len(texts), count)
+    lengths = np.array([min(max(len(item.reference.split()), 1), max_tokens) for item in items], np.int32)
     requests = Requests(
         time[order],
         account[order].astype(np.int32),
-        rng.integers(0, len(texts), count),
+        asked,
         np.full(count, 16, np.int32),
         np.zeros(count, np.int64),
     )
-    return Traffic(requests, Prompts(texts, Ragged.of([])), table, np.full(count, max_tokens, np.int32))
+    return Traffic(requests, Prompts(texts, Ragged.of([])), table, lengths[asked])

@@ -125,9 +125,7 @@ def test_columns_of_requests_stay_together_where_organisations_are_sorted():
     alone = Streams(profiles(people), lists)
     alone.add(drawn.senders)
     sent = alone.until(DAY)
-    one = Provider(
-        "one", Policy(), drawn, profiles(people), lists, held.prompts, Prices(), {}, 0, 1, np.zeros(0, np.int32)
-    )
+    one = Provider("one", Policy(), drawn, profiles(people), lists, held.prompts, Prices(), {}, 0, 1)
     seen = one.serve(DAY)
     got = seen.requests
     columns = (got.time, got.account, got.prompt, seen.listed, got.input_tokens, seen.output_tokens, got.network)
