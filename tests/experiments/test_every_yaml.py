@@ -16,6 +16,7 @@ from experiments.campaign.stage import CampaignStage
 from experiments.cell import cell_from
 from experiments.cli.roots import CAMPAIGN, ROOTS, parts_of_one_root
 from experiments.compose import compose_cells, compose_one
+from experiments.sharing import Sharing
 from experiments.stage import Stage
 from experiments.stages.row import RowStage
 
@@ -107,9 +108,9 @@ def test_option_becomes_a_cell(name, data):
 
 @pytest.mark.parametrize("name", OF_CELLS)
 def test_experiment_becomes_cells(name):
-    cells = compose_cells([f"+experiment={name.removeprefix('experiment/')}"])
+    cells, sharing = compose_cells([f"+experiment={name.removeprefix('experiment/')}"]), Sharing()
     assert cells
-    keys = {cell_from(cell.config).row_stage().key for cell in cells}
+    keys = {cell_from(cell.plain, sharing).row_stage().key for cell in cells}
     assert len(keys) == len(cells)
 
 
