@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +132,7 @@ class SybilRank(FittedLinkDetector):
 
 def _components(has: sparse.csr_array) -> NDArray[np.int32]:
     """(K,) number of the component each account is in, by the tokens they share."""
-    both = sparse.block_array([[None, has], [has.T, None]], format="csr")
+    both: Any = sparse.block_array([[None, has], [has.T, None]], format="csr")  # stubs of scipy differ on its type
     label = connected_components(both, directed=False)[1][: has.shape[0]]
     return np.unique(label, return_inverse=True)[1].astype(np.int32)
 

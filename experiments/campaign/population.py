@@ -245,7 +245,7 @@ def _gaps(
 
 def _through(quartiles: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A line through three quartiles on normal paper, carried on beyond them with the slopes it has there."""
-    z = norm.ppf([0.25, 0.5, 0.75])
+    z = np.asarray(norm.ppf([0.25, 0.5, 0.75]), np.float64)
     below, above = (quartiles[1] - quartiles[0]) / (z[1] - z[0]), (quartiles[2] - quartiles[1]) / (z[2] - z[1])
     ends = 2.5
     values = [quartiles[0] - below * (z[0] + ends), *quartiles, quartiles[2] + above * (ends - z[2])]
