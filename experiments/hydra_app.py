@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from configs.errors import ConfigError, MoatBenchError
 from experiments.compose import EXPERIMENT, Composed
+from experiments.search_path import admit
 
 
 @hydra.main(version_base="1.3", config_path="pkg://configs", config_name="cell")  # type: ignore[untyped-decorator]
@@ -30,6 +31,7 @@ def main(config: DictConfig) -> None:
         plain = OmegaConf.to_container(config, resolve=True)
         assert isinstance(plain, dict)
         overrides = tuple(HydraConfig.get().overrides.task)
+        admit(HydraConfig.get().overrides.hydra)
         code = carry_out([Composed(overrides, {str(k): v for k, v in plain.items()}, " ".join(overrides))], "hydra")
     except MoatBenchError as error:
         print(f"moatbench: {error}", file=sys.stderr)
