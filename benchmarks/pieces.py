@@ -185,7 +185,7 @@ def student_training(bench: Bench, base: LanguageModel, responses: Sequence[str]
     pairs = [(item.prompt, response) for item, response in zip(items, responses, strict=True)]
     recipe = bench.student.recipe
     student = Student(base, _examples(base, pairs, 1.0), SFT(), recipe, bench.seed)
-    ours, our_time = timed(lambda: fit_cohort([student], quiet)[0])
+    ours, our_time = timed(lambda: fit_cohort([student], quiet)[0].lm)
     heldout = bench.items("heldout", size.heldout)
     rows = [baseline.row(base.tokenizer, prompt, response) for prompt, response in pairs]
     found = []

@@ -59,10 +59,10 @@ class Cell:
         teacher = one(TeacherStage(self.task, self.teacher, self.seed))
         base = one(BaseStage(self.task, self.student, self.seed))
         undefended = replace(self, offer=one(replace(self.offer, defenses={})))
-        student = self._student(teacher, base)
+        student, twin = self._student(teacher, base), undefended._student(teacher, base)
         scores: dict[str, TeacherStage | BaseStage | StudentStage] = {
             "student": student,
-            "undefended": undefended._student(teacher, base),
+            "undefended": twin,
             "self": undefended._student(base, base),
             "base": base,
             "teacher": teacher,
@@ -76,6 +76,7 @@ class Cell:
             honest=self._honest(teacher, base),
             honest_clean=undefended._honest(teacher, base),
             harvest=student.training_set.harvest,
+            harvest_undefended=twin.training_set.harvest,
             student=student,
         )
 

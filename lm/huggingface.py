@@ -69,6 +69,11 @@ class Pretrained:
         """Short name for tables: the last part of the path."""
         return Path(self.path).name
 
+    @property
+    def origin(self) -> str:
+        """Which weights these are: `path` and `revision`."""
+        return f"{self.path}@{self.revision}"
+
     def open(self) -> LanguageModel:
         """The pretrained model on its device, in evaluation mode.
 

@@ -94,7 +94,7 @@ def train(
     recipe: Recipe,
     pad: int,
     progress: Progress,
-) -> PreTrainedModel:
+) -> NDArray[np.float32]:
     """Train ``model`` in place and leave it in evaluation mode.
 
     Args:
@@ -104,15 +104,19 @@ def train(
         recipe: how.
         pad: id of the padding token.
         progress: told after each step.
+
+    Returns:
+        (steps,) the loss of each step's rows before the step was taken.
     """
     device = next(model.parameters()).device
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizers = _optimizers(model, recipe)
     highest = [[group["lr"] for group in o.param_groups] for o in optimizers]
+    losses = np.zeros(recipe.steps, np.float32)
     model.train()
     for step in range(recipe.steps):
         rows = batches(step)
-        shown = _backward(model, rows, loss, recipe, pad, device)
+        losses[step] = _backward(model, rows, loss, recipe, pad, device)
         if recipe.clip:
             nn.utils.clip_grad_norm_(trained, recipe.clip, foreach=True)
         for optimizer, rates in zip(optimizers, highest, strict=True):
@@ -120,9 +124,9 @@ def train(
                 group["lr"] = rate * recipe.rate(step)
             optimizer.step()
             optimizer.zero_grad()
-        progress(step + 1, recipe.steps, f"loss {shown:.3f}" if step % 10 == 0 else "")
+        progress(step + 1, recipe.steps, f"loss {losses[step]:.3f}" if step % 10 == 0 else "")
     model.eval()
-    return model
+    return losses
 
 
 def _backward(

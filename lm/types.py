@@ -143,6 +143,11 @@ class ModelSpec(ABC):
     def label(self) -> str:
         """Short name for tables."""
 
+    @property
+    def origin(self) -> str:
+        """Pretrained weights that it starts from, "" for none: a teacher and a student of one origin are the same model."""
+        return ""
+
     def check(self, task: Task) -> None:
         """Refuse a task that this kind of model cannot be used on, before anything runs.
 

@@ -5,13 +5,28 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from configs.build import describe
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.types import ModelSpec, Progress, Weights
 from student.objectives.base import Objective
+
+
+class Fitted(NamedTuple):
+    """What a fit gives.
+
+    Args:
+        weights: that `ModelSpec.load` accepts.
+        losses: (steps,) training loss of each step's rows before the step was taken.
+    """
+
+    weights: Weights
+    losses: NDArray[np.float32]
 
 
 class StudentSpec(ModelSpec):
@@ -23,11 +38,8 @@ class StudentSpec(ModelSpec):
         """Optimizer steps of a fit."""
 
     @abstractmethod
-    def fit(
-        self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress
-    ) -> Weights:
-        """Train a copy of ``lm`` on ``examples`` (in its own tokens) and return weights that `load` accepts. ``lm`` is
-        left as it was."""
+    def fit(self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress) -> Fitted:
+        """Train a copy of ``lm`` on ``examples`` (in its own tokens). ``lm`` is left as it was."""
 
     def company(self) -> str:
         """Students of one class and equal company can be fitted together, whatever their data, objective, length and seed;
@@ -35,7 +47,7 @@ class StudentSpec(ModelSpec):
         return ""
 
     @classmethod
-    def fit_together(cls, fits: Sequence[Fit], progress: Progress) -> list[Weights]:
+    def fit_together(cls, fits: Sequence[Fit], progress: Progress) -> list[Fitted]:
         """What `fit` gives for each of several students of this class and one company, in their order."""
         return [f.spec.fit(f.lm, f.examples, f.objective, f.seed, progress) for f in fits]
 

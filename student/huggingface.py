@@ -16,7 +16,7 @@ from lm.huggingface import DTYPES, Pretrained
 from lm.language_model import LanguageModel
 from lm.train import Recipe
 from lm.types import Progress, Weights
-from student.base import StudentSpec
+from student.base import Fitted, StudentSpec
 from student.fit import fit
 from student.objectives.base import Objective
 from tasks.base import Task
@@ -77,6 +77,11 @@ class HFStudent(Pretrained, StudentSpec):
         return self.weight_bytes(self.from_scratch) * (4 if self.recipe.training == "full" else 1)
 
     @property
+    def origin(self) -> str:
+        """See `ModelSpec.origin`; random weights have none."""
+        return "" if self.from_scratch else super().origin
+
+    @property
     def steps(self) -> int:
         """See `StudentSpec.steps`."""
         return self.recipe.steps
@@ -100,23 +105,23 @@ class HFStudent(Pretrained, StudentSpec):
             model.tie_weights()
         return self.wrap(model, self.tokenizer())
 
-    def fit(
-        self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress
-    ) -> Weights:
+    def fit(self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress) -> Fitted:
         """The adapter, or all weights; see `StudentSpec.fit`."""
         if self.recipe.training == "full":
-            return _own_weights(fit(lm, examples, objective, self.recipe, seed, progress).model)
+            trained = fit(lm, examples, objective, self.recipe, seed, progress)
+            return Fitted(_own_weights(trained.lm.model), trained.losses)
         from peft import get_peft_model, get_peft_model_state_dict
 
         wrapped = get_peft_model(lm.model, _adapter(self.recipe))
         try:
             _draw_adapter(wrapped, seed)
             trained = fit(lm.with_model(wrapped), examples, objective, self.recipe, seed, progress)
-            weights: Weights = get_peft_model_state_dict(trained.model)
+            weights: Weights = get_peft_model_state_dict(trained.lm.model)
         finally:
             wrapped.unload()
             lm.model.requires_grad_(True)
-        return {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+        stored = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+        return Fitted(stored, trained.losses)
 
     def _blank(self) -> PreTrainedModel:
         """The architecture with the configured changes and whatever weights it is built with."""

@@ -25,6 +25,12 @@ FACTS = (
     "forwards",
     "student_steps",
     "student_tokens",
+    "student_loss",
+    "training_rows",
+    "distinct_prompts",
+    "cut_share",
+    "changed_share",
+    "same_model",
 )
 """Keys of a cell that are outcomes on the attacker's side, averaged over seeds; all else but ``seed`` is configuration."""
 

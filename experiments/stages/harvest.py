@@ -108,8 +108,8 @@ class HarvestStage(Stage):
 
         def fit(so_far: Harvested) -> LanguageModel:
             rows = for_student(to_examples(so_far, prompts.tokens), served, base, self.objective)
-            weights = self.student.fit(base, rows, self.objective, derived_seed(self.seed, "between"), context.progress)
-            return self.student.load(self.task, weights, self.seed)
+            fitted = self.student.fit(base, rows, self.objective, derived_seed(self.seed, "between"), context.progress)
+            return self.student.load(self.task, fitted.weights, self.seed)
 
         pool = Pool(prompts.texts, np.array([item.family for item in items], object), mix)
         harvested = self.harvest.run(
