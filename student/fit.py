@@ -6,7 +6,6 @@ import copy
 from typing import NamedTuple
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from configs.errors import require

@@ -1,5 +1,5 @@
-"""What the attacker's data are made of, before anything is learnt from them: how many prompts, how many answers were cut, how
-much of it the defense changed. Knows no table and no file."""
+"""What the attacker has before he learns anything from it: how many prompts, how many cut answers, and how much of it the
+defense changed. Knows no table and no file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def changed_share(harvest: Harvested, undefended: Harvested) -> float | None:
     """Share of the attacker's requests whose answer the defense changed or refused.
 
     Answers are paired by prompt and by the how-manieth answer to it they are; sampling noise is the same with and without the
-    defense, so an answer that it leaves alone is equal to the last number that is sold of it. What only one of the two
+    defense, so an answer that it leaves alone is equal to the last number sold of it. What only one of the two
     attacks asked (an adaptive one goes its own way) is left out.
 
     Args:

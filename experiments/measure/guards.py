@@ -1,4 +1,4 @@
-"""When a cell cannot be trusted: facts of a run that make its numbers mean something else than they seem to. Knows no table."""
+"""When a cell cannot be trusted: facts of a run by which its numbers mean something else than they seem to."""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ def test_members_of_a_cohort_are_those_of_their_own_fits():
     for fit, found in zip(fits, together, strict=True):
         alone = fit.spec.fit(fit.lm, fit.examples, fit.objective, fit.seed, quiet)
         assert all(torch.equal(found.weights[name], alone.weights[name]) for name in alone.weights)
-        assert len(found.losses) == fit.spec.steps and np.array_equal(found.losses, alone.losses)
+        assert len(found.losses) == fit.spec.steps
+        assert np.array_equal(found.losses, alone.losses)
     assert all(torch.equal(lm.model.state_dict()[name], before[name]) for name in before)
     first, second = (found.weights for found in together)
     assert any(not torch.equal(first[name], second[name]) for name in first)

@@ -40,7 +40,8 @@ def fitted(folder: Path, training: str, **fields: object) -> tuple[HFStudent, La
     weights, losses = spec.fit(base, rows(base), SFT(), 2, quiet)
     again = spec.fit(base, rows(base), SFT(), 2, quiet).weights
     assert all(torch.equal(weights[name], again[name]) for name in weights)
-    assert len(losses) == recipe.steps and losses[-1] < losses[0]
+    assert len(losses) == recipe.steps
+    assert losses[-1] < losses[0]
     return spec, base, spec.load(task, load(save(weights)), 1)
 
 

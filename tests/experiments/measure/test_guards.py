@@ -1,11 +1,11 @@
 """Guards: what trips them, that an ordinary cell trips none, and what stands under the table."""
 
 import pytest
-from tests.experiments.measure.synthetic import TRUTH, cell, result
 
 from experiments.measure.guards import tripped
 from experiments.measure.summary import Summariser
 from experiments.report.guard_notes import guard_notes
+from tests.experiments.measure.synthetic import TRUTH, cell, result
 
 
 def summary(truth=TRUTH, defense="temperature", **facts):
@@ -35,7 +35,8 @@ def test_a_fact_out_of_bounds_trips_its_guard(facts, guard):
 def test_a_teacher_that_knows_nothing_is_named_with_its_family():
     hopeless = {**TRUTH, "teacher": {**TRUTH["teacher"], "chain": 0.01}}
     found = [t.what for t in tripped(summary(truth=hopeless)) if t.guard == "teacher_accuracy"]
-    assert len(found) == 1 and "chain" in found[0]
+    assert len(found) == 1
+    assert "chain" in found[0]
     assert "teacher_accuracy" not in guards()
 
 
@@ -52,7 +53,8 @@ def test_a_cell_that_lacks_the_facts_trips_nothing():
 def test_notes_name_the_cells_or_say_that_it_is_all_of_them():
     good, bad = summary(), summary(defense="hoda", changed_share=0.0)
     (note,) = [n for n in guard_notes([good, bad]) if "unchanged" in n]
-    assert "hoda" in note and "temperature" not in note
+    assert "hoda" in note
+    assert "temperature" not in note
     (note,) = [n for n in guard_notes([bad, bad]) if "unchanged" in n]
     assert "all cells" in note
     (note,) = [n for n in guard_notes([bad] * 9 + [good]) if "unchanged" in n]
