@@ -31,9 +31,9 @@ def exposure(harvest: Harvested, undefended: Harvested) -> dict[str, float | int
 def changed_share(harvest: Harvested, undefended: Harvested) -> float | None:
     """Share of the attacker's requests whose answer the defense changed or refused.
 
-    Answers are paired by prompt and by the how-manieth answer to it they are; sampling noise is the same with and without the
-    defense, so an answer that it leaves alone is equal to the last number sold of it. What only one of the two
-    attacks asked (an adaptive one goes its own way) is left out.
+    Answers are paired by prompt and by the how-manieth answer to it they are. Sampling noise is the same with and without
+    the defense, so an answer that it leaves alone is equal to the last number sold of it. What only one of the two attacks
+    asked (an adaptive one goes its own way) is left out.
 
     Args:
         harvest: on the defended API.
