@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from configs.build import describe
 from configs.errors import ConfigError
+from configs.identity import Part, identity, named
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.ragged import Ragged
@@ -135,7 +135,7 @@ class Release:
     rng: np.random.Generator
 
 
-class Defense:
+class Defense(Part):
     """Base of all defenses. Override the hooks that the method needs; the others do nothing.
 
     Class attributes:
@@ -143,12 +143,19 @@ class Defense:
         needs: features of `Interface` that must be sold for the defense to act at all ("top_logprobs", "trace").
         prepared_from: the fields that `prepare` depends on, where not all: defenses of the same family that agree on these
             share one preparation.
+        prepared_as: the parent whose `prepare` this class inherits and shares the result of. Only a subclass that changes
+            nothing which `prepare` calls may say so; otherwise each class prepares for itself.
+        uses: models besides the teacher that `decode` may run: ``proxy`` (`Serving.proxy`), or nothing. They are part of the
+            key of what was sampled.
         strength: the field that says how strong the defense is, along which defenses are compared at matched utility.
     """
 
+    kind: ClassVar[str] = "defense"
     source: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
     prepared_from: ClassVar[tuple[str, ...] | None] = None
+    prepared_as: ClassVar[type[Defense] | None] = None
+    uses: ClassVar[tuple[str, ...]] = ("proxy",)
     strength: ClassVar[str | None] = None
 
     def prepare(self, context: Preparation) -> Prepared:
@@ -179,11 +186,19 @@ def hooks_of(defense: Defense) -> tuple[str, ...]:
 
 
 def preparation_of(defense: Defense) -> dict[str, Any]:
-    """JSON-able identity of what `prepare` computes: the class that defines it and the fields it depends on."""
-    owner = next(kind for kind in type(defense).__mro__ if "prepare" in vars(kind))
-    described = describe(defense)
-    fields = described if defense.prepared_from is None else {name: described[name] for name in defense.prepared_from}
-    return {**fields, "_target_": f"{owner.__module__}.{owner.__qualname__}"}
+    """JSON-able identity of what `prepare` computes: the class that prepares, its version, and the fields it depends on.
+
+    What a parent says of its own preparation (``prepared_as``, ``prepared_from``) is not taken over: a subclass may read
+    other fields, or override what its parent's `prepare` calls.
+    """
+    kind = type(defense)
+    owner = vars(kind).get("prepared_as") or kind
+    assert issubclass(kind, owner), f"{kind.__name__} is no {owner.__name__}, whose preparation it says it shares"
+    assert kind.prepare is owner.prepare, f"{kind.__name__} prepares itself, and shares nothing of {owner.__name__}"
+    whole: dict[str, Any] = identity(defense)
+    names = vars(owner).get("prepared_from")
+    fields = whole["fields"] if names is None else {name: whole["fields"][name] for name in names}
+    return {**named(owner), "content": defense.content(), "fields": fields}
 
 
 Stack = Sequence[Defense]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from transformers import LogitsProcessor
 
-from configs.build import describe
+from configs.identity import identity
 from experiments.stage import Artifact
 from experiments.store import Store
 from lm.examples import from_arrays, to_arrays
@@ -48,7 +48,7 @@ class ModelBackend:
             "model": self.identity,
             "prompts": texts.hexdigest(),
             "seeds": seeds.hexdigest(),
-            "params": describe(params),
+            "params": identity(params),
             "batch_tokens": self.lm.batch_tokens,
         }
         entry = self.store.memo("generations", content, lambda: self._sampled(prompts, requests, params))

@@ -8,16 +8,17 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from configs.content import content_of
 from configs.errors import ConfigError, require
 from lm.gguf import check_file, forget_quantization
 from lm.language_model import LanguageModel
@@ -27,6 +28,8 @@ from lm.spans import backend_of
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _PIN = "sha256:"
+_LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
+"""Files of a folder that loading reads: weights, configurations, tokenizer, chat template."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Pretrained:
     Args:
         path: hub name, local folder with safetensors weights, or a ``.gguf`` file (dequantised on loading).
         revision: pins the weights: a commit of the hub, or ``sha256:…`` of local files (see `fingerprint`); "" takes what
-            is there. Pin it in published configs: it is part of every stored key, while the content of a path is not.
+            is there. Pin it in published configs: of a name on the hub, stored results know nothing else. The content of
+            local files is in their keys with or without it.
         dtype: float32, bfloat16 or float16. With the last two, greedy text depends on the shape of the batch.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         system: system message put before every prompt; "" leaves it to the chat template.
@@ -46,6 +50,9 @@ class Pretrained:
         answer_markers: markers any of which begins the answer where there are no tags; [] for none.
         batch_tokens: tokens (rows x length) processed at once.
     """
+
+    name: ClassVar[str] = "pretrained"
+    version: ClassVar[int] = 1
 
     path: str
     revision: str = ""
@@ -73,6 +80,21 @@ class Pretrained:
     def origin(self) -> str:
         """Which weights these are: `path` and `revision`."""
         return f"{self.path}@{self.revision}"
+
+    def content(self) -> str:
+        """See `configs.identity.Part.content`: of local files, all that loading reads; "" for a name on the hub, whose
+        content is what ``revision`` says."""
+        return self._content
+
+    @cached_property
+    def _content(self) -> str:
+        place = Path(self.path).expanduser()
+        try:
+            if place.is_dir():
+                return content_of(file for file in place.iterdir() if file.suffix in _LOADED and file.is_file())
+            return content_of([place]) if place.is_file() else ""
+        except OSError as error:
+            raise ConfigError("path", self.path, f"cannot be read: {error.strerror}") from error
 
     def open(self) -> LanguageModel:
         """The pretrained model on its device, in evaluation mode.

@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from configs.errors import require
+from configs.identity import Part
 from lm.ragged import Ragged
 
 if TYPE_CHECKING:
@@ -132,11 +133,13 @@ class Progress(Protocol):
     def __call__(self, done: int, total: int, note: str = "") -> None: ...  # noqa: D102
 
 
-class ModelSpec(ABC):
+class ModelSpec(Part, ABC):
     """One kind of teacher or student: a frozen dataclass whose fields are its configuration.
 
     ``train`` is run once and its weights stored; ``load`` builds the model from them. Randomness comes from ``seed``.
     """
+
+    kind: ClassVar[str] = "model"
 
     @property
     @abstractmethod

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.build import describe
+from configs.identity import identity
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.types import ModelSpec, Progress, Weights
@@ -54,9 +54,8 @@ class StudentSpec(ModelSpec):
     def base_config(self) -> dict[str, Any]:
         """The part of the configuration that `train` depends on, so that students which differ in how they are fitted share
         one base model. Fields named ``recipe`` describe the fit and are left out."""
-        described = describe(self)
-        assert isinstance(described, dict)
-        return {name: value for name, value in described.items() if name != "recipe"}
+        whole: dict[str, Any] = identity(self)
+        return {**whole, "fields": {name: value for name, value in whole["fields"].items() if name != "recipe"}}
 
 
 @dataclass(frozen=True)

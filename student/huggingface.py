@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
@@ -35,6 +35,9 @@ class HFRecipe(Recipe):
         alpha: the adapters' output is scaled by alpha / rank.
     """
 
+    name: ClassVar[str] = "hf_recipe"
+    version: ClassVar[int] = 1
+
     steps: int = 100
     batch_size: int = 16
     optimizer: Literal["muon", "adamw"] = "adamw"
@@ -62,6 +65,9 @@ class HFStudent(Pretrained, StudentSpec):
             there is one, the base has random weights; it is then trained in full. {} keeps the pretrained weights.
         recipe: the fit.
     """
+
+    name: ClassVar[str] = "hf_student"
+    version: ClassVar[int] = 1
 
     from_scratch: dict[str, int] = field(default_factory=dict)
     recipe: HFRecipe = field(default_factory=HFRecipe)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 
@@ -37,6 +37,9 @@ class MiniStudent(StudentSpec):
         base_recipe: how the base is optimised; ``base_rows`` says the rows of a step.
         recipe: how the student is fitted to what was harvested.
     """
+
+    name: ClassVar[str] = "mini_student"
+    version: ClassVar[int] = 1
 
     width: int = 64
     layers: int = 2

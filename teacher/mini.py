@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -61,6 +62,9 @@ class MiniTeacher(ModelSpec):
         curriculum: what it is shown when.
         recipe: how it is optimised; ``batch_size`` is not used, the curriculum says the rows of a step.
     """
+
+    name: ClassVar[str] = "mini_teacher"
+    version: ClassVar[int] = 1
 
     width: int = 96
     layers: int = 3

@@ -46,6 +46,8 @@ class Behaviour(Detector):
         most_accounts: benign accounts drawn for training and threshold, where there are more.
     """
 
+    name: ClassVar[str] = "behaviour"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = (
         "HistGradientBoosting, after Ke et al., NeurIPS 2017 (LightGBM); behaviour classifiers as providers disclose them "
         "(Anthropic, February 2026; CISA AA26-251A)"

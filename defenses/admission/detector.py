@@ -58,6 +58,8 @@ class Detector(Defense):
         benign_requests: past requests of honest accounts to be fitted on, in a lab cell.
     """
 
+    name: ClassVar[str] = "detector"
+    version: ClassVar[int] = 1
     strength: ClassVar[str | None] = None
     needs_red_team: ClassVar[bool] = False
 

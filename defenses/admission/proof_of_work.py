@@ -54,6 +54,8 @@ class ProofOfWork(Defense):
         benign_requests: past requests of honest accounts to be calibrated on.
     """
 
+    name: ClassVar[str] = "proof_of_work"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = (
         "Dziedzic et al., ICLR 2022, arXiv 2201.09243; leakage by novelty instead of PATE's privacy cost"
     )

@@ -69,6 +69,9 @@ class Tier(Limits):
         entry_age_days: ... and days since the account was opened; both are needed.
     """
 
+    name: ClassVar[str] = "tier"
+    version: ClassVar[int] = 1
+
     entry_spend: float = 0.0
     entry_age_days: float = 0.0
 
@@ -89,6 +92,8 @@ class TokenBucket(Limits, Defense):
         tiers: what accounts are promoted to, in that order; a new account has the limits given beside this.
     """
 
+    name: ClassVar[str] = "token_bucket"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = (
         "provider practice: https://docs.anthropic.com/en/api/rate-limits, "
         "https://platform.openai.com/docs/guides/rate-limits"

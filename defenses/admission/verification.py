@@ -48,6 +48,8 @@ class Verification(Defense):
         forged_pass: share of checks passed with no genuine identity.
     """
 
+    name: ClassVar[str] = "verification"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = (
         "provider practice: https://help.openai.com/en/articles/10910291-api-organization-verification; "
         "step-up: NIST SP 800-63A"

@@ -34,6 +34,8 @@ class GaussianNoise(Defense):
         key: the provider's secret for cached noise.
     """
 
+    name: ClassVar[str] = "gaussian_noise"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "logit noise: Carlini et al., arXiv 2403.06634; cached against fresh: statistics"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
     strength: ClassVar[str | None] = "sigma"

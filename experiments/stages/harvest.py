@@ -13,7 +13,7 @@ from attacks.base import Harvest, HarvestContext, Pool
 from attacks.budget import Budget, allocate
 from attacks.client import Client, Harvested
 from attacks.examples import to_examples
-from configs.build import describe
+from configs.identity import identity
 from experiments.gateway import Offer, open_gateway
 from experiments.models import model_of
 from experiments.prompts import draw, prompts_of, shares
@@ -69,11 +69,11 @@ class HarvestStage(Stage):
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`. The objective and the student enter only where the harvest adapts to them."""
-        adaptive = {"objective": describe(self.objective), "student": describe(self.student)}
+        adaptive = {"objective": identity(self.objective), "student": identity(self.student)}
         return {
             "offer": self.offer.identity(),
-            "harvest": describe(self.harvest),
-            "budget": describe(self.budget),
+            "harvest": identity(self.harvest),
+            "budget": identity(self.budget),
             "adaptive": adaptive if self.harvest.adaptive else {},
             "max_tokens": self.max_tokens,
             "seed": self.seed,
@@ -94,6 +94,7 @@ class HarvestStage(Stage):
             served,
             self.served.key,
             lambda: base,
+            self.base.key,
             {name: (stage.key, context.inputs[f"prepared.{name}"]) for name, stage in self.prepared.items()},
             context.store,
             derived_seed(self.seed, "gateway"),
@@ -115,7 +116,7 @@ class HarvestStage(Stage):
         harvested = self.harvest.run(
             client,
             pool,
-            HarvestContext(lambda: base, fit, generator(self.seed, self.name, type(self.harvest).__name__)),
+            HarvestContext(lambda: base, fit, generator(self.seed, self.name, self.harvest.name)),
         )
         ledger = gateway.ledger.frame()
         return Artifact(

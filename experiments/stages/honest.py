@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from configs.build import describe
+from configs.identity import identity
 from experiments.gateway import Offer, open_gateway
 from experiments.measure.settings import Measure
 from experiments.models import model_of
@@ -47,7 +47,7 @@ class HonestStage(Stage):
         """See `Stage.config`."""
         return {
             "offer": self.offer.identity(),
-            "measure": describe(self.measure),
+            "measure": identity(self.measure),
             "max_tokens": self.max_tokens,
             "seed": self.seed,
         }
@@ -67,6 +67,7 @@ class HonestStage(Stage):
             teacher,
             self.teacher.key,
             lambda: model_of(self.base, context.inputs["base"]),
+            self.base.key,
             {name: (stage.key, context.inputs[f"prepared.{name}"]) for name, stage in self.prepared.items()},
             context.store,
             derived_seed(self.seed, "gateway"),

@@ -51,8 +51,9 @@ class RowStage(Stage):
     student: StudentStage
 
     def config(self) -> dict[str, Any]:
-        """See `Stage.config`."""
-        return {"cell": dict(self.cell), "config": dict(self.resolved)}
+        """See `Stage.config`: what names the cell. All that its numbers depend on is in the inputs; the resolved
+        configuration is kept with the row and says where classes are, which changes nothing."""
+        return {"cell": dict(self.cell)}
 
     def inputs(self) -> dict[str, Stage]:
         """Everything that is joined."""

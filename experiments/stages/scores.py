@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from configs.identity import identity
 from experiments.measure.settings import Measure
 from experiments.models import model_of
 from experiments.prompts import draw, prompts_of, reference_examples
 from experiments.randomness import derived_seed
 from experiments.stage import Artifact, Context, Stage
-from experiments.stages.models import BaseStage, TeacherStage, identity
+from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.student import StudentStage
 from lm.language_model import LanguageModel
 from lm.mini.ensemble import ensemble

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from configs.build import describe
+from configs.identity import identity
 from experiments.models import model_of
 from experiments.randomness import derived_seed
 from experiments.stage import Artifact, Context, Stage
@@ -40,7 +40,7 @@ class StudentStage(Stage):
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
-        return {"spec": describe(self.spec), "objective": describe(self.objective), "seed": self.seed}
+        return {"spec": identity(self.spec), "objective": identity(self.objective), "seed": self.seed}
 
     def inputs(self) -> dict[str, Stage]:
         """The base model and the training set."""

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from configs.identity import Part
 from lm.batch import Batch
 
 
-class Objective(ABC):
+class Objective(Part, ABC):
     """A loss: a frozen dataclass whose fields are its configuration.
 
     ``needs_top_logprobs``: whether the API must sell top-k logprobs (and teacher and student share a tokenizer).
@@ -18,6 +19,7 @@ class Objective(ABC):
     `student.objectives.sft_answers.strip_trace` before training.
     """
 
+    kind: ClassVar[str] = "objective"
     source: ClassVar[str]
     needs_top_logprobs: ClassVar[bool] = False
     uses_trace: ClassVar[bool] = True
