@@ -5,7 +5,7 @@ A defense is one frozen dataclass in one file, whose fields are its configuratio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -144,12 +144,15 @@ class Defense:
         prepared_from: the fields that `prepare` depends on, where not all: defenses of the same family that agree on these
             share one preparation.
         strength: the field that says how strong the defense is, along which defenses are compared at matched utility.
+        across_accounts: whether `admit` judges a request by what other organisations' accounts did. If so attackers and
+            honest users have to meet in one gateway; if not, each side gets the same verdicts without the other.
     """
 
     source: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
     prepared_from: ClassVar[tuple[str, ...] | None] = None
     strength: ClassVar[str | None] = None
+    across_accounts: ClassVar[bool] = False
 
     def prepare(self, context: Preparation) -> Prepared:
         """Fit once, before serving, whatever the defense needs: a gradient, a head, a threshold. Stored as a stage."""
@@ -158,6 +161,11 @@ class Defense:
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts | None:
         """Judge requests before the teacher answers; None admits all. Requests come in order of time."""
         return None
+
+    def shut_out(self, memory: Mapping[str, Any]) -> NDArray[np.integer]:
+        """Ids of the accounts that `admit` lets nothing through of any more, now or after a delay, whatever they send: suspects,
+        and those that failed a check. Not those that only have to wait."""
+        return np.zeros(0, np.int64)
 
     def decode(self, serving: Serving) -> LogitsProcessor | None:
         """A logits processor that acts while the teacher samples. It is called with left-padded ``input_ids`` (B, T) that

@@ -73,7 +73,7 @@ class Cell:
             scores={
                 role: one(ScoreStage(model, self.measure, self.max_tokens, self.seed)) for role, model in scores.items()
             },
-            honest=self._honest(teacher, base),
+            honest=self._honest(teacher, base, student.training_set.harvest),
             honest_clean=undefended._honest(teacher, base),
             harvest=student.training_set.harvest,
             student=student,
@@ -122,14 +122,17 @@ class Cell:
             student=self.student,
             max_tokens=self.max_tokens,
             seed=self.seed,
+            measure=self.measure if self.offer.across_accounts else None,
         )
         one = self.sharing.one
         training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.seed))
         return one(StudentStage(base, training_set, self.student, self.objective, self.seed))
 
-    def _honest(self, teacher: TeacherStage, base: BaseStage) -> HonestStage:
+    def _honest(self, teacher: TeacherStage, base: BaseStage, attack: HarvestStage | None = None) -> HonestStage:
+        """Honest users, in one gateway with the attack where that makes a difference to them."""
         prepared = self._prepared(teacher, base)
-        honest = HonestStage(teacher, base, prepared, self.offer, self.measure, self.max_tokens, self.seed)
+        met = attack if self.offer.across_accounts else None
+        honest = HonestStage(teacher, base, prepared, self.offer, self.measure, self.max_tokens, self.seed, met)
         return self.sharing.one(honest)
 
 

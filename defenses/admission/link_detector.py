@@ -32,6 +32,7 @@ class LinkDetector(Detector):
     """
 
     offered: ClassVar[tuple[str, ...]] = ATTRIBUTES
+    across_accounts: ClassVar[bool] = True
 
     constraints: tuple[str, ...] = ATTRIBUTES
     memory_hours: float = 24.0

@@ -36,7 +36,7 @@ class RowStage(Stage):
     """
 
     name: ClassVar[str] = "row"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 0.5
 
     cell: Mapping[str, Any]
@@ -67,11 +67,12 @@ class RowStage(Stage):
         honest, clean = context.inputs["honest"].table("items"), context.inputs["honest_clean"].table("items")
         found = {**context.inputs["harvest"].meta, **context.inputs["student"].meta}
         facts = {**self.cell, **{name: found.get(name) for name in FACTS}}
-        row = cell_row(facts, scores, honest, clean)
+        load = context.inputs["honest"].table("load")
+        row = cell_row(facts, scores, honest, clean, honest_load=load)
         items = pl.concat([table.with_columns(model=pl.lit(role)) for role, table in scores.items()])
         users = pl.concat([honest.with_columns(defended=pl.lit(True)), clean.with_columns(defended=pl.lit(False))])
         return Artifact(
-            tables={"row": pl.DataFrame([row]), "items": items, "honest": users},
+            tables={"row": pl.DataFrame([row]), "items": items, "honest": users, "load": load},
             meta={"cell": facts, "config": dict(self.resolved)},
         )
 
@@ -85,4 +86,5 @@ def result_of(entry: Entry) -> CellResult:
         {role: items.filter(pl.col("model") == role).drop("model") for role in roles},
         users.filter(pl.col("defended")).drop("defended"),
         users.filter(~pl.col("defended")).drop("defended"),
+        entry.table("load"),
     )
