@@ -103,10 +103,13 @@ class Cell:
         }
 
     def _prepared(self, teacher: TeacherStage, base: BaseStage) -> dict[str, PrepareStage]:
+        judges = {n: "admit" in hooks_of(d) for n, d in self.offer.defenses.items() if "prepare" in hooks_of(d)}
+        past = {name: self.measure.population if judging else None for name, judging in judges.items()}
         return {
-            name: self.sharing.one(PrepareStage(teacher, base, defense, self.max_tokens, self.seed))
-            for name, defense in self.offer.defenses.items()
-            if "prepare" in hooks_of(defense)
+            name: self.sharing.one(
+                PrepareStage(teacher, base, self.offer.defenses[name], self.max_tokens, self.seed, population)
+            )
+            for name, population in past.items()
         }
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:

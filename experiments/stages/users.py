@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from configs.errors import require
 from experiments.campaign.making import lengths, mean_dollars
-from experiments.campaign.population import Drawn, draw, profiles
+from experiments.campaign.population import Drawn, Population, draw, profiles
 from experiments.measure.honest_load import load_table, nobody, percentiles
 from experiments.measure.settings import Measure
 from experiments.randomness import derived_seed, generator
@@ -69,7 +69,9 @@ def drawn_users(items: Sequence[Item], measure: Measure, prices: Prices, seed: i
         ConfigError: nobody sends anything.
     """
     window = 3600.0 * measure.hours
-    people, sent = sent_by(measure, len(items), prices, derived_seed(seed, "population"), window)
+    population = measure.population
+    drawn = derived_seed(seed, "population")
+    people, sent = sent_by(population, population.accounts, len(items), prices, drawn, window)
     count = len(sent.time)
     require(count > 0, "measure.population.accounts", measure.population.accounts, "send no request in measure.hours")
     order = np.argsort(sent.time, kind="stable")
@@ -86,11 +88,13 @@ def drawn_users(items: Sequence[Item], measure: Measure, prices: Prices, seed: i
     return Users(people, requests, sent.output_tokens[order], sampled)
 
 
-def sent_by(measure: Measure, prompts: int, prices: Prices, seed: int, window: float) -> tuple[Drawn, Sent]:
-    """A population with ``prompts`` items to ask, and what it sends in ``window`` virtual seconds, by account, then time."""
-    population, lists = measure.population, PromptLists()
-    typical = mean_dollars(lengths("chat_large"), prices)
-    people = draw(population, Everything(prompts), lists, window / DAY, typical, seed)
+def sent_by(
+    population: Population, accounts: int, prompts: int, prices: Prices, seed: int, window: float
+) -> tuple[Drawn, Sent]:
+    """So many accounts of a population with ``prompts`` items to ask, and what they send in ``window`` virtual seconds, by
+    account, then time."""
+    lists, typical = PromptLists(), mean_dollars(lengths("chat_large"), prices)
+    people = draw(replace(population, accounts=accounts), Everything(prompts), lists, window / DAY, typical, seed)
     streams = Streams(profiles(population), lists)
     streams.add(people.senders)
     return people, streams.until(window)
