@@ -5,7 +5,7 @@ A defense is one frozen dataclass in one file, whose fields are its configuratio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -148,6 +148,8 @@ class Defense(Part):
         uses: models besides the teacher that `decode` may run: ``proxy`` (`Serving.proxy`), or nothing. They are part of the
             key of what was sampled.
         strength: the field that says how strong the defense is, along which defenses are compared at matched utility.
+        across_accounts: whether `admit` judges a request by what other organisations' accounts did. If so attackers and
+            honest users have to meet in one gateway; if not, each side gets the same verdicts without the other.
     """
 
     kind: ClassVar[str] = "defense"
@@ -157,6 +159,7 @@ class Defense(Part):
     prepared_as: ClassVar[type[Defense] | None] = None
     uses: ClassVar[tuple[str, ...]] = ("proxy",)
     strength: ClassVar[str | None] = None
+    across_accounts: ClassVar[bool] = False
 
     def prepare(self, context: Preparation) -> Prepared:
         """Fit once, before serving, whatever the defense needs: a gradient, a head, a threshold. Stored as a stage."""
@@ -165,6 +168,11 @@ class Defense(Part):
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts | None:
         """Judge requests before the teacher answers; None admits all. Requests come in order of time."""
         return None
+
+    def shut_out(self, memory: Mapping[str, Any]) -> NDArray[np.integer]:
+        """Ids of the accounts that `admit` lets nothing through of any more, now or after a delay, whatever they send: suspects,
+        and those that failed a check. Not those that only have to wait."""
+        return np.zeros(0, np.int64)
 
     def decode(self, serving: Serving) -> LogitsProcessor | None:
         """A logits processor that acts while the teacher samples. It is called with left-padded ``input_ids`` (B, T) that

@@ -73,7 +73,7 @@ class Cell:
             scores={
                 role: one(ScoreStage(model, self.measure, self.max_tokens, self.seed)) for role, model in scores.items()
             },
-            honest=self._honest(teacher, base),
+            honest=self._honest(teacher, base, student.training_set.harvest),
             honest_clean=undefended._honest(teacher, base),
             harvest=student.training_set.harvest,
             harvest_undefended=twin.training_set.harvest,
@@ -104,10 +104,13 @@ class Cell:
         }
 
     def _prepared(self, teacher: TeacherStage, base: BaseStage) -> dict[str, PrepareStage]:
+        judges = {n: "admit" in hooks_of(d) for n, d in self.offer.defenses.items() if "prepare" in hooks_of(d)}
+        past = {name: self.measure.population if judging else None for name, judging in judges.items()}
         return {
-            name: self.sharing.one(PrepareStage(teacher, base, defense, self.max_tokens, self.seed))
-            for name, defense in self.offer.defenses.items()
-            if "prepare" in hooks_of(defense)
+            name: self.sharing.one(
+                PrepareStage(teacher, base, self.offer.defenses[name], self.max_tokens, self.seed, population)
+            )
+            for name, population in past.items()
         }
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
@@ -123,14 +126,17 @@ class Cell:
             student=self.student,
             max_tokens=self.max_tokens,
             seed=self.seed,
+            measure=self.measure if self.offer.across_accounts else None,
         )
         one = self.sharing.one
         training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.seed))
         return one(StudentStage(base, training_set, self.student, self.objective, self.seed))
 
-    def _honest(self, teacher: TeacherStage, base: BaseStage) -> HonestStage:
+    def _honest(self, teacher: TeacherStage, base: BaseStage, attack: HarvestStage | None = None) -> HonestStage:
+        """Honest users, in one gateway with the attack where that makes a difference to them."""
         prepared = self._prepared(teacher, base)
-        honest = HonestStage(teacher, base, prepared, self.offer, self.measure, self.max_tokens, self.seed)
+        met = attack if self.offer.across_accounts else None
+        honest = HonestStage(teacher, base, prepared, self.offer, self.measure, self.max_tokens, self.seed, met)
         return self.sharing.one(honest)
 
 

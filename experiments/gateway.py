@@ -26,6 +26,11 @@ class Offer:
     prices: Prices
     defenses: Mapping[str, Defense]
 
+    @property
+    def across_accounts(self) -> bool:
+        """Whether a defense judges requests by what other accounts did (`Defense.across_accounts`)."""
+        return any(defense.across_accounts for defense in self.defenses.values())
+
     def identity(self) -> dict[str, Any]:
         """JSON-able; defenses as a list, since their order matters and keys are hashed with sorted names."""
         return {

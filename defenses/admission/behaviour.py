@@ -54,6 +54,7 @@ class Behaviour(Detector):
     )
     strength: ClassVar[str | None] = "false_alarms"
     needs_red_team: ClassVar[bool] = True
+    across_accounts: ClassVar[bool] = True  # near copies of a prompt are found among those of all accounts
 
     benign_requests: int = 200_000
     false_alarms: float = 1e-3

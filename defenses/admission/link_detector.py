@@ -34,6 +34,7 @@ class LinkDetector(Detector):
     name: ClassVar[str] = "link_detector"
     version: ClassVar[int] = 1
     offered: ClassVar[tuple[str, ...]] = ATTRIBUTES
+    across_accounts: ClassVar[bool] = True
 
     constraints: tuple[str, ...] = ATTRIBUTES
     memory_hours: float = 24.0

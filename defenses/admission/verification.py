@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar
@@ -92,7 +93,7 @@ class Verification(Defense):
             (K,) an `Outcome` of each.
         """
         whom = np.asarray(ids, np.int64)
-        chance = _uniform(seed, whom, np.broadcast_to(attempt, whom.shape).astype(np.int64))
+        chance = _uniform(seed, accounts.lot[whom], np.broadcast_to(attempt, whom.shape).astype(np.int64))
         rejected_from = self.abandonment + (1 - self.abandonment) * self.false_reject
         own = np.where(chance < rejected_from, Outcome.REJECTED, Outcome.PASSED)
         own[chance < self.abandonment] = Outcome.ABANDONED
@@ -131,6 +132,10 @@ class Verification(Defense):
             verdicts.status[refused] = FORBIDDEN
             verdicts.reason[refused] = "verification_required"
         return verdicts
+
+    def shut_out(self, memory: Mapping[str, Any]) -> NDArray[np.integer]:
+        """Who gave up or was rejected."""
+        return np.flatnonzero(np.isfinite(memory.get("out_from", np.zeros(0))))
 
     def _had(self, served: NDArray[np.int64], who: NDArray[np.int32]) -> NDArray[np.bool_]:
         """(B,) whether the account has been served as much as it may be without a check, were all earlier rows served."""

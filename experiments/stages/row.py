@@ -73,11 +73,12 @@ class RowStage(Stage):
         honest, clean = context.inputs["honest"].table("items"), context.inputs["honest_clean"].table("items")
         found = {**context.inputs["harvest"].meta, **context.inputs["student"].meta, **self._guarded(context)}
         facts = {**self.cell, **{name: found.get(name) for name in FACTS}}
-        row = cell_row(facts, scores, honest, clean)
+        load = context.inputs["honest"].table("load")
+        row = cell_row(facts, scores, honest, clean, honest_load=load)
         items = pl.concat([table.with_columns(model=pl.lit(role)) for role, table in scores.items()])
         users = pl.concat([honest.with_columns(defended=pl.lit(True)), clean.with_columns(defended=pl.lit(False))])
         return Artifact(
-            tables={"row": pl.DataFrame([row]), "items": items, "honest": users},
+            tables={"row": pl.DataFrame([row]), "items": items, "honest": users, "load": load},
             meta={"cell": facts, "config": dict(self.resolved)},
         )
 
@@ -98,4 +99,5 @@ def result_of(entry: Entry) -> CellResult:
         {role: items.filter(pl.col("model") == role).drop("model") for role in roles},
         users.filter(pl.col("defended")).drop("defended"),
         users.filter(~pl.col("defended")).drop("defended"),
+        entry.table("load"),
     )

@@ -41,6 +41,17 @@ class Backend(Protocol):
         ...
 
 
+class Others(Protocol):
+    """Whoever calls the same API and does not wait for anybody (`teacher.api.crowd.Crowd`)."""
+
+    due: float
+    """Virtual second of their next attempt, inf when all is over."""
+
+    def advance(self, until: float) -> None:
+        """Judge everything of theirs that falls due before ``until``."""
+        ...
+
+
 class Gateway:
     """One API: an interface that is sold, a stack of defenses, accounts, prices and a ledger.
 
@@ -55,6 +66,9 @@ class Gateway:
         ledger: log of every attempt; empty at first if not given.
         seed: of the draws of admission and release defenses.
         prepared: see `Admission`.
+
+    Attributes:
+        others: who calls too; what they send before a request that `admit` gets is judged before it.
 
     Raises:
         ConfigError: a defense needs something that the interface does not sell.
@@ -79,6 +93,7 @@ class Gateway:
         self.accounts = Accounts() if accounts is None else accounts
         self.clock = VirtualClock() if clock is None else clock
         self.ledger = Ledger() if ledger is None else ledger
+        self.others: Others | None = None
         self._admission = Admission(defenses, self.accounts, prices, self.clock, self.ledger, seed, prepared)
 
     @property
@@ -86,15 +101,43 @@ class Gateway:
         """Whether any defense judges requests; if not, the order in which they arrive cannot matter."""
         return bool(self._admission.limits)
 
+    @property
+    def shut_out(self) -> NDArray[np.bool_]:
+        """(A,) which accounts are banned, or get nothing more because a defense suspects or has rejected them."""
+        return self._admission.shut_out
+
     def admit(self, requests: Requests, prompts: Prompts, params: Params) -> Verdicts:
-        """Judge B requests and log them (`Admission.judge`).
+        """Judge B requests and log them, each after whatever `others` send before it.
+
+        Args:
+            requests: in order of time.
+            prompts: what `Requests.prompt` indexes; with `others`, what theirs index too.
+            params: shared by the batch; ``max_tokens`` x ``n`` output tokens are reserved per request.
+        """
+        if self.others is None:
+            return self.judge(requests, prompts, params)
+        parts, start = [Verdicts.admitted(0)], 0
+        while start < len(requests):
+            self.others.advance(float(requests.time[start]))
+            stop = int(np.searchsorted(requests.time, self.others.due, "right"))
+            stop = max(stop, start + 1)
+            parts.append(self.judge(requests.take(np.arange(start, stop)), prompts, params))
+            start = stop
+        return Verdicts.concat(parts)
+
+    def judge(
+        self, requests: Requests, prompts: Prompts, params: Params, reserved: NDArray[np.int32] | None = None
+    ) -> Verdicts:
+        """Judge B requests and log them, now (`Admission.judge`).
 
         Args:
             requests: in order of time.
             prompts: what `Requests.prompt` indexes.
-            params: shared by the batch; ``max_tokens`` x ``n`` output tokens are reserved per request.
+            params: shared by the batch.
+            reserved: (B,) output tokens reserved for each; None for ``max_tokens`` x ``n``.
         """
-        return self._admission.judge(requests, prompts, params.max_tokens * params.n, invalid(params, self.interface))
+        most = params.max_tokens * params.n if reserved is None else reserved
+        return self._admission.judge(requests, prompts, most, invalid(params, self.interface))
 
     def complete(self, requests: Requests, prompts: Prompts, params: Params) -> Responses:
         """Answer B admitted requests: R = B * n responses, request-major.

@@ -22,7 +22,7 @@ TINY = [
     "budget.data=60",
     "measure.heldout=6",
     "measure.harder=2",
-    "measure.users=3",
+    "measure.population.accounts=30",
     "max_tokens=12",
 ]
 

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 
 from defenses.base import Traffic
+from experiments.campaign.population import Population
 from experiments.stages.past_traffic import benign_traffic, red_team_traffic
 from tasks.mini import MiniTask
 from teacher.api.accounts import Accounts
@@ -61,7 +62,7 @@ def answered(count, seed):
 
 @cache
 def benign():
-    return infrastructure(benign_traffic(MiniTask(), REQUESTS, MAX_TOKENS, 1), 1)
+    return infrastructure(benign_traffic(MiniTask(), Population(), REQUESTS, 1), 1)
 
 
 @cache
@@ -73,7 +74,7 @@ def red_team():
 def present():
     """A week of honest requests, and in its last hours forty accounts that ask the same few things at the same minutes, from
     two networks, with one card, and get short answers; all in order of time."""
-    honest = infrastructure(benign_traffic(MiniTask(), REQUESTS // 2, MAX_TOKENS, 3), 3)
+    honest = infrastructure(benign_traffic(MiniTask(), Population(), REQUESTS // 2, 3), 3)
     each = 60
     who = np.tile(np.arange(ATTACKERS), each)
     start = float(honest.requests.time.max()) - 3 * 3600.0
