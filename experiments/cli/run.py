@@ -6,6 +6,7 @@ import sys
 
 from experiments.cli.arguments import Asked
 from experiments.compose import Sweep, compose_one, compose_sweep, experiment_names
+from experiments.naming import stem
 from lm.timing import collecting, timed
 
 
@@ -20,6 +21,6 @@ def main(asked: Asked) -> int:
         for remark in repetitions(sweep):
             print(f"moatbench: {remark}", file=sys.stderr)
         options = asked.options
-        name = options.name or "+".join(experiment_names(asked.words)) or asked.command
+        name = stem(options.name, experiment_names(asked.words), asked.command)
         dry, words = getattr(options, "dry_run", False), (asked.command, *asked.words)
         return carry_out(sweep.cells, name, options.workers, dry, options.profile, words)

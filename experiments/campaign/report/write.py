@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from rich.console import Console
 from rich.text import Text
 
@@ -20,9 +21,11 @@ from experiments.campaign.report.tables import policy_table
 from experiments.campaign.report.words import sentences
 from experiments.campaign.result import CampaignResult
 from experiments.measure.quantity import Estimate
+from experiments.naming import require_name
 from experiments.report import latex, markdown, terminal
 from experiments.report.numbers import Value
 from experiments.report.structure import Table
+from experiments.report.write import PLAIN
 
 PLOTS = {"harvest": harvest_plot.draw, "roc": roc_plot.draw, "cost": cost_plot.draw, "graph": graph_plot.draw}
 
@@ -81,6 +84,7 @@ def write_campaign_report(
     tables = (policy_table(summaries, note), *detection_tables(summaries))
     words = tuple(sentences(summaries, note))
     title = f"Campaign {summaries[0].results[0].preset}: {name}"
+    require_name("name", name)
     out.mkdir(parents=True, exist_ok=True)
     files = {kind: out / f"{name}.{kind}" for kind in ("md", "csv", "tex", "json")}
     files["page"] = out / f"{name}_page.tex"
@@ -96,7 +100,8 @@ def write_campaign_report(
     for plot, draw in PLOTS.items():
         png, pdf = (out / f"{name}_{plot}.{ending}" for ending in ("png", "pdf"))
         files |= {f"{plot}_png": png, f"{plot}_pdf": pdf}
-        draw(summaries, png, pdf)
+        with rc_context(PLAIN):
+            draw(summaries, png, pdf)
     return CampaignReport(name, tables, words, files)
 
 
