@@ -52,7 +52,7 @@ def _memos(value: Any) -> bool:
 def _ref(value: Any) -> bool:
     if not isinstance(value, dict) or value.keys() != {"stage", "key"}:
         return False
-    return _matches(KIND)(value["stage"]) and _matches(KEY)(value["key"])
+    return bool(_matches(KIND)(value["stage"]) and _matches(KEY)(value["key"]))
 
 
 def _whole(value: Any) -> bool:

@@ -24,6 +24,9 @@ ROOTS = "root|home|Users|tmp|var|mnt|media|srv|opt|data|scratch|work|private|usr
 PART = r"(?:[\w.+@%=~-]|\\_)+"
 """A part of a path; also with the underscores of TeX and Markdown."""
 
+FIRST = PART.replace("=", "")
+"""A part of a relative path: what stands before an equals sign is none of it."""
+
 PATH = re.compile(
     rf"""
     (?P<url>\b(?!file:)[A-Za-z][\w+.-]*://[^\s"'<>,\])]*)         # an address elsewhere
@@ -31,8 +34,8 @@ PATH = re.compile(
         /?(?P<drive>[A-Za-z]:(?:\\+|/(?!/))[^\s"'<>|*?,;)\]}}]*)      # C:\\Users\\alice
       | (?P<absolute>(?:/{PART}){{2,}}/?|/(?:{ROOTS})/?(?!\.?[\w+@%=~/-]))
       | (?P<home>~[\w.-]*(?:/{PART})+/?)
-      | (?P<climbing>(?:{PART}/)*?\.\.(?:/{PART})+/?)              # ../../home/alice
-      | (?P<within>(?:{PART}/)+?(?:home|homes|Users)(?:/{PART})+/?)
+      | (?P<climbing>(?:{FIRST}/)*?\.\.(?:/{PART})+/?)              # ../../home/alice
+      | (?P<within>(?:{FIRST}/)+?(?:home|homes|Users)(?:/{PART})+/?)
     )""",
     re.VERBOSE,
 )

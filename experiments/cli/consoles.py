@@ -49,9 +49,9 @@ def _width(terminal: bool) -> int | None:
     return None if terminal else WIDTH
 
 
-def count(number: int, noun: str) -> str:
-    """3 cells, 1 cell."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def count(number: int, noun: str, nouns: str = "") -> str:
+    """3 cells, 1 cell; the plural where it is not made with an s."""
+    return f"{number} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def not_written(place: Path) -> str:

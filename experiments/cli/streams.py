@@ -80,7 +80,7 @@ def watched() -> Iterator[Watched]:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=NARROW)
     out, err = Watched(sys.stdout), Watched(sys.stderr)
-    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
+    sys.stdout, sys.stderr = out, err
     try:
         yield out
     finally:

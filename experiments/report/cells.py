@@ -13,7 +13,7 @@ FORMULA = re.compile(r"'*\s*[=+\-@]")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf")
 
 
-class PlainWriter(csv.DictWriter[str]):
+class PlainWriter(csv.DictWriter):  # type: ignore[type-arg]  # it takes none when it runs
     """Writes rows in which no text is a formula or has several lines.
 
     A text that begins with ``=``, ``+``, ``-`` or ``@`` gets a ``'`` before it, and so does one that begins like that after

@@ -27,9 +27,6 @@ from experiments.report.table import hidden_trace_table, main_table
 from experiments.report.words import sentences
 from experiments.report.worst_table import worst_table
 
-PLAIN = {"text.parse_math": False}
-"""Settings of plots in which names with dollar signs are no formulas."""
-
 
 @dataclass(frozen=True)
 class Report:
@@ -96,7 +93,7 @@ def write_report(results: Sequence[CellResult], out: Path, name: str, replicates
     }
     for kind, text in texts.items():
         files[kind].write_text(text, encoding="utf-8")
-    with rc_context(PLAIN):
+    with rc_context({"text.parse_math": False}):  # a name with dollar signs is no formula
         plot.draw(summaries, files["png"], files["pdf"])
     return Report(name, tables, words, files)
 

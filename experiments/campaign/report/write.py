@@ -25,7 +25,6 @@ from experiments.naming import require_name
 from experiments.report import latex, markdown, terminal
 from experiments.report.numbers import Value
 from experiments.report.structure import Table
-from experiments.report.write import PLAIN
 
 PLOTS = {"harvest": harvest_plot.draw, "roc": roc_plot.draw, "cost": cost_plot.draw, "graph": graph_plot.draw}
 
@@ -100,7 +99,7 @@ def write_campaign_report(
     for plot, draw in PLOTS.items():
         png, pdf = (out / f"{name}_{plot}.{ending}" for ending in ("png", "pdf"))
         files |= {f"{plot}_png": png, f"{plot}_pdf": pdf}
-        with rc_context(PLAIN):
+        with rc_context({"text.parse_math": False}):  # a name with dollar signs is no formula
             draw(summaries, png, pdf)
     return CampaignReport(name, tables, words, files)
 
