@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import secrets
 import shutil
 import time
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 from configs.errors import MoatBenchError
 from experiments.entry import FORMAT, sync
+from experiments.manifest import KEY, KIND
 from experiments.process import alive, machine
 
 TEMPORARY = ".tmp-"
@@ -27,7 +27,6 @@ FAILURES = "failures"
 TABLES = "tables"
 RESERVED = (LOCKS, FAILURES, TABLES)
 MARK = "store.json"
-KEY = re.compile(r"[0-9a-f]{32}")
 STALE_SECONDS = 24 * 3600.0
 """Age after which a temporary folder of a process on another machine is taken for abandoned."""
 
@@ -45,6 +44,17 @@ class Ref(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.stage}/{self.key[:8]}"
+
+
+def ref_of(stage: Any, key: Any) -> Ref:
+    """The name of an entry as a record gives it: it leads nowhere but into the store.
+
+    Raises:
+        ValueError: it is not such a name.
+    """
+    if not (isinstance(stage, str) and KIND.fullmatch(stage) and isinstance(key, str) and KEY.fullmatch(key)):
+        raise ValueError(f"{stage!r}/{key!r} is not the name of an entry")
+    return Ref(stage, key)
 
 
 class StoreFormatError(MoatBenchError):
@@ -180,7 +190,7 @@ def _ours(path: Path) -> bool:
 
 
 def _may_be_kind(path: Path) -> bool:
-    return path.name not in RESERVED and not path.name.startswith(".") and path.is_dir()
+    return path.name not in RESERVED and KIND.fullmatch(path.name) is not None and path.is_dir()
 
 
 def _keys(folder: Path) -> Iterator[str]:

@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from configs.errors import MoatBenchError
 from experiments import layout
+from experiments.disk import FULL, READ_ONLY
 from experiments.entry import MANIFEST, Corrupt, Entry, read_entry, read_manifest, sync, write_entry
 from experiments.layout import FAILURES, LOCKS, RESERVED, Ref
 from experiments.lease import PATIENCE, Busy, Patience, lease, sign
+from experiments.places import folder
 from experiments.provenance import provenance
 
 if TYPE_CHECKING:
@@ -44,8 +46,8 @@ class StoreFullError(MoatBenchError):
     def __init__(self, root: Path) -> None:
         self.root = root
         super().__init__(
-            f"the disk that holds the store {root} is full: free some space, or give another place with store=PATH, "
-            "and run the same command again; finished stages are kept"
+            f"the disk that holds the store {root} is full: free some space (or raise the limit on the size of files, "
+            "`ulimit -f`), or give another place with store=PATH, and run the same command again; finished stages are kept"
         )
 
     def __reduce__(self) -> tuple[type[StoreFullError], tuple[Path]]:
@@ -62,10 +64,11 @@ class Store:
     Raises:
         StoreFormatError: it was made by another version.
         NotAStoreError: the folder holds other things.
+        ConfigError: there can be no such folder.
     """
 
     def __init__(self, root: Path | str, patience: Patience = PATIENCE) -> None:
-        self.root, self.patience = Path(root).expanduser().resolve(), patience
+        self.root, self.patience = folder("store", root), patience
         layout.check(self.root)
         self._checked: dict[Path, Entry] = {}
         self._shared: dict[Ref, set[Ref]] = {}
@@ -216,6 +219,11 @@ class Store:
                         warnings.warn(text, StoreWarning, stacklevel=4)
         except Busy:
             pass
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            text = f"store entry {name}/{key[:8]} is corrupt, and stays where it is: the store cannot be written to"
+            warnings.warn(text, StoreWarning, stacklevel=4)
         return None
 
     def _put(self, name: str, key: str, artifact: Artifact, facts: Mapping[str, Any], seconds: float) -> Entry:
@@ -298,7 +306,7 @@ def _renamed(draft: Path, place: Path) -> bool:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error of any of the writing libraries says that the disk or the quota is exhausted."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    """Whether an error of any of the writing libraries says that the disk, the quota or a limit on files is exhausted."""
+    if isinstance(error, OSError) and error.errno in FULL:
         return True
-    return "No space left on device" in str(error) or "os error 28" in str(error)
+    return any(os.strerror(number) in str(error) or f"os error {number})" in str(error) for number in FULL)

@@ -19,6 +19,8 @@ from experiments.cli.arguments import CARE, Asked
 from experiments.cli.consoles import count
 from experiments.compose import compose_one
 from experiments.layout import kinds
+from experiments.naming import UNUSUAL
+from experiments.places import folder, new_file
 from experiments.store import Store
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -53,7 +55,7 @@ def main(asked: Asked) -> int:
         if of_care and option not in action.options:
             raise ConfigError(f"--{option.replace('_', '-')}", value, f"means nothing to `moatbench store {name}`")
     cell = compose_one([word for word in asked.words if "=" in word])
-    return action.do(Path(str(cell.config.store)).expanduser().resolve(), words, asked.options)
+    return action.do(folder("store", str(cell.config.store)), words, asked.options)
 
 
 def shown(words: Sequence[str]) -> str:
@@ -127,12 +129,12 @@ def _export(root: Path, words: Sequence[str], options: Namespace) -> int:
     from experiments.care.archive import check_ending, write_archive
     from experiments.care.artifact import artifact
 
-    path = Path(words[1]).expanduser()
-    check_ending(path)
+    check_ending(Path(words[1]))
     store = _there(root)
     table = kept_named(root, words[0], "NAME")
+    path = new_file("PATH", words[1])
     files = artifact(store, table, options.with_models)
-    write_archive(path, table.name.replace("/", "-"), files)
+    write_archive(path, UNUSUAL.sub("-", table.name), files)
     print(f"moatbench: {count(len(files) + 1, 'file')} in {path}", file=sys.stderr)
     return 0
 
