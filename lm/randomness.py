@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from lm.compiled import compiled
 
 ROUNDS = 10
 MULTIPLIERS = (np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157))
@@ -14,7 +15,7 @@ STEPS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B))
 HALF, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _high(a: Any, b: Any) -> Any:
     """Upper 64 bits of a product."""
     a0, a1, b0, b1 = a & LOW, a >> HALF, b & LOW, b >> HALF
@@ -22,7 +23,7 @@ def _high(a: Any, b: Any) -> Any:
     return a1 * b1 + (middle >> HALF) + ((a0 * b1 + (middle & LOW)) >> HALF)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill(keys: Any, first: Any, out: Any) -> None:
     for r in range(len(keys)):
         block, done = first[r] // 4, 0
