@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from attacks.budget import allocate
-from configs.build import describe
+from configs.identity import identity
 from configs.errors import ConfigError
 from defenses.base import Defense, Preparation, Traffic, no_traffic, preparation_of
 from experiments.backend import ModelBackend
@@ -44,7 +44,7 @@ class PrepareStage(Stage):
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
-        past = {} if self.population is None else {"population": describe(self.population)}
+        past = {} if self.population is None else {"population": identity(self.population)}
         return {"defense": preparation_of(self.defense), "max_tokens": self.max_tokens, "seed": self.seed, **past}
 
     def inputs(self) -> dict[str, Stage]:
