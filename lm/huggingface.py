@@ -32,8 +32,9 @@ class Pretrained:
 
     Args:
         path: hub name, local folder with safetensors weights, or a ``.gguf`` file (dequantised on loading).
-        revision: pins the weights: a commit of the hub, or ``sha256:…`` of local files (`lm.checkpoint.fingerprint`); "" takes what
-            is there. Pin it in published configs: it is part of every stored key, while the content of a path is not.
+        revision: pins the weights: a commit of the hub, or ``sha256:…`` of local files (`lm.checkpoint.fingerprint`); ""
+            takes what is there. Pin it in published configs: it is part of every stored key, while the content of a path
+            is not.
         dtype: float32, bfloat16 or float16. With the last two, greedy text depends on the shape of the batch.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         system: system message put before every prompt; "" leaves it to the chat template.
@@ -78,7 +79,7 @@ class Pretrained:
         return {}
 
     def check(self, task: Task, max_tokens: int) -> None:
-        """See `lm.types.ModelSpec.check`: tensors, tokenizer, chat template and lengths. A ``.gguf`` file, and what has to be
+        """See `lm.types.ModelSpec.check`: tensors, tokenizer, chat template, lengths. A ``.gguf`` file, and what has to be
         downloaded first, are examined when they are loaded."""
         if not self.checkpoint.at_hand:
             return

@@ -135,7 +135,10 @@ def end_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> NDArr
 
 @lru_cache(maxsize=16)
 def encoded_prompts(tokenizer: PreTrainedTokenizerBase, system: str, prompts: tuple[str, ...]) -> Ragged:
-    """Token ids of each prompt, as `LanguageModel.encode_prompts` gives them. Cells of a sweep ask the same prompts again and again; filling in a chat template costs more than their answers."""
+    """Token ids of each prompt, as `LanguageModel.encode_prompts` gives them.
+
+    Cells of a sweep ask the same prompts again and again; filling in a chat template costs more than their answers.
+    """
     return _tokens(tokenizer, rendered(tokenizer, system, prompts))
 
 

@@ -36,7 +36,7 @@ def fit(
     model = copy.deepcopy(lm.model)
     batches = epochs(examples, recipe, np.random.default_rng(seed))
     pad = lm.tokenizer.pad_token_id if lm.tokenizer.pad_token_id is not None else 0
-    return lm.with_model(train(model, batches, objective.loss, recipe, int(pad), progress))
+    return lm.with_model(train(model, batches, objective.losses, recipe, int(pad), progress))
 
 
 def require_rows(examples: Examples, objective: Objective) -> None:

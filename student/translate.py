@@ -20,9 +20,9 @@ def translate(rows: Examples, source: LanguageModel, target: LanguageModel) -> E
 
     Prompts are taken out of the source's chat template and put into the target's, where the two differ. Completions are
     decoded and encoded again, with the target's end of sequence where one that ends the source's responses stood at the end;
-    a target token has the weight and the channel of the source token that its last character came from. Top-k logprobs do not
-    survive (they belong to the source's tokens), except where both vocabularies agree: then the completions stay as they
-    are, but for an end that is none of the target's.
+    a target token has the weight and the channel of the source token that its last character came from. Top-k logprobs do
+    not survive (they belong to the source's tokens), except where both vocabularies agree: then the completions stay as
+    they are, but for an end that is none of the target's.
 
     Raises:
         ValueError: a prompt that the source's chat template cannot have written.
@@ -49,7 +49,7 @@ def user_texts(prompts: Ragged, lm: LanguageModel) -> list[str]:
 
 
 def _ended(rows: Examples, source: LanguageModel, target: LanguageModel) -> Examples:
-    """Rows of a shared vocabulary that end as the target's responses do. In the logprobs there the two ends change places."""
+    """Rows of a shared vocabulary, ending as the target's responses do. In the logprobs there the two ends change places."""
     filled = rows.completions.lengths > 0
     last = rows.completions.offsets[1:][filled] - 1
     foreign = np.setdiff1d(source.ends, target.ends)

@@ -52,7 +52,7 @@ class HarvestStage(Stage):
     """
 
     name: ClassVar[str] = "harvest"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 4.0
 
     task: Task

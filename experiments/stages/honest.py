@@ -24,7 +24,7 @@ from lm.language_model import LanguageModel
 from lm.types import Channel
 from tasks.base import Item, Task
 from teacher.api.client import Patience, exchange, make_requests
-from teacher.api.schema import OK, Params, Prompts, Requests, Responses
+from teacher.api.schema import Params, Prompts, Requests, Responses
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class HonestStage(Stage):
     """Sends the held-out items through the defended gateway as honest users do, and judges what they receive."""
 
     name: ClassVar[str] = "honest"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 3.0
 
     teacher: TeacherStage
@@ -80,6 +80,7 @@ class HonestStage(Stage):
         requests = self._arrivals(items, prompts)
         patience = Patience(max_wait=self.measure.patience)
         outcome, responses = exchange(gateway, requests, prompts, params, patience)
+        bills = gateway.ledger.bills(outcome.requests)
         asked = [items[int(p)] for p in requests.prompt]
         table = pl.DataFrame(
             {
@@ -89,7 +90,8 @@ class HonestStage(Stage):
                 "account": requests.account,
                 "status": outcome.verdicts.status.astype(np.int32),
                 "waited": outcome.waited,
-                "input_tokens": requests.input_tokens.astype(np.int64),
+                "input_tokens": bills.input_tokens.astype(np.int64),
+                "dollars": bills.dollars,
             }
         ).with_row_index("request")
         judged = judge(task, asked, responses, teacher)
@@ -97,9 +99,7 @@ class HonestStage(Stage):
         table = table.with_columns(
             pl.col("strict", "lenient", "finished").fill_null(value=False), pl.col("output_tokens").fill_null(0)
         )
-        dollars = self.offer.prices.dollars(table["input_tokens"].to_numpy(), table["output_tokens"].to_numpy())
-        answered = table["status"].to_numpy() == OK
-        return Artifact(tables={"items": table.with_columns(dollars=pl.Series(np.where(answered, dollars, 0.0)))})
+        return Artifact(tables={"items": table})
 
     def _arrivals(self, items: list[Item], prompts: Prompts) -> Requests:
         """Requests of honest accounts: heavy-tailed shares of the load (lognormal, σ = 1), arriving uniformly over the
