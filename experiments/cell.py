@@ -199,8 +199,8 @@ PARTS = (
 def check(cell: Cell) -> None:
     """Refuse parts that do not fit each other, before anything runs."""
     interface = cell.offer.interface
-    cell.teacher.check(cell.task)
-    cell.student.check(cell.task)
+    cell.teacher.check(cell.task, cell.max_tokens)
+    cell.student.check(cell.task, cell.max_tokens)
     require_sold(cell.offer.defenses, interface)
     if cell.objective.needs_top_logprobs and not interface.top_logprobs:
         raise ConfigError(

@@ -39,6 +39,11 @@ class ResponseFormat(ABC):
     def channels(self, tokens: Ragged) -> NDArray[np.uint8]:
         """(N,) `Channel` of each token of each response."""
 
+    def channels_after(self, prefill: Ragged, tokens: Ragged) -> NDArray[np.uint8]:
+        """(N,) `Channel` of each token of each response, where the row of ``prefill`` stood before it."""
+        whole = Ragged.of([np.concatenate(pair) for pair in zip(prefill, tokens, strict=True)])
+        return self.channels(whole)[whole.position >= prefill.lengths[whole.row_of_value]]
+
     @abstractmethod
     def summary(self, tokens: Ragged, channel: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """(N,) True for the trace tokens that a summary keeps: sub-results without their derivation."""
@@ -151,11 +156,15 @@ class ModelSpec(Part, ABC):
         """Pretrained weights that it starts from, "" for none: a teacher and a student of one origin are the same model."""
         return ""
 
-    def check(self, task: Task) -> None:
-        """Refuse a task that this kind of model cannot be used on, before anything runs.
+    def check(self, task: Task, max_tokens: int) -> None:
+        """Refuse what this model cannot do, before anything runs.
+
+        Args:
+            task: whose prompts it is asked.
+            max_tokens: of a response.
 
         Raises:
-            ConfigError: naming both.
+            ConfigError: the task is of another kind, or a request is too long, or the model itself is not whole.
         """
         return
 

@@ -45,8 +45,8 @@ def fit(
     model = copy.deepcopy(lm.model)
     batches = epochs(examples, recipe, np.random.default_rng(seed))
     pad = lm.tokenizer.pad_token_id if lm.tokenizer.pad_token_id is not None else 0
-    losses = train(model, batches, objective.loss, recipe, int(pad), progress)
-    return Trained(lm.with_model(model), losses)
+    curve = train(model, batches, objective.losses, recipe, int(pad), progress)
+    return Trained(lm.with_model(model), curve)
 
 
 def require_rows(examples: Examples, objective: Objective) -> None:

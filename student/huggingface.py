@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from configs.errors import ConfigError, require
 from configs.extras import needs
+from lm.checkpoint import DTYPES
 from lm.examples import Examples
 from lm.gguf import forget_quantization
-from lm.huggingface import DTYPES, Pretrained
+from lm.huggingface import Pretrained
 from lm.language_model import LanguageModel
+from lm.sizes import require_room
 from lm.train import Recipe
 from lm.types import Progress, Weights
 from student.base import Fitted, StudentSpec
@@ -78,9 +81,14 @@ class HFStudent(Pretrained, StudentSpec):
             needs("peft", "recipe.training", "lora")
             require(not self.from_scratch, "recipe.training", "lora", "a student from scratch is trained in full")
 
+    @property
+    def changes(self) -> Mapping[str, int]:
+        """See `Pretrained.changes`."""
+        return self.from_scratch
+
     def memory(self, task: Task) -> int:
         """The weights; trained in full, also their gradients and AdamW's two moments."""
-        return self.weight_bytes(self.from_scratch) * (4 if self.recipe.training == "full" else 1)
+        return self.checkpoint.weight_bytes(self.from_scratch) * (4 if self.recipe.training == "full" else 1)
 
     @property
     def origin(self) -> str:
@@ -102,17 +110,23 @@ class HFStudent(Pretrained, StudentSpec):
 
     def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:
         """The base, with these weights or with this adapter merged into it."""
-        model = self._blank() if self.from_scratch else self.model()
+        model = self._blank() if self.from_scratch else self.checkpoint.model()
         if any("lora_" in name for name in weights):
             model = _merged(model, weights, self.recipe)
         elif weights:
-            unknown = model.load_state_dict(dict(weights), strict=False).unexpected_keys
-            require(not unknown, "path", self.path, f"stored weights are of another model: {unknown[:3]}")
+            other = sorted(_untied(model).keys() ^ weights.keys())
+            require(not other, "path", self.path, f"stored weights are of another model: {other[:3]}")
+            model.load_state_dict(dict(weights), strict=False)
             model.tie_weights()
         return self.wrap(model, self.tokenizer())
 
     def fit(self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress) -> Fitted:
-        """The adapter, or all weights; see `StudentSpec.fit`."""
+        """The adapter, or all weights; see `StudentSpec.fit`.
+
+        Raises:
+            ConfigError: a row is longer than the student's texts can be.
+        """
+        require_room(lm.positions, examples.prompts.lengths, examples.completions.lengths, "examples")
         if self.recipe.training == "full":
             trained = fit(lm, examples, objective, self.recipe, seed, progress)
             return Fitted(_own_weights(trained.lm.model), trained.losses)
@@ -131,12 +145,9 @@ class HFStudent(Pretrained, StudentSpec):
 
     def _blank(self) -> PreTrainedModel:
         """The architecture with the configured changes and whatever weights it is built with."""
-        config = self._fetch(AutoConfig.from_pretrained)
-        for name, value in self.from_scratch.items():
-            if not hasattr(config, name):
-                raise ConfigError("from_scratch", name, f"is no entry of a {config.model_type} configuration")
-            setattr(config, name, value)
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=DTYPES[self.dtype])
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            self.checkpoint.config(self.from_scratch), dtype=DTYPES[self.dtype]
+        )
         return forget_quantization(model)
 
 
@@ -176,11 +187,16 @@ def _draw_weights(model: PreTrainedModel, seed: int) -> None:
 
 
 def _own_weights(model: PreTrainedModel) -> Weights:
-    """The state dict with each tied tensor once (`load` ties them again)."""
+    """A copy of the state dict with each tied tensor once (`load` ties them again)."""
+    return {name: value.detach().cpu().contiguous() for name, value in _untied(model).items()}
+
+
+def _untied(model: PreTrainedModel) -> Weights:
+    """The state dict, of tensors that are tied the first one."""
     found: Weights = {}
     seen: set[int] = set()
     for name, value in model.state_dict().items():
         if value.data_ptr() not in seen:
             seen.add(value.data_ptr())
-            found[name] = value.detach().cpu().contiguous()
+            found[name] = value
     return found

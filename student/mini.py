@@ -59,7 +59,7 @@ class MiniStudent(StudentSpec):
         """See `ModelSpec.label`."""
         return "mini"
 
-    def check(self, task: Task) -> None:
+    def check(self, task: Task, max_tokens: int) -> None:
         """See `ModelSpec.check`: the mini world only."""
         mini_world(task, "student")
 

@@ -20,7 +20,7 @@ class HFTeacher(Pretrained, ModelSpec):
 
     def memory(self, task: Task) -> int:
         """The weights."""
-        return self.weight_bytes()
+        return self.checkpoint.weight_bytes()
 
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:
         """No weights of its own: they stay where they are."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from configs.errors import require
 from defenses.base import AdmissionState, Defense
-from defenses.keyed import mixed, secret_word
+from defenses.keyed import secret_word
+from lm.randomness import mixed
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
 from teacher.api.schema import FORBIDDEN, Requests, Verdicts

@@ -13,8 +13,9 @@ from transformers import LogitsProcessor
 from defenses.base import Defense, Serving
 from defenses.decoding.antidistillation import Antidistillation, DeltaProcessor
 from defenses.decoding.proxy_delta import PerturbedProxy
-from defenses.keyed import Words, mixed, row_hashes, secret_word
+from defenses.keyed import Words, row_hashes, secret_word
 from lm.ragged import Ragged
+from lm.randomness import mixed
 
 
 @dataclass(frozen=True)

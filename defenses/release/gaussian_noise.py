@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from configs.errors import require
 from defenses.base import Defense, Release
-from defenses.keyed import mixed, normals, prefix_hashes, row_hashes, secret_word
+from defenses.keyed import normals, prefix_hashes, row_hashes, secret_word
 from defenses.release.listing import Listing, listing_of, with_probs
+from lm.randomness import mixed
 from teacher.api.schema import Responses
 
 

@@ -161,8 +161,10 @@ class Visit:
         gateway, users, outcome = self._gateway, self._users, self.crowd.outcome()
         responses, booked = self.crowd.answers()
         rows = np.flatnonzero(users.sampled)
-        dollars = np.zeros(len(rows))
-        dollars[outcome.verdicts.ok[rows]] = gateway.ledger.column("dollars")[booked]
+        answered = outcome.verdicts.ok[rows]
+        tokens, dollars = np.zeros(len(rows), np.int64), np.zeros(len(rows))
+        tokens[answered] = gateway.ledger.column("input_tokens")[booked]
+        dollars[answered] = gateway.ledger.column("dollars")[booked]
         account, people = users.requests.account, users.people
         count, kinds = len(self._ids), np.array(people.kinds, object)[people.kind]
         refused = ~outcome.verdicts.ok
@@ -181,7 +183,6 @@ class Visit:
                 "dollars": spent[self._ids],
             }
         )
-        lengths_of_items = self.crowd.prompts.tokens.lengths[self._first :]
         sample = pl.DataFrame(
             {
                 "item": users.requests.prompt[rows],
@@ -190,7 +191,7 @@ class Visit:
                 "percentile": percentiles(accounts["requests"])[account[rows]],
                 "status": outcome.verdicts.status[rows].astype(np.int32),
                 "waited": outcome.waited[rows],
-                "input_tokens": lengths_of_items[users.requests.prompt[rows]].astype(np.int64),
+                "input_tokens": tokens,
                 "dollars": dollars,
             }
         )

@@ -22,7 +22,7 @@ from lm.mini.packing import pack
 from lm.mini.program import forward
 from lm.mini.stack import Stack, StackOptimizer
 from lm.timing import timed
-from lm.train import Losses, Recipe
+from lm.train import Losses, Recipe, weighed
 from lm.types import Progress
 
 MEMORY_SHARE = 0.6
@@ -150,7 +150,7 @@ def _slope(members: Sequence[Member], logits_GMV: Tensor, batch: Batch) -> tuple
         all_of_them = len(places) == len(members)
         at = torch.tensor(places, device=leaf.device)
         part = batch if all_of_them else Batch._make(None if t is None else t[at] for t in batch)
-        loss_GM, weight_GM = losses(leaf if all_of_them else leaf[at], part)
+        loss_GM, weight_GM = weighed(losses, leaf if all_of_them else leaf[at], part)
         mean_G = mean_G.index_add(0, at, (loss_GM * weight_GM).sum(1) / weight_GM.sum(1).clamp_min(1e-9))
     (slope,) = torch.autograd.grad(mean_G.sum(), leaf)
     return mean_G.detach(), slope

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from configs.identity import Part
 from lm.batch import Batch
+from lm.train import weighed
 
 
 class Objective(Part, ABC):
@@ -27,11 +28,12 @@ class Objective(Part, ABC):
     @abstractmethod
     def losses(self, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss of each target and its weight, both (B, T). A row may be one sequence or a member's sequences end to end:
-        no target's loss depends on another's."""
+        no target's loss depends on another's. Weights may depend on the logits; no gradient goes through them, and a
+        target whose ``batch.weight_BT`` is 0 is not learnt whatever weight it gets."""
 
     def loss(self, logits_BTV: Tensor, batch: Batch) -> Tensor:
         """Scalar loss: the weighted mean over targets."""
-        return weighted_mean(*self.losses(logits_BTV, batch))
+        return weighted_mean(*weighed(self.losses, logits_BTV, batch))
 
 
 def weighted_mean(loss_BT: Tensor, weight_BT: Tensor) -> Tensor:

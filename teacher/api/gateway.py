@@ -9,6 +9,7 @@ defense (`defenses.base`) and no single defense.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -34,6 +35,15 @@ MAX_TEMPERATURE = 2.0
 
 class Backend(Protocol):
     """Whatever samples from the teacher, decoding defenses included."""
+
+    @property
+    def vocabulary(self) -> int:
+        """V: ids of tokens are below this."""
+        ...
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has as it stands."""
+        ...
 
     def complete(self, prompts: Prompts, requests: Requests, params: Params) -> Generations:
         """B * ``params.n`` responses, request-major (the n responses of a request are neighbours), with at least
@@ -137,7 +147,11 @@ class Gateway:
             reserved: (B,) output tokens reserved for each; None for ``max_tokens`` x ``n``.
         """
         most = params.max_tokens * params.n if reserved is None else reserved
-        return self._admission.judge(requests, prompts, most, invalid(params, self.interface))
+        fault = invalid(params, self.interface, self.backend.vocabulary)
+        if params.prefill and fault is None:
+            added = np.int32(self.backend.count(params.prefill))
+            requests = replace(requests, input_tokens=requests.input_tokens + added)
+        return self._admission.judge(requests, prompts, most, fault)
 
     def complete(self, requests: Requests, prompts: Prompts, params: Params) -> Responses:
         """Answer B admitted requests: R = B * n responses, request-major.
@@ -154,7 +168,7 @@ class Gateway:
         raw = self.backend.complete(prompts, requests, params)
         assert len(raw.tokens) == len(requests) * params.n, "the backend answers every request n times"
         responses = self._as_sold(raw, len(requests), params)
-        self._bill(rows, requests, raw, params)
+        self._bill(rows, raw, params.n)
         for name, defense in self.defenses.items():
             context = Release(self.format, self.interface, prompts, requests, self._draws(name, requests))
             responses = defense.release(responses, context)
@@ -182,13 +196,15 @@ class Gateway:
             shown |= self.format.summary(raw.tokens, raw.channel)
         return responses.keep_tokens(shown)
 
-    def _bill(self, rows: NDArray[np.int64], requests: Requests, raw: Generations, params: Params) -> None:
+    def _bill(self, rows: NDArray[np.int64], raw: Generations, n: int) -> None:
+        """Settle the requests in these rows of the ledger, each answered n times, and charge their accounts: whoever asks
+        pays by the same rule, and what he pays is what the ledger says."""
         tool = raw.channel == Channel.TOOL
-        outputs = _count(raw, ~tool).reshape(-1, params.n).sum(1)
-        inputs = requests.input_tokens + _count(raw, tool).reshape(-1, params.n).sum(1)
+        inputs, outputs = (_count(raw, mask).reshape(-1, n).sum(1) for mask in (tool, ~tool))
+        inputs += self.ledger.column("input_tokens")[rows]
         dollars = self.prices.dollars(inputs, outputs)
-        self.ledger.settle(rows, outputs, dollars)
-        self.accounts.charge(requests.account, dollars)
+        self.ledger.settle(rows, inputs, outputs, dollars)
+        self.accounts.charge(self.ledger.column("account")[rows], dollars)
 
     def _draws(self, name: str, requests: Requests) -> np.random.Generator:
         """A generator that depends on the seed, the defense's name and the requests: the same requests give the same draws
@@ -199,14 +215,25 @@ class Gateway:
         return np.random.default_rng(int.from_bytes(digest.digest()[:16], "big"))
 
 
-def invalid(params: Params, interface: Interface) -> str | None:
-    """What is wrong with the parameters, "name: why", or None. No account is needed to find out."""
+def invalid(params: Params, interface: Interface, vocabulary: int) -> str | None:
+    """What is wrong with the parameters, "name: why", or None. No account is needed to find out.
+
+    Args:
+        params: asked for.
+        interface: what is sold.
+        vocabulary: ids of tokens are below this.
+    """
     if not 0 <= params.temperature <= MAX_TEMPERATURE:
         return f"temperature: {params.temperature} is not between 0 and {MAX_TEMPERATURE}"
     if params.max_tokens < 1:
         return f"max_tokens: {params.max_tokens} is less than 1"
     if params.top_logprobs < 0:
         return f"top_logprobs: {params.top_logprobs} is less than 0"
+    for token, bias in params.logit_bias.items():
+        if not 0 <= token < vocabulary:
+            return f"logit_bias: {token} is not a token of this model, which has {vocabulary}"
+        if not math.isfinite(bias):
+            return f"logit_bias: {bias} for token {token} is not a finite number"
     return interface.missing(params)
 
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-import lm.huggingface
+import lm.checkpoint
 from configs.errors import ConfigError
-from lm.huggingface import Pretrained, fingerprint
+from lm.checkpoint import fingerprint
+from lm.huggingface import Pretrained
 from lm.types import Sampling
 from tasks.base import Task
 from teacher.huggingface import HFTeacher
@@ -76,14 +77,14 @@ def test_pickled_weights_are_refused(folder: Path, tmp_path: Path) -> None:
             (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(ConfigError, match="pickled"):
-        Pretrained(str(tmp_path)).model()
+        Pretrained(str(tmp_path)).checkpoint.model()
 
 
 def test_broken_weights(folder: Path, tmp_path: Path) -> None:
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes()[: 100 if file.suffix == ".safetensors" else None])
     with pytest.raises(ConfigError, match="could not be loaded"):
-        Pretrained(str(tmp_path)).model()
+        Pretrained(str(tmp_path)).checkpoint.model()
 
 
 def test_no_chat_template(tmp_path: Path) -> None:
@@ -95,6 +96,6 @@ def test_without_a_connection_the_message_says_what_to_do(monkeypatch: pytest.Mo
     def refuse(*_: object, **__: object) -> None:
         raise OSError("We couldn't connect")
 
-    monkeypatch.setattr(lm.huggingface.AutoTokenizer, "from_pretrained", refuse)
+    monkeypatch.setattr(lm.checkpoint.AutoTokenizer, "from_pretrained", refuse)
     with pytest.raises(ConfigError, match=r"hf download someone/model"):
         Pretrained("someone/model").open()

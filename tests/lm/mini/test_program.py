@@ -151,7 +151,7 @@ def test_steps_are_those_of_the_plain_loop(optimizer, extra):
     plain = copy.deepcopy(ours.model)
     (losses,) = train_mini([ours], 0, quiet)
     again = member(3, recipe)
-    expected = train(plain, again.batches, SFT().loss, recipe, 0, quiet)
+    expected = train(plain, again.batches, SFT().losses, recipe, 0, quiet)
     np.testing.assert_allclose(losses, expected, rtol=1e-3)
     torch.testing.assert_close(weights(ours.model), weights(plain), atol=3e-4, rtol=1e-2)
 
