@@ -99,7 +99,9 @@ class Crowd:
         asked = replace(self._requests.take(rows), time=self._when[rows])
         booked = self._gateway.ledger.admitted_rows(asked)
         lengths = self.prompts.tokens.lengths[asked.prompt].astype(np.int32)
-        responses = self._gateway.complete(replace(asked, input_tokens=lengths), self.prompts, self._params)
+        # Judged with the lengths of the population, billed for what was really asked and answered.
+        self._gateway.ledger.resize(booked, lengths)
+        responses = self._gateway.complete(asked, self.prompts, self._params)
         return replace(responses, request=rows[responses.request]), booked
 
     def _open(self) -> None:
@@ -146,7 +148,7 @@ class Crowd:
         if len(kept):
             tokens = self._reserved[rows[kept]]
             dollars = self._gateway.prices.dollars(batch.input_tokens[kept], tokens)
-            self._gateway.ledger.settle(first + kept, tokens, dollars)
+            self._gateway.ledger.settle(first + kept, batch.input_tokens[kept], tokens, dollars)
             self._bills.append((batch.account[kept], dollars))
 
     def _book(self) -> None:

@@ -116,6 +116,10 @@ class Ledger:
         names = ("input_tokens", "output_tokens", "dollars")
         return Bills(*(np.where(rows >= 0, self._data[name][rows], 0) for name in names))
 
+    def resize(self, rows: NDArray[np.int64], input_tokens: NDArray[np.int32]) -> None:
+        """Say anew how long the prompts of these rows (B,) are, before they are completed."""
+        self._data["input_tokens"][rows] = input_tokens
+
     def settle(
         self,
         rows: NDArray[np.int64],
