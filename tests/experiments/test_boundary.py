@@ -6,6 +6,7 @@ import csv
 import io
 
 import pytest
+from omegaconf import OmegaConf
 from rich.text import Text
 
 from configs.errors import ConfigError
@@ -18,6 +19,7 @@ from experiments.naming import LONGEST, require_name, stem
 from experiments.report import latex, markdown, write_report
 from experiments.report.cells import PlainWriter
 from experiments.report.structure import Column, Table
+from experiments.resolved import resolved
 from tests.experiments.measure.synthetic import cell, result
 
 HOSTILE = "\x1b[31mred\r\n| =x](http://x) \u202e$x^{"
@@ -28,18 +30,24 @@ HOSTILE = "\x1b[31mred\r\n| =x](http://x) \u202e$x^{"
     [
         ["attack.name=${oc.env:MY_API_TOKEN}"],
         ["attack.name=x${oc.env:MY_API_TOKEN,none}"],
-        ["attack.name=${oc.decode:${oc.env:MY_API_TOKEN}}"],
         ["store=${oc.env:MY_API_TOKEN}", "attack.name=${store}"],
         ["out=${oc.env:MY_API_TOKEN}", "attack.name=${oc.select:out}"],
-        ["+attack.kind=oc.env", "attack.name=${${attack.kind}:MY_API_TOKEN}"],
         ["tracking=wandb", "tracking.project=${oc.env:MY_API_TOKEN}"],
     ],
 )
 def test_the_environment_becomes_no_part_of_a_cell(monkeypatch, words):
     monkeypatch.setenv("MY_API_TOKEN", "s3cret")
-    with pytest.raises(ConfigError, match="reads the environment.*write the value itself") as caught:
+    with pytest.raises(ConfigError, match=r"reads the environment.*write the value itself") as caught:
         compose_one(words)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["${oc.decode:${oc.env:TOKEN}}", "${${kind}:TOKEN}", "x${oc.create:${oc.env:TOKEN}}"])
+def test_no_detour_leads_to_the_environment(monkeypatch, text):
+    monkeypatch.setenv("TOKEN", "s3cret")
+    with pytest.raises(ConfigError, match=r"attack\.name = .*reads the environment"):
+        resolved(OmegaConf.create({"kind": "oc.env", "attack": {"name": text}}))
+    assert OmegaConf.create({"x": "${oc.env:TOKEN}"}).x == "s3cret"  # elsewhere it reads as ever
 
 
 def test_a_colleagues_yaml_does_not_read_it_either(monkeypatch, elsewhere, tmp_path):
@@ -61,7 +69,7 @@ def test_places_may_be_taken_from_the_environment(monkeypatch):
 @pytest.mark.parametrize("text", ["\x1b[31m", "a\rb", "a\x00", "\x9b", "\u202e", "\u2028", "\udcff", "a\nb", "a\tb"])
 def test_a_name_has_no_control_characters(text):
     for value in ({"attack": {"name": text}}, {"defense": {text: 1}}):
-        with pytest.raises(ConfigError, match="control characters|one line"):
+        with pytest.raises(ConfigError, match=r"control characters|one line"):
             require_plain(value, "")
     assert one_line(text).isprintable()
 
