@@ -187,7 +187,7 @@ def test_what_is_not_here_yet_is_left_to_loading() -> None:
 def test_stored_weights_that_lack_one(whole: Path) -> None:
     spec = HFStudent(str(whole), device="cpu", recipe=HFRecipe(steps=1, batch_size=2, training="full"))
     lm = spec.open()
-    weights = spec.fit(lm, rows(lm), SFT(), 0, lambda done, total, note="": None)
+    weights = spec.fit(lm, rows(lm), SFT(), 0, lambda done, total, note="": None).weights
     spec.load(Questions(), weights, 0)
     weights.pop("model.norm.weight")
     with pytest.raises(ConfigError, match=r"another model.*model\.norm\.weight"):
