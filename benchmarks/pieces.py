@@ -71,6 +71,21 @@ class Size:
     max_tokens: int = 64
 
 
+TINY_SIZE = Size(
+    teacher_steps=2,
+    base_steps=2,
+    student_steps=2,
+    queries=12,
+    heldout=4,
+    batches=(8,),
+    generate_batches=(8,),
+    rounds=(1,),
+    coding_only=True,
+    max_tokens=8,
+)
+"""Enough to run everything and to learn nothing."""
+
+
 @dataclass(frozen=True)
 class Bench:
     """What all pieces share: the task, the recipes cut to size, the items."""
