@@ -9,7 +9,7 @@ import lm.checkpoint
 from configs.errors import ConfigError
 from lm.checkpoint import fingerprint
 from lm.huggingface import Pretrained
-from lm.types import Sampling
+from lm.types import Channel, Sampling
 from tasks.base import Task
 from teacher.huggingface import HFTeacher
 from tests.lm import tiny
@@ -37,6 +37,42 @@ def test_system_message_and_template_of_the_configuration(folder: Path) -> None:
     template = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}>"
     model = Pretrained(str(folder), system="Be brief.", chat_template=template, device="cpu").open()
     assert model.decode(model.encode_prompts(["Hi"])) == ["[system]Be brief.[user]Hi>"]
+
+
+def test_working_that_the_template_or_a_prefill_opens_is_working(folder: Path) -> None:
+    opens = tiny.TEMPLATE.replace("assistant\n{%", "assistant\n<think>\n{%")
+    assert opens != tiny.TEMPLATE
+    plain, opened = (Pretrained(str(folder), chat_template=t, device="cpu").open() for t in ("", opens))
+    word = int(plain.encode(["7"]).values[0])  # all that is ever said: no mark, and no end
+    cut = Sampling(0.0, 31, logit_bias={word: 1e4})
+    for model, prefill, channel in (
+        (plain, None, Channel.ANSWER),
+        (plain, plain.encode(["<think>"]), Channel.TRACE),
+        (opened, None, Channel.TRACE),
+    ):
+        drawn = model.generate(model.encode_prompts(["12 + 7?"]), cut, np.arange(1), prefill=prefill)
+        assert drawn.channel.tolist() == [channel] * 31
+
+
+def test_the_style_of_prompts_tells_templates_and_system_messages_apart(folder: Path) -> None:
+    other = tiny.TEMPLATE.replace("<|im_end|>", "</s>")
+    plain, same = (Pretrained(str(folder), device="cpu").open() for _ in range(2))
+    brief = Pretrained(str(folder), device="cpu", system="Be brief.").open()
+    changed = Pretrained(str(folder), device="cpu", chat_template=other).open()
+    assert plain.prompt_style == same.prompt_style == ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
+    assert len({plain.prompt_style, brief.prompt_style, changed.prompt_style}) == 3
+
+
+def test_a_response_ends_where_the_generation_configuration_says(folder: Path) -> None:
+    model = Pretrained(str(folder), device="cpu").open()
+    turn = int(model.encode(["So"]).values[0])
+    model.model.generation_config.eos_token_id = [turn]
+    sampling = Sampling(0.0, 8, logit_bias={turn: 1e4})
+    drawn = model.generate(model.encode_prompts(["12 + 7?"]), sampling, np.arange(1))
+    assert drawn.tokens[0].tolist() == [turn]
+    assert drawn.finished.all()
+    assert model.ends.tolist() == sorted([turn, model.tokenizer.eos_token_id])
+    assert model.decode(model.encode(["12So"])) == ["12"]
 
 
 def test_pinned_weights(folder: Path) -> None:
