@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -65,50 +65,43 @@ def identity(value: Any) -> Any:
     raise TypeError(f"{value!r} cannot be part of a configuration")
 
 
-@lru_cache(maxsize=4096)
-def _identified(kind: type[Any], field: str) -> tuple[str, int, tuple[tuple[str, int], ...]]:
-    for attribute, example in (
-        ("name", "name: ClassVar[str] = 'my_method'"),
-        ("version", "version: ClassVar[int] = 1"),
-    ):
-        said, wanted = vars(kind).get(attribute), str if attribute == "name" else int
-        if not isinstance(said, wanted) or isinstance(said, bool) or not said:
-            label = f"{kind.__module__}.{kind.__qualname__}"
-            reason = (
-                f"has no {attribute} of its own, by which stored results are found again: add `{example}` to the class "
-                "(a name that stays, and a whole number to raise when the method changes)"
-            )
-            raise ConfigError(field, label, reason)
-    bases: list[Any] = [b for b in kind.__mro__[1:] if isinstance(vars(b).get("version"), int)]
-    return kind.name, kind.version, tuple((b.name, b.version) for b in bases)
-
-
-def named(kind: type[Any], field: str = "_target_") -> dict[str, Any]:
+def named(kind: type[object], field: str = "_target_") -> dict[str, Any]:
     """Name and version of a class, and those of the classes that it is derived from and that have some.
 
     Raises:
         ConfigError: it does not say them itself; tells what to add. ``field`` is what the message calls it.
     """
-    name, version, bases = _identified(kind, field)
-    return {"name": name, "version": version, **({"bases": dict(bases)} if bases else {})}
+    own = vars(kind)
+    for attribute, wanted, example in (("name", str, "'my_method'"), ("version", int, "1")):
+        if type(own.get(attribute)) is not wanted:
+            label, hint = (
+                f"{kind.__module__}.{kind.__qualname__}",
+                f"{attribute}: ClassVar[{wanted.__name__}] = {example}",
+            )
+            reason = f"has no {attribute} of its own, by which stored results are known: add `{hint}` to the class"
+            raise ConfigError(field, label, reason)
+    bases = [vars(base) for base in kind.__mro__[1:]]
+    inherited = {base["name"]: base["version"] for base in bases if type(base.get("version")) is int}
+    return {"name": own["name"], "version": own["version"], **({"bases": inherited} if inherited else {})}
 
 
 @lru_cache(maxsize=4096)
-def _is_named(kind: type[Any]) -> bool:
+def _is_named(kind: type[object]) -> bool:
     """Whether it has to say a name and a version: parts do, and what can stand in the place of a plain dataclass."""
     return issubclass(kind, Part) or any(dataclasses.is_dataclass(base) for base in kind.__mro__[1:])
 
 
-def parts_in(value: Any) -> Iterator[Part]:
-    """The parts that a value holds, itself included, at any depth."""
+def parts_in(value: Any, beyond: type[object] | tuple[()] = ()) -> Iterator[Part]:
+    """The parts that a value holds, itself included, at any depth; objects of the class ``beyond`` are not looked into."""
+    if isinstance(value, beyond):
+        return
     if isinstance(value, Part):
         yield value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for f in dataclasses.fields(value):
-            yield from parts_in(getattr(value, f.name))
+        held: Iterable[Any] = [getattr(value, f.name) for f in dataclasses.fields(value)]
     elif isinstance(value, Mapping):
-        for held in value.values():
-            yield from parts_in(held)
-    elif isinstance(value, (list, tuple)):
-        for held in value:
-            yield from parts_in(held)
+        held = value.values()
+    else:
+        held = value if isinstance(value, (list, tuple)) else ()
+    for one in held:
+        yield from parts_in(one, beyond)

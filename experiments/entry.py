@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from experiments.stage import Artifact
 
-FORMAT = 2
-"""Layout of a store and its entries; raised when an older one can no longer be read (`experiments.care.migrate`)."""
+FORMAT = 3
+"""Layout of a store and its entries; raised when an older one can no longer be read on (`experiments.care.migrate`)."""
 
 MANIFEST = "manifest.json"
 
@@ -43,8 +43,8 @@ class Entry:
 
     Args:
         path: its directory.
-        manifest: stage, version, key, config, inputs, memos (shared work that was used; null where not known), files,
-            seconds and provenance, as written.
+        manifest: stage, version, key, config, inputs, memos (shared work that was used), sources (code
+            of the parts, see `experiments.sources`), files, seconds and provenance, as written.
     """
 
     path: Path

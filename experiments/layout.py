@@ -1,7 +1,7 @@
 """What lies where in the folder of a store, and in which format: shared by all who read or look after one.
 
-``KIND/KEY/`` is an entry, ``tables/`` holds records of kept tables, ``failures/`` tracebacks, ``.locks/`` leases, and
-``store.json`` the format of it all. Knows nothing of what is in an entry.
+``KIND/KEY/`` is an entry, ``tables/`` holds records of kept tables, ``failures/`` tracebacks, ``.locks/`` leases,
+``sources/`` by which code each part was run, and ``store.json`` the format of it all. Knows nothing of what is in an entry.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ TEMPORARY = ".tmp-"
 LOCKS = ".locks"
 FAILURES = "failures"
 TABLES = "tables"
-RESERVED = (LOCKS, FAILURES, TABLES)
+SOURCES = "sources"
+RESERVED = (LOCKS, FAILURES, TABLES, SOURCES)
 MARK = "store.json"
 STALE_SECONDS = 24 * 3600.0
 """Age after which a temporary folder of a process on another machine is taken for abandoned."""
@@ -156,8 +157,9 @@ def check(root: Path) -> None:
             "use that version, or name another store with store=PATH"
         )
     raise StoreFormatError(
-        f"the store {root} was made by an older version (its format is {found}, this version reads {FORMAT}): "
-        f"bring it up to date with `moatbench store migrate store={root}`"
+        f"the store {root} was made by an older version (its format is {found}, this version reads {FORMAT}; "
+        "its results do not say by which version of a method they were made, so none can be read on): set it aside and "
+        f"begin a new one with `moatbench store migrate store={root}`"
     )
 
 

@@ -23,10 +23,11 @@ from configs.errors import MoatBenchError
 from experiments import layout
 from experiments.disk import FULL, READ_ONLY
 from experiments.entry import MANIFEST, Corrupt, Entry, read_entry, read_manifest, sync, write_entry
-from experiments.layout import FAILURES, LOCKS, RESERVED, Ref
+from experiments.layout import FAILURES, LOCKS, RESERVED, SOURCES, Ref
 from experiments.lease import PATIENCE, Busy, Patience, lease, sign
 from experiments.places import folder
 from experiments.provenance import provenance
+from experiments.sources import sources
 
 if TYPE_CHECKING:
     from experiments.stage import Artifact, Stage
@@ -72,6 +73,7 @@ class Store:
         layout.check(self.root)
         self._checked: dict[Path, Entry] = {}
         self._shared: dict[Ref, set[Ref]] = {}
+        self._noted: set[Path] = set()
 
     def has(self, stage: Stage) -> bool:
         """Whether there is an entry; its files are not looked into (`get` does)."""
@@ -98,6 +100,7 @@ class Store:
             "key": stage.key,
             "config": stage.config(),
             "inputs": {name: {"stage": s.name, "key": s.key} for name, s in stage.inputs().items()},
+            "sources": sources(stage),
         }
         return self._put(stage.name, stage.key, artifact, facts, seconds)
 
@@ -124,7 +127,7 @@ class Store:
                 return entry
             start = time.monotonic()
             artifact = make()
-            facts = {"stage": name, "version": 0, "key": key, "config": json.loads(text), "inputs": {}}
+            facts = {"stage": name, "version": 0, "key": key, "config": json.loads(text), "inputs": {}, "sources": {}}
             return self._put(name, key, artifact, facts, time.monotonic() - start)
 
     @contextmanager
@@ -159,6 +162,18 @@ class Store:
     def entry(self, ref: Ref) -> Entry | None:
         """As `get`, for an entry whose stage is not at hand."""
         return self._get(*ref)
+
+    def manifest(self, stage: Stage) -> dict[str, Any] | None:
+        """What an entry says of itself, None where there is none that can be read; its other files are not checked."""
+        try:
+            return read_manifest(self._place(stage.name, stage.key))
+        except Corrupt:
+            return None
+
+    def sources(self, part: str) -> set[str]:
+        """Hashes of all code by which a part was ever run for this store; see `experiments.sources`."""
+        folder = self.root / SOURCES / part
+        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
     def sweep(self) -> int:
         """Remove drafts that dead writers left behind; how many there were."""
@@ -238,6 +253,7 @@ class Store:
         with self.writing():
             try:
                 layout.begin(self.root)
+                self._note_sources(facts["sources"])
                 draft.mkdir(parents=True)
                 write_entry(draft, artifact, {**facts, **more})
                 first = self._settle(draft, place)
@@ -246,6 +262,14 @@ class Store:
         entry = Entry(place, read_manifest(place)) if first is None else first
         self._checked[place] = entry
         return entry
+
+    def _note_sources(self, found: Mapping[str, str]) -> None:
+        for part, source in found.items():
+            place = self.root / SOURCES / part / source
+            if place not in self._noted:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.touch()
+                self._noted.add(place)
 
     def _settle(self, draft: Path, place: Path) -> Entry | None:
         """Give a whole entry its name, unless a whole one has it already: then that is returned. The rename alone decides:

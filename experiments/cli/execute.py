@@ -29,6 +29,7 @@ from experiments.memory import require_memory
 from experiments.places import folder, somewhere, writable
 from experiments.report import CellResult, write_report
 from experiments.sharing import Sharing
+from experiments.sources import changed
 from experiments.stages.row import result_of
 from experiments.store import Entry, Store
 from experiments.tracking import Tracking
@@ -144,7 +145,10 @@ def carry_out(
         tracking: Tracking = build(cells[0].config.tracking, Tracking, "tracking")  # type: ignore[type-abstract]
         rows = kind.wanted(cells)
         graph = plan(rows, store)
+        remarks_on_code = changed(graph, store)
     told.print(summary(len(cells), graph, engine.width()), highlight=False)
+    for remark in remarks_on_code:
+        told.print(f"moatbench: {remark}", highlight=False, soft_wrap=True)
     if dry_run:
         out.print(plan_table(graph))
     if isinstance(engine, LocalEngine):

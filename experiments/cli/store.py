@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from configs.errors import ConfigError, MoatBenchError
 from experiments.care import collect
-from experiments.care.check import repair, verify
+from experiments.care.check import repair, take_away, verify
 from experiments.care.kept import Kept, forget, kept, kept_named
 from experiments.care.migrate import migrate
+from experiments.care.reach import made_with
 from experiments.cli import store_views as views
 from experiments.cli.arguments import CARE, Asked
 from experiments.cli.consoles import count
@@ -23,6 +24,8 @@ from experiments.naming import UNUSUAL
 from experiments.places import folder, new_file
 from experiments.store import Store
 
+KINDS = ("defense", "harvest", "recover", "objective", "task", "model")
+"""Of parts whose results `forget` removes."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -140,7 +143,12 @@ def _export(root: Path, words: Sequence[str], options: Namespace) -> int:
 
 
 def _forget(root: Path, words: Sequence[str], options: Namespace) -> int:
-    table = kept_named(_there(root).root, words[0], "NAME")
+    store, (kind, _, part) = _there(root), words[0].partition("/")
+    if kind in KINDS and part and words[0] not in [table.name for table in kept(root)]:
+        removed = [ref for ref in made_with(root, words[0]) if take_away(store, ref)]
+        print(f"moatbench: {count(len(removed), 'result')} made with {words[0]} removed", file=sys.stderr)
+        return 0
+    table = kept_named(root, words[0], "NAME")
     forget(root, table.name)
     print(
         f"moatbench: {table.name} is no longer kept; `moatbench store gc` removes what only it needs", file=sys.stderr
@@ -149,8 +157,12 @@ def _forget(root: Path, words: Sequence[str], options: Namespace) -> int:
 
 
 def _migrate(root: Path, words: Sequence[str], options: Namespace) -> int:
-    changed = migrate(root)
-    print(f"moatbench: {count(changed, 'result')} brought up to date in {root}", file=sys.stderr)
+    aside = migrate(root)
+    if aside is None:
+        print(f"moatbench: {root} is of the present format", file=sys.stderr)
+    else:
+        text = "nothing is carried over, since older results do not say by which version of a method they were made"
+        print(f"moatbench: {root} is a new store; the older one is {aside} now: {text}", file=sys.stderr)
     return 0
 
 
