@@ -19,6 +19,7 @@ from experiments.measure.row import column_name
 from experiments.measure.summary import Summariser, Summary
 from experiments.naming import require_name
 from experiments.report import csv, latex, markdown, plot, terminal
+from experiments.report.honest_table import honest_table
 from experiments.report.matched_table import Comparison, comparisons, matched_table
 from experiments.report.names import told_apart
 from experiments.report.numbers import Value
@@ -75,7 +76,7 @@ def write_report(results: Sequence[CellResult], out: Path, name: str, replicates
     cells = by_configuration(results)
     summaries = told_apart([summarise(group) for group in cells])
     found, used = comparisons(summaries, cells, summarise)
-    extra = (hidden_trace_table(summaries), matched_table(found, used), worst_table(summaries))
+    extra = (hidden_trace_table(summaries), matched_table(found, used), worst_table(summaries), honest_table(summaries))
     tables = (main_table(summaries), *(table for table in extra if table is not None))
     words = tuple(sentences(summaries, found))
     require_name("name", name)
