@@ -3,16 +3,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOCK := requirements/lock.txt
+EXTRAS := dev,lm,ray,slurm
+# uv resolves without installing; it is in a venv of its own, so that it is no part of what it resolves
+UV := build/uv/bin/uv
+RESOLVE := $(UV) pip compile --quiet --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml
 
-.PHONY: help bench test test-slow test-lm lint format clean
+.PHONY: help bench test test-slow test-lm test-newest test-oldest lock lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
-$(STAMP): pyproject.toml
+# $(call install,VENV,pip's constraints): an environment with the project in it
+define install
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; set PYTHON=..."'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[dev,lm,ray,slurm]'
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet $(2) -e '.[$(EXTRAS)]'
+endef
+
+$(STAMP): pyproject.toml $(LOCK)
+	$(call install,$(VENV),-c $(LOCK))
 	@touch $@
 
 bench: $(STAMP)  ## run the main experiment (experiment=quick) and print its table
@@ -28,6 +38,29 @@ test-lm: $(STAMP)  ## run the checks on a real pretrained model (SmolLM2-135M)
 	$(BIN)/python -m lm.gguf fetch-smollm2 build
 	test -d build/smollm2 || $(BIN)/python -m lm.gguf convert build/SmolLM2-135M-Instruct.Q4_1.gguf build/smollm2
 	MOATBENCH_SMOLLM2=$(CURDIR)/build/smollm2 $(BIN)/python -m pytest -m lm
+
+test-newest:  ## run the tests with the newest versions that pyproject.toml allows, without the lock
+	rm -rf build/newest
+	$(call install,build/newest)
+	OMP_NUM_THREADS=1 build/newest/bin/python -m pytest -n auto
+
+test-oldest: build/oldest.txt  ## run the tests with the oldest versions that pyproject.toml allows
+	rm -rf build/oldest
+	$(call install,build/oldest,-c build/oldest.txt)
+	OMP_NUM_THREADS=1 build/oldest/bin/python -m pytest -n auto
+
+# torch alone is taken from the lock: on Linux its older versions are published with CUDA only, some gigabytes of it
+build/oldest.txt: pyproject.toml $(LOCK) $(UV)
+	grep '^torch==' $(LOCK) > build/torch.txt
+	$(RESOLVE) --resolution lowest-direct -c build/torch.txt -o $@
+
+lock: $(UV)  ## renew requirements/lock.txt: the newest version of everything, for every Python and platform
+	(sed -n '/^#/p' $(LOCK); $(RESOLVE) --universal --fork-strategy fewest --upgrade) > build/lock.txt
+	mv build/lock.txt $(LOCK)
+
+$(UV):
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip install --quiet uv
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.client import Client, Harvested
+from configs.identity import Part
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.types import ResponseFormat
@@ -53,12 +54,13 @@ class HarvestContext:
     rng: np.random.Generator
 
 
-class Harvest(ABC):
+class Harvest(Part, ABC):
     """Which prompts to send, in which order, how often.
 
     ``adaptive``: whether it trains the attacker's student in between (then the student and the objective enter its key).
     """
 
+    kind: ClassVar[str] = "harvest"
     source: ClassVar[str]
     adaptive: ClassVar[bool] = False
 
@@ -93,9 +95,10 @@ class RecoverContext:
     rng: np.random.Generator
 
 
-class Recover(ABC):
+class Recover(Part, ABC):
     """Cleans what was harvested; several are applied in order."""
 
+    kind: ClassVar[str] = "recover"
     source: ClassVar[str]
 
     @abstractmethod

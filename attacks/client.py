@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from attacks.budget import Budget, BudgetExceededError
 from configs.errors import ConfigError
 from lm.ragged import Ragged
+from lm.randomness import mixed
 from teacher.api.client import Outcome, Patience, exchange, make_requests
 from teacher.api.gateway import Gateway
 from teacher.api.interface import Interface
@@ -181,16 +182,8 @@ class Client:
         repeat = np.empty(len(items), np.int64)
         repeat[order] = np.arange(len(items)) - np.repeat(starts, np.diff(np.append(starts, len(items))))
         repeat += self._times_asked[items]
-        mixed = _splitmix(_splitmix(_splitmix(np.array([self.seed], np.uint64)) ^ items.astype(np.uint64)))
-        return (_splitmix(mixed ^ repeat.astype(np.uint64)) >> np.uint64(1)).astype(np.int64)
-
-
-def _splitmix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64 (Steele et al., 2014), a bijection whose outputs look independent."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+        word = mixed(mixed(mixed(np.array([self.seed], np.uint64)) ^ items.astype(np.uint64)))
+        return (mixed(word ^ repeat.astype(np.uint64)) >> np.uint64(1)).astype(np.int64)
 
 
 def _joined(parts: Sequence[Responses]) -> Responses:

@@ -47,6 +47,9 @@ LIMIT = TokenBucket(requests_per_minute=1 / 60, burst_minutes=120.0)
 SLACK = 1e-9
 """As `defenses.admission.buckets` has it."""
 
+TINY = ("--events", "0.02", "--threads", "1", "--subsample", "2000", "--many", "20000", "--here")
+"""Arguments with which the tests see that it runs; the figures mean nothing."""
+
 EXAMPLES = """\
 examples:
   python -m benchmarks.campaign            1, 4 and 16 million events, and the comparison: a minute or two
@@ -225,8 +228,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--events", type=float, nargs="+", default=[1, 4, 16], help="sizes of attacks alone, millions")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--subsample", type=int, default=200_000, help="requests that SimPy and the heap judge")
+    parser.add_argument(
+        "--many", type=int, default=4_000_000, help="requests that this project's bucket judges besides"
+    )
+    parser.add_argument(
+        "--here", action="store_true", help="in this process: the peak of memory is then of all together"
+    )
     given = parser.parse_args(argv)
-    for name, least in (("events", 0.001), ("threads", 1), ("subsample", 100)):
+    for name, least in (("events", 0.001), ("threads", 1), ("subsample", 100), ("many", 100)):
         if np.min(getattr(given, name)) < least:
             parser.error(f"--{name} {getattr(given, name)}: must be at least {least}")
     cases = [*(alone(round(1e6 * size)) for size in given.events), *(FULL if given.full else ())]
@@ -235,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     speeds = []
     for case in cases:
         for threads in given.threads:
-            run = _apart(case.overrides, threads)
+            run = simulate(case.overrides, threads) if given.here else _apart(case.overrides, threads)
             speeds.append(run.events / run.took.cpu)
             print(
                 f"| {case.name} | {threads} | {run.events:,} | {run.setup.wall:.1f} s | {run.took.wall:.1f} s "
@@ -243,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"| {run.peak:.2f} GB |",
                 flush=True,
             )
-    _compare(given.subsample, speeds[given.threads.index(min(given.threads))])
+    _compare(given.subsample, given.many, speeds[given.threads.index(min(given.threads))])
     return 0
 
 
@@ -253,9 +262,13 @@ def _apart(overrides: tuple[str, ...], threads: int) -> Run:
         return pool.submit(simulate, overrides, threads).result()
 
 
-def _compare(count: int, simulator: float) -> None:
-    """Judge the same arrivals in three ways; ``simulator``: requests a CPU second of a whole campaign."""
-    sample, many = arrivals(count), arrivals(max(count, 4_000_000))
+def _compare(count: int, most: int, simulator: float) -> None:
+    """Judge the same ``count`` arrivals in three ways and ``most`` in ours.
+
+    Args:
+        simulator: requests a CPU second of a whole campaign.
+    """
+    sample, many = arrivals(count), arrivals(max(count, most))
     compiled(sample)
     ours, ours_took = quickest(lambda: compiled(sample))
     _, many_took = quickest(lambda: compiled(many))

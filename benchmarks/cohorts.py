@@ -36,6 +36,9 @@ from student.mini import MiniStudent
 from student.objectives.sft import SFT
 from tasks.mini import MiniTask
 
+TINY = ("--sizes", "1", "2", "--steps", "1", "--rows", "40", "--product", "64")
+"""Arguments with which the tests see that it runs; the figures mean nothing."""
+
 
 class Plain(torch.nn.Module):
     """The mini architecture in plain functional operations, which ``vmap`` can batch; its rows padded, causal."""
@@ -167,10 +170,10 @@ def flops(lm: LanguageModel, rows: Examples, recipe: Recipe) -> float:
     return 6 * linear + 12 * d * blocks * float((length * (length + 1) / 2).sum())
 
 
-def peak(device: torch.device) -> float:
-    """Measured FLOP/s of large float32 matrix products."""
-    a = torch.randn(2048, 2048, generator=torch.Generator().manual_seed(0)).to(device)
-    return 2 * 2048**3 / min(_seconds(lambda: a @ a, device) for _ in range(5))
+def peak(device: torch.device, side: int) -> float:
+    """Measured FLOP/s of float32 products of matrices with so many rows and columns."""
+    a = torch.randn(side, side, generator=torch.Generator().manual_seed(0)).to(device)
+    return 2 * side**3 / min(_seconds(lambda: a @ a, device) for _ in range(5))
 
 
 def _seconds(work: Callable[[], Any], device: torch.device) -> float:
@@ -191,15 +194,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--vmap-up-to", type=int, default=16, help="largest cohort by vmap, which takes the most memory"
     )
+    parser.add_argument("--rows", type=int, default=2128, help="that each student learns from")
+    parser.add_argument("--product", type=int, default=2048, help="side of the matrices whose product is the peak")
     parser.add_argument("--compile", action="store_true", help="also try torch.compile (needs a C++ compiler)")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
     bench = Bench(MiniTask(), Size())
     lm = MiniStudent().load(bench.task, MiniStudent(init="scratch").train(bench.task, 0, quiet), 0)
-    items = bench.items("train", 2128)
+    items = bench.items("train", asked.rows)
     rows = word_examples(lm, [i.prompt for i in items], [i.reference for i in items])
     recipe = Recipe(steps=asked.steps, balance=True)
-    top, work = peak(lm.device), flops(lm, rows, recipe)
+    top, work = peak(lm.device, asked.product), flops(lm, rows, recipe)
     print(
         f"device {lm.device}, one thread; matrix products {top / 1e9:.0f} GFLOP/s; a student's step {work / 1e9:.2f} GFLOP\n"
     )

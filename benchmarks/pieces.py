@@ -71,6 +71,21 @@ class Size:
     max_tokens: int = 64
 
 
+TINY_SIZE = Size(
+    teacher_steps=2,
+    base_steps=2,
+    student_steps=2,
+    queries=12,
+    heldout=4,
+    batches=(8,),
+    generate_batches=(8,),
+    rounds=(1,),
+    coding_only=True,
+    max_tokens=8,
+)
+"""Enough to run everything and to learn nothing."""
+
+
 @dataclass(frozen=True)
 class Bench:
     """What all pieces share: the task, the recipes cut to size, the items."""
@@ -185,7 +200,7 @@ def student_training(bench: Bench, base: LanguageModel, responses: Sequence[str]
     pairs = [(item.prompt, response) for item, response in zip(items, responses, strict=True)]
     recipe = bench.student.recipe
     student = Student(base, _examples(base, pairs, 1.0), SFT(), recipe, bench.seed)
-    ours, our_time = timed(lambda: fit_cohort([student], quiet)[0])
+    ours, our_time = timed(lambda: fit_cohort([student], quiet)[0].lm)
     heldout = bench.items("heldout", size.heldout)
     rows = [baseline.row(base.tokenizer, prompt, response) for prompt, response in pairs]
     found = []

@@ -21,7 +21,17 @@ import torch
 import transformers
 
 from benchmarks.clock import Comparison, table
-from benchmarks.pieces import Bench, Size, base_model, harvest, quiet, scoring, student_training, teacher_training
+from benchmarks.pieces import (
+    TINY_SIZE,
+    Bench,
+    Size,
+    base_model,
+    harvest,
+    quiet,
+    scoring,
+    student_training,
+    teacher_training,
+)
 from experiments.provenance import provenance
 from tasks.mini import MiniTask
 
@@ -38,6 +48,8 @@ QUICK = Size(
     coding_only=True,
     max_tokens=24,
 )
+TINY = ("--tiny",)
+"""Arguments with which the tests see that it runs; the figures mean nothing."""
 EXAMPLES = """\
 examples:
   python -m benchmarks.pipeline --quick              every piece, coding only, in about two minutes on one core
@@ -77,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="coding only, small sizes, one setting of the baseline")
+    parser.add_argument("--tiny", action="store_true", help="as the tests do: see that it runs")
     parser.add_argument("--pieces", nargs="+", choices=PIECES, default=PIECES, metavar="PIECE", help=", ".join(PIECES))
     parser.add_argument("--lr", type=float, default=None, help="learning rate of the baseline's AdamW")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
@@ -84,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     torch.set_num_threads(asked.threads)
     transformers.utils.logging.set_verbosity_error()
-    size = QUICK if asked.quick else Size()
+    size = TINY_SIZE if asked.tiny else QUICK if asked.quick else Size()
     if asked.lr is not None:
         size = replace(size, lr=asked.lr)
     load = os.getloadavg()[0]

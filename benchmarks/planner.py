@@ -36,6 +36,8 @@ GRIDS = {
 SAMPLE = 10
 """Cells that the baseline composes."""
 
+TINY = ("--cells", "10", "--workers", "0")
+"""Arguments with which the tests see that it runs; the figures mean nothing."""
 EXAMPLES = """\
 examples:
   python -m benchmarks.planner                       all sizes, in a few minutes on two cores
@@ -110,7 +112,9 @@ def main(arguments: Sequence[str]) -> None:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cells", default=",".join(map(str, GRIDS)), help="sizes, of 10, 100, 1000 and 10000")
-    sizes = [int(size) for size in parser.parse_args(arguments).cells.split(",")]
+    parser.add_argument("--workers", type=int, default=2, help="that share the stages that do nothing")
+    asked = parser.parse_args(arguments)
+    sizes = [int(size) for size in asked.cells.split(",")]
     cell_from(compose_sweep([]).cells[0].plain).row_stage()  # imports what a cell names
     found, ran = [], []
     for size in sizes:
@@ -118,12 +122,12 @@ def main(arguments: Sequence[str]) -> None:
             found.append(planned(size, Path(folder)).row())
     for size in [size for size in sizes if size <= 1000]:  # a stage costs the same at any size: see the table
         with tempfile.TemporaryDirectory() as alone, tempfile.TemporaryDirectory() as pair:
-            ran.append([f"{size:,}", f"{run(size, 0, Path(alone)):.1f}", f"{run(size, 2, Path(pair)):.1f}"])
+            ran.append([f"{size:,}", f"{run(size, 0, Path(alone)):.1f}", f"{run(size, asked.workers, Path(pair)):.1f}"])
     print("milliseconds per cell\n")
     head = ("cells", "stages", "compose", "build", "graph", "all three", "graph, rows stored", "hydra.compose", "ratio")
     print(markdown(head, found))
     print("\nmilliseconds per stage that does nothing\n")
-    print(markdown(("cells", "in this process", "2 workers"), ran))
+    print(markdown(("cells", "in this process", f"{asked.workers} workers"), ran))
 
 
 def _plain(lines: Sequence[list[str]]) -> None:

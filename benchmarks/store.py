@@ -27,6 +27,8 @@ from experiments.store import Store
 SMALL = Artifact(
     {"weights": {"w": np.arange(64, dtype=np.float32)}}, {"row": pl.DataFrame({"x": [0.5], "name": ["a"]})}, {"n": 1}
 )
+TINY = ("--count", "3", "--rounds", "1")
+"""Arguments with which the tests see that it runs; the figures mean nothing."""
 EXAMPLES = """\
 examples:
   python -m benchmarks.store                    in a temporary folder

@@ -21,7 +21,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,7 @@ import transformers
 
 from benchmarks import baseline
 from benchmarks.clock import timed
-from benchmarks.pieces import Bench, Size
+from benchmarks.pieces import TINY_SIZE, Bench, Size
 from experiments.cell import cell_from
 from experiments.compose import compose_sweep
 from experiments.engine.base import run_stages
@@ -54,6 +53,9 @@ GRID = (
     "defense=query_quota defense.query_quota.queries=500,1000 attack=imitate,answers",
     "defense=temperature defense.temperature.tau=1.1,1.4 attack=imitate,answers",
 )
+
+TINY = ("--tiny", "--steps", "2", "--batch", "8")
+"""Arguments with which the tests see that it runs; the figures mean nothing."""
 
 ATTACKS: dict[str, Callable[[str], str]] = {"imitate": str, "answers": baseline.hidden}
 """What each attack of the grid learns of a response, in plain Python."""
@@ -96,6 +98,40 @@ class Setting:
     lr: float
 
 
+@dataclass(frozen=True)
+class Scale:
+    """How much is swept.
+
+    Args:
+        grid: overrides of each part of it.
+        more: overrides of all cells.
+        size: of the harvest, for the plain way.
+        heldout, harder: items a family that students are scored on, for the plain way.
+        alone: in this process and on one core, instead of on all.
+    """
+
+    grid: tuple[str, ...] = GRID
+    more: tuple[str, ...] = ("seed=0",)
+    size: Size = field(default_factory=Size)
+    heldout: int = 200
+    harder: int = 50
+    alone: bool = False
+
+
+TINY_SCALE = Scale(
+    ("defense=none attack=imitate,answers",),
+    (
+        *("seed=0", "budget.queries=12", "budget.data=12", "++budget.mix={code: 1}", "max_tokens=8"),
+        *("measure.heldout=4", "measure.harder=4", "measure.users=4"),
+        *("teacher.recipe.steps=2", "student.recipe.steps=2", "student.base_recipe.steps=2"),
+    ),
+    TINY_SIZE,
+    heldout=4,
+    harder=4,
+    alone=True,
+)
+
+
 def ours(rows: Sequence[RowStage], store: Store, engine: LocalEngine) -> Spent:
     """The sweep by the engine; teacher and base are stored already."""
     graph = plan([Wanted(row, str(row.cell["defense"])) for row in rows], store)
@@ -117,19 +153,24 @@ def ours(rows: Sequence[RowStage], store: Store, engine: LocalEngine) -> Spent:
     return spent
 
 
-def theirs(teacher: LanguageModel, base: LanguageModel, bench: Bench, setting: Setting) -> Spent:
+def theirs(
+    teacher: LanguageModel, base: LanguageModel, rows: Sequence[RowStage], scale: Scale, setting: Setting
+) -> Spent:
     """Every cell for itself."""
+    bench = Bench(MiniTask(), scale.size)
     task, spent = bench.task, Spent()
     ordered = bench.items("train", bench.size.queries)
     pool = [ordered[i] for i in np.random.default_rng(0).permutation(len(ordered))]
-    heldout = draw(task, "heldout", dict.fromkeys(task.families, 200), 0)
-    harder = draw(task, "harder", dict.fromkeys(task.families, 50), 0)
+    heldout = draw(task, "heldout", dict.fromkeys(task.families, scale.heldout), 0)
+    harder = draw(task, "harder", dict.fromkeys(task.families, scale.harder), 0)
 
     def answers(lm: LanguageModel, items: Sequence[Item], temperature: float) -> list[str]:
         most = bench.size.max_tokens
         return baseline.generate(lm.model, lm.tokenizer, task, items, most, GENERATE_BATCH, temperature)
 
-    for (name, defense), (attack, learnt) in product(DEFENSES.items(), ATTACKS.items()):
+    for row in rows:
+        name, attack = str(row.cell["defense"]), str(row.cell["attack"])
+        defense, learnt = DEFENSES[name], ATTACKS[attack]
         said, harvest = timed(partial(answers, teacher, pool, defense.temperature))
         pairs = zip(pool, defense.release(said), strict=False)
         data = [baseline.row(base.tokenizer, item.prompt, learnt(text)) for item, text in pairs]
@@ -202,16 +243,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=500, help="of the baseline's Trainer")
     parser.add_argument("--batch", type=int, default=80, help="rows of a step of the baseline")
     parser.add_argument("--lr", type=float, default=0.005, help="of the baseline's AdamW")
+    parser.add_argument("--tiny", action="store_true", help="as the tests do: see that it runs")
     asked = parser.parse_args(arguments)
+    scale = TINY_SCALE if asked.tiny else Scale()
     transformers.utils.logging.set_verbosity_error()
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
-    engine = LocalEngine(workers=cores)
+    engine = LocalEngine(workers=0 if scale.alone else cores)
     engine.warm()  # imports are not timed, of neither way
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        cells = [cell for grid in GRID for cell in compose_sweep([*grid.split(), "seed=0"]).cells]
+        cells = [cell for grid in scale.grid for cell in compose_sweep([*grid.split(), *scale.more]).cells]
         rows = [cell_from(cell.plain).row_stage() for cell in cells]
-        assert {str(row.cell["defense"]) for row in rows} == set(DEFENSES)
         models = []
         for name in ("teacher", "base"):
             stage = rows[0].scores[name].model
@@ -220,8 +262,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             assert entry is not None
             models.append(model_of(stage, entry))
         us = ours(rows, store, engine)
-        torch.set_num_threads(cores)
-        them = theirs(*models, Bench(MiniTask(), Size()), Setting(asked.steps, asked.batch, asked.lr))
+        torch.set_num_threads(1 if scale.alone else cores)
+        them = theirs(*models, rows, scale, Setting(asked.steps, asked.batch, asked.lr))
     print(report(us, them, rows))
     print(
         f"\n{cores} cores, load before the run {load:.1f}; baseline: {asked.steps} steps of {asked.batch}, lr {asked.lr}"

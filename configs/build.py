@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.errors import ConfigError
+from configs.identity import Part, named
 from configs.ranges import MAY_BE_INFINITE, check_number
 from configs.trust import require_trusted
 
@@ -50,6 +51,8 @@ def build(node: Any, base: type[T], field: str) -> T:
         raise ConfigError(f"{field}._target_", target, f"cannot be imported ({_first_line(error)})") from error
     if not (isinstance(kind, type) and issubclass(kind, base) and dataclasses.is_dataclass(kind)):
         raise ConfigError(f"{field}._target_", target, f"is not a {base.__name__}")
+    if issubclass(kind, Part):
+        named(kind, f"{field}._target_")
     return typing.cast("T", from_mapping(kind, plain, field))
 
 
@@ -77,7 +80,8 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], field: str) -> T:
 
 
 def describe(part: Any) -> Any:
-    """JSON-able description of a built object: everything that changes its result, and its class."""
+    """JSON-able description of a built object, its class included, from which `build` makes it again: what is kept with
+    results. Keys hold its `configs.identity.identity` instead."""
     if dataclasses.is_dataclass(part) and not isinstance(part, type):
         kind = type(part)
         fields = {f.name: describe(getattr(part, f.name)) for f in dataclasses.fields(part)}

@@ -5,7 +5,7 @@ A defense is one frozen dataclass in one file, whose fields are its configuratio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from configs.build import describe
 from configs.errors import ConfigError
+from configs.identity import Part, identity, named
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.ragged import Ragged
@@ -135,7 +135,7 @@ class Release:
     rng: np.random.Generator
 
 
-class Defense:
+class Defense(Part):
     """Base of all defenses. Override the hooks that the method needs; the others do nothing.
 
     Class attributes:
@@ -143,13 +143,23 @@ class Defense:
         needs: features of `Interface` that must be sold for the defense to act at all ("top_logprobs", "trace").
         prepared_from: the fields that `prepare` depends on, where not all: defenses of the same family that agree on these
             share one preparation.
+        prepared_as: the parent whose `prepare` this class inherits and shares the result of. Only a subclass that changes
+            nothing which `prepare` calls may say so; otherwise each class prepares for itself.
+        uses: models besides the teacher that `decode` may run: ``proxy`` (`Serving.proxy`), or nothing. They are part of the
+            key of what was sampled.
         strength: the field that says how strong the defense is, along which defenses are compared at matched utility.
+        across_accounts: whether `admit` judges a request by what other organisations' accounts did. If so attackers and
+            honest users have to meet in one gateway; if not, each side gets the same verdicts without the other.
     """
 
+    kind: ClassVar[str] = "defense"
     source: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
     prepared_from: ClassVar[tuple[str, ...] | None] = None
+    prepared_as: ClassVar[type[Defense] | None] = None
+    uses: ClassVar[tuple[str, ...]] = ("proxy",)
     strength: ClassVar[str | None] = None
+    across_accounts: ClassVar[bool] = False
 
     def prepare(self, context: Preparation) -> Prepared:
         """Fit once, before serving, whatever the defense needs: a gradient, a head, a threshold. Stored as a stage."""
@@ -158,6 +168,11 @@ class Defense:
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts | None:
         """Judge requests before the teacher answers; None admits all. Requests come in order of time."""
         return None
+
+    def shut_out(self, memory: Mapping[str, Any]) -> NDArray[np.integer]:
+        """Ids of the accounts that `admit` lets nothing through of any more, now or after a delay, whatever they send: suspects,
+        and those that failed a check. Not those that only have to wait."""
+        return np.zeros(0, np.int64)
 
     def decode(self, serving: Serving) -> LogitsProcessor | None:
         """A logits processor that acts while the teacher samples. It is called with left-padded ``input_ids`` (B, T) that
@@ -179,11 +194,19 @@ def hooks_of(defense: Defense) -> tuple[str, ...]:
 
 
 def preparation_of(defense: Defense) -> dict[str, Any]:
-    """JSON-able identity of what `prepare` computes: the class that defines it and the fields it depends on."""
-    owner = next(kind for kind in type(defense).__mro__ if "prepare" in vars(kind))
-    described = describe(defense)
-    fields = described if defense.prepared_from is None else {name: described[name] for name in defense.prepared_from}
-    return {**fields, "_target_": f"{owner.__module__}.{owner.__qualname__}"}
+    """JSON-able identity of what `prepare` computes: the class that prepares, its version, and the fields it depends on.
+
+    What a parent says of its own preparation (``prepared_as``, ``prepared_from``) is not taken over: a subclass may read
+    other fields, or override what its parent's `prepare` calls.
+    """
+    kind = type(defense)
+    owner = vars(kind).get("prepared_as") or kind
+    assert issubclass(kind, owner), f"{kind.__name__} is no {owner.__name__}, whose preparation it says it shares"
+    assert kind.prepare is owner.prepare, f"{kind.__name__} prepares itself, and shares nothing of {owner.__name__}"
+    whole: dict[str, Any] = identity(defense)
+    names = vars(owner).get("prepared_from")
+    fields = whole["fields"] if names is None else {name: whole["fields"][name] for name in names}
+    return {**named(owner), "content": defense.content(), "fields": fields}
 
 
 Stack = Sequence[Defense]

@@ -8,16 +8,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from lm.ragged import Ragged
+from lm.randomness import mixed
 
 Words = NDArray[np.uint64]
-
-
-def mixed(words: Words) -> Words:
-    """The splitmix64 finaliser (Steele, Lea and Flood, OOPSLA 2014): every input bit moves every output bit."""
-    z = words + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 def secret_word(key: int) -> Words:

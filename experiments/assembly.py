@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from configs.text import require_plain
 from experiments.hydra_session import HydraSession
 
 Plain = Mapping[str, Any]
@@ -104,6 +105,7 @@ def _plain(config: DictConfig) -> Plain:
     assert isinstance(plain, dict)
     if not _settled(plain):
         raise _NotSeparableError
+    require_plain(plain, "")
     return {str(key): value for key, value in plain.items()}
 
 

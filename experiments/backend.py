@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from transformers import LogitsProcessor
 
-from configs.build import describe
+from configs.identity import identity
 from experiments.stage import Artifact
 from experiments.store import Store
 from lm.examples import from_arrays, to_arrays
 from lm.language_model import LanguageModel
+from lm.randomness import seeds_of_each
 from lm.types import Generations, Sampling
 from teacher.api.schema import Params, Prompts, Requests
 
@@ -39,16 +40,25 @@ class ModelBackend:
     store: Store
     identity: Any
 
+    @property
+    def vocabulary(self) -> int:
+        """See `teacher.api.gateway.Backend`."""
+        return self.lm.vocabulary
+
+    def count(self, text: str) -> int:
+        """See `teacher.api.gateway.Backend`."""
+        return len(self.lm.encode([text]).values)
+
     def complete(self, prompts: Prompts, requests: Requests, params: Params) -> Generations:
         """``n`` responses for each request, request-major; drawn, or read where the same was drawn before."""
         texts = hashlib.sha256("\0".join(prompts.texts[int(p)] for p in requests.prompt).encode())
-        seeds = hashlib.sha256(np.ascontiguousarray(requests.seed).tobytes())
+        seeds = hashlib.sha256(seeds_of_each(requests.seed, params.n).tobytes())
         content = {
             "version": VERSION,
             "model": self.identity,
             "prompts": texts.hexdigest(),
             "seeds": seeds.hexdigest(),
-            "params": describe(params),
+            "params": identity(params),
             "batch_tokens": self.lm.batch_tokens,
         }
         entry = self.store.memo("generations", content, lambda: self._sampled(prompts, requests, params))
@@ -56,7 +66,7 @@ class ModelBackend:
 
     def _sampled(self, prompts: Prompts, requests: Requests, params: Params) -> Artifact:
         rows = np.repeat(requests.prompt, params.n)
-        seeds = (np.repeat(requests.seed, params.n) + np.tile(np.arange(params.n), len(requests))).astype(np.int64)
+        seeds = seeds_of_each(requests.seed, params.n)
         sampling = Sampling(params.temperature, params.max_tokens, params.top_logprobs, params.logit_bias)
         tools = prompts.tools
         drawn = self.lm.generate(

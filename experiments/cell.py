@@ -59,10 +59,10 @@ class Cell:
         teacher = one(TeacherStage(self.task, self.teacher, self.seed))
         base = one(BaseStage(self.task, self.student, self.seed))
         undefended = replace(self, offer=one(replace(self.offer, defenses={})))
-        student = self._student(teacher, base)
+        student, twin = self._student(teacher, base), undefended._student(teacher, base)
         scores: dict[str, TeacherStage | BaseStage | StudentStage] = {
             "student": student,
-            "undefended": undefended._student(teacher, base),
+            "undefended": twin,
             "self": undefended._student(base, base),
             "base": base,
             "teacher": teacher,
@@ -73,9 +73,10 @@ class Cell:
             scores={
                 role: one(ScoreStage(model, self.measure, self.max_tokens, self.seed)) for role, model in scores.items()
             },
-            honest=self._honest(teacher, base),
+            honest=self._honest(teacher, base, student.training_set.harvest),
             honest_clean=undefended._honest(teacher, base),
             harvest=student.training_set.harvest,
+            harvest_undefended=twin.training_set.harvest,
             student=student,
         )
 
@@ -92,9 +93,9 @@ class Cell:
             "defense_name": names,
             "strength": float(strengths[0]) if len(names) == 1 and strengths else None,
             "attack": self.attack,
-            "harvest": type(self.harvest).__name__,
+            "harvest": self.harvest.name,
             "recover": "+".join(self.recover),
-            "objective": type(self.objective).__name__,
+            "objective": self.objective.name,
             "queries": self.budget.queries,
             "data": self.budget.data,
             "accounts": self.budget.accounts,
@@ -103,10 +104,13 @@ class Cell:
         }
 
     def _prepared(self, teacher: TeacherStage, base: BaseStage) -> dict[str, PrepareStage]:
+        judges = {n: "admit" in hooks_of(d) for n, d in self.offer.defenses.items() if "prepare" in hooks_of(d)}
+        past = {name: self.measure.population if judging else None for name, judging in judges.items()}
         return {
-            name: self.sharing.one(PrepareStage(teacher, base, defense, self.max_tokens, self.seed))
-            for name, defense in self.offer.defenses.items()
-            if "prepare" in hooks_of(defense)
+            name: self.sharing.one(
+                PrepareStage(teacher, base, self.offer.defenses[name], self.max_tokens, self.seed, population)
+            )
+            for name, population in past.items()
         }
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
@@ -122,14 +126,17 @@ class Cell:
             student=self.student,
             max_tokens=self.max_tokens,
             seed=self.seed,
+            measure=self.measure if self.offer.across_accounts else None,
         )
         one = self.sharing.one
         training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.seed))
         return one(StudentStage(base, training_set, self.student, self.objective, self.seed))
 
-    def _honest(self, teacher: TeacherStage, base: BaseStage) -> HonestStage:
+    def _honest(self, teacher: TeacherStage, base: BaseStage, attack: HarvestStage | None = None) -> HonestStage:
+        """Honest users, in one gateway with the attack where that makes a difference to them."""
         prepared = self._prepared(teacher, base)
-        honest = HonestStage(teacher, base, prepared, self.offer, self.measure, self.max_tokens, self.seed)
+        met = attack if self.offer.across_accounts else None
+        honest = HonestStage(teacher, base, prepared, self.offer, self.measure, self.max_tokens, self.seed, met)
         return self.sharing.one(honest)
 
 
@@ -192,8 +199,8 @@ PARTS = (
 def check(cell: Cell) -> None:
     """Refuse parts that do not fit each other, before anything runs."""
     interface = cell.offer.interface
-    cell.teacher.check(cell.task)
-    cell.student.check(cell.task)
+    cell.teacher.check(cell.task, cell.max_tokens)
+    cell.student.check(cell.task, cell.max_tokens)
     require_sold(cell.offer.defenses, interface)
     if cell.objective.needs_top_logprobs and not interface.top_logprobs:
         raise ConfigError(

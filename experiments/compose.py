@@ -24,6 +24,7 @@ from configs.errors import ConfigError
 from experiments.assembly import Assembly, Plain
 from experiments.compose_errors import in_words
 from experiments.hydra_session import HydraSession, session
+from experiments.resolved import resolved
 
 ROOT = "cell"
 EXPERIMENT = "experiment"
@@ -181,14 +182,13 @@ def _composed(overrides: Sequence[str], hydra: HydraSession, assembly: Assembly,
 def _whole(overrides: Sequence[str], hydra: HydraSession, root: str) -> Plain:
     try:
         config = hydra.compose(overrides, root)
-        plain = OmegaConf.to_container(config, resolve=True)
+        plain = resolved(config)
         missing = sorted(OmegaConf.missing_keys(config))
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # of a choice that is null, a bare ValueError
         raise in_words(error, overrides, lambda fewer: hydra.compose(fewer, root)) from error
     if missing:
         raise ConfigError(missing[0], "???", "must be given")
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return plain
 
 
 def _labelled(cells: Sequence[Composed]) -> list[Composed]:

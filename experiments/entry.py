@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from experiments.manifest import META, wrong_with
 from lm.timing import timed
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from experiments.stage import Artifact
 
-FORMAT = 2
-"""Layout of a store and its entries; raised when an older one can no longer be read (`experiments.care.migrate`)."""
+FORMAT = 3
+"""Layout of a store and its entries; raised when an older one can no longer be read on (`experiments.care.migrate`)."""
 
 MANIFEST = "manifest.json"
 
@@ -42,8 +43,8 @@ class Entry:
 
     Args:
         path: its directory.
-        manifest: stage, version, key, config, inputs, memos (shared work that was used; null where not known), files,
-            seconds and provenance, as written.
+        manifest: stage, version, key, config, inputs, memos (shared work that was used), sources (code
+            of the parts, see `experiments.sources`), files, seconds and provenance, as written.
     """
 
     path: Path
@@ -62,7 +63,7 @@ class Entry:
     @cached_property
     def meta(self) -> dict[str, Any]:
         """The JSON-able facts of the artifact."""
-        facts = json.loads((self.path / "meta.json").read_text())
+        facts = json.loads((self.path / META).read_text())
         assert isinstance(facts, dict)
         return facts
 
@@ -110,7 +111,7 @@ def write_entry(folder: Path, artifact: Artifact, facts: Mapping[str, Any]) -> N
         _save_tensors(folder / f"{name}.safetensors", group)
     for name, table in artifact.tables.items():
         table.write_parquet(folder / f"{name}.parquet", compression="zstd")
-    (folder / "meta.json").write_text(json.dumps(dict(artifact.meta), indent=1))
+    (folder / META).write_text(json.dumps(dict(artifact.meta), indent=1))
     files = {path.name: _fingerprint(path) for path in sorted(folder.iterdir())}
     for name in files:
         sync(folder / name)
@@ -130,6 +131,8 @@ def read_entry(folder: Path) -> Entry:
     manifest = read_manifest(folder)
     for name, expected in manifest["files"].items():
         path = folder / name
+        if path.is_symlink():  # it may lead out of the store
+            raise Corrupt(f"{name} is a link")
         if not path.is_file():
             raise Corrupt(f"{name} is missing")
         if path.stat().st_size != expected["size"]:
@@ -143,9 +146,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest alone, checked against its own hash; the other files are not looked at. Raises `Corrupt`."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise Corrupt(f"{MANIFEST} is missing") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Corrupt(f"{MANIFEST} is cut or garbled") from None
     if not isinstance(manifest, dict) or manifest.get("sha256") != _self_hash(manifest):
         raise Corrupt(f"{MANIFEST} has changed")
@@ -153,6 +156,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise Corrupt(f"is of format {manifest.get('format')}, this version reads format {FORMAT}")
     if (manifest.get("stage"), manifest.get("key")) != (folder.parent.name, folder.name):
         raise Corrupt(f"belongs to {manifest.get('stage')}/{manifest.get('key')}")
+    if wrong := wrong_with(manifest):
+        raise Corrupt(f"{MANIFEST} {wrong}")
     return manifest
 
 

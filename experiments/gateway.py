@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import LogitsProcessor
 
-from configs.build import describe
+from configs.identity import identity
 from defenses.base import Defense, Serving, hooks_of
 from experiments.backend import ModelBackend
 from experiments.store import Entry, Store
@@ -26,12 +26,17 @@ class Offer:
     prices: Prices
     defenses: Mapping[str, Defense]
 
+    @property
+    def across_accounts(self) -> bool:
+        """Whether a defense judges requests by what other accounts did (`Defense.across_accounts`)."""
+        return any(defense.across_accounts for defense in self.defenses.values())
+
     def identity(self) -> dict[str, Any]:
         """JSON-able; defenses as a list, since their order matters and keys are hashed with sorted names."""
         return {
-            "interface": describe(self.interface),
-            "prices": describe(self.prices),
-            "defenses": [[name, describe(defense)] for name, defense in self.defenses.items()],
+            "interface": identity(self.interface),
+            "prices": identity(self.prices),
+            "defenses": [[name, identity(defense)] for name, defense in self.defenses.items()],
         }
 
 
@@ -40,6 +45,7 @@ def open_gateway(
     lm: LanguageModel,
     model_key: str,
     proxy: Callable[[], LanguageModel],
+    proxy_key: str,
     prepared: Mapping[str, tuple[str, Entry]],
     store: Store,
     seed: int,
@@ -51,6 +57,7 @@ def open_gateway(
         lm: the model served.
         model_key: key of the stage that made it.
         proxy: loads the provider's proxy student; called only where a defense decodes with it.
+        proxy_key: key of the stage that made the proxy.
         prepared: by defense name, key and entry of its preparation.
         store: keeps raw generations.
         seed: of the provider's own randomness.
@@ -59,17 +66,19 @@ def open_gateway(
 
     def serving(name: str) -> Serving:
         found = prepared.get(name)
-        return Serving(lm, proxy, found[1].tensors("prepared") if found else {})
+        usable = proxy if "proxy" in decoding[name].uses else _undeclared
+        return Serving(lm, usable, found[1].tensors("prepared") if found else {})
 
     def processors() -> Sequence[LogitsProcessor]:
         built = [defense.decode(serving(name)) for name, defense in decoding.items()]
         return [p for p in built if p is not None]
 
-    identity: Any = {
-        "teacher": model_key,
-        "decode": [[describe(d), prepared[name][0] if name in prepared else ""] for name, d in decoding.items()],
-    }
-    backend = ModelBackend(lm, processors, store, identity)
+    models = {"proxy": proxy_key}
+    decode = [
+        [identity(d), prepared[name][0] if name in prepared else "", {used: models[used] for used in d.uses}]
+        for name, d in decoding.items()
+    ]
+    backend = ModelBackend(lm, processors, store, {"teacher": model_key, "decode": decode})
     return Gateway(
         backend=backend,
         interface=offer.interface,
@@ -79,3 +88,8 @@ def open_gateway(
         seed=seed,
         prepared={name: found[1].tensors("prepared") for name, found in prepared.items()},
     )
+
+
+def _undeclared() -> LanguageModel:
+    """In place of a model that a defense does not say it uses: what is sampled would not have it in its key."""
+    raise RuntimeError("a defense that decodes with the proxy says so: uses: ClassVar[tuple[str, ...]] = ('proxy',)")

@@ -1,7 +1,7 @@
 """What lies where in the folder of a store, and in which format: shared by all who read or look after one.
 
-``KIND/KEY/`` is an entry, ``tables/`` holds records of kept tables, ``failures/`` tracebacks, ``.locks/`` leases, and
-``store.json`` the format of it all. Knows nothing of what is in an entry.
+``KIND/KEY/`` is an entry, ``tables/`` holds records of kept tables, ``failures/`` tracebacks, ``.locks/`` leases,
+``sources/`` by which code each part was run, and ``store.json`` the format of it all. Knows nothing of what is in an entry.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import secrets
 import shutil
 import time
@@ -19,15 +18,16 @@ from typing import Any, NamedTuple
 
 from configs.errors import MoatBenchError
 from experiments.entry import FORMAT, sync
+from experiments.manifest import KEY, KIND
 from experiments.process import alive, machine
 
 TEMPORARY = ".tmp-"
 LOCKS = ".locks"
 FAILURES = "failures"
 TABLES = "tables"
-RESERVED = (LOCKS, FAILURES, TABLES)
+SOURCES = "sources"
+RESERVED = (LOCKS, FAILURES, TABLES, SOURCES)
 MARK = "store.json"
-KEY = re.compile(r"[0-9a-f]{32}")
 STALE_SECONDS = 24 * 3600.0
 """Age after which a temporary folder of a process on another machine is taken for abandoned."""
 
@@ -45,6 +45,17 @@ class Ref(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.stage}/{self.key[:8]}"
+
+
+def ref_of(stage: Any, key: Any) -> Ref:
+    """The name of an entry as a record gives it: it leads nowhere but into the store.
+
+    Raises:
+        ValueError: it is not such a name.
+    """
+    if not (isinstance(stage, str) and KIND.fullmatch(stage) and isinstance(key, str) and KEY.fullmatch(key)):
+        raise ValueError(f"{stage!r}/{key!r} is not the name of an entry")
+    return Ref(stage, key)
 
 
 class StoreFormatError(MoatBenchError):
@@ -146,8 +157,9 @@ def check(root: Path) -> None:
             "use that version, or name another store with store=PATH"
         )
     raise StoreFormatError(
-        f"the store {root} was made by an older version (its format is {found}, this version reads {FORMAT}): "
-        f"bring it up to date with `moatbench store migrate store={root}`"
+        f"the store {root} was made by an older version (its format is {found}, this version reads {FORMAT}; "
+        "its results do not say by which version of a method they were made, so none can be read on): set it aside and "
+        f"begin a new one with `moatbench store migrate store={root}`"
     )
 
 
@@ -180,7 +192,7 @@ def _ours(path: Path) -> bool:
 
 
 def _may_be_kind(path: Path) -> bool:
-    return path.name not in RESERVED and not path.name.startswith(".") and path.is_dir()
+    return path.name not in RESERVED and KIND.fullmatch(path.name) is not None and path.is_dir()
 
 
 def _keys(folder: Path) -> Iterator[str]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -32,6 +33,10 @@ from experiments.process import alive, machine
 
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.002, 0.5, 1.5
 """Seconds between two looks of a waiter: the first, the longest, and how they grow."""
+
+
+HOLDER = re.compile(r"[0-9a-f]{8}-\d+-\d+-[0-9a-f]{16}")
+"""Name of the file of a holder; whatever else lies in the folder of a lease (a file server's ``.nfsXXXX``) is not ours."""
 
 
 class Patience(NamedTuple):
@@ -199,7 +204,14 @@ def _wait(made: Path, own: Path, patience: Patience, wait: bool) -> None:
     pause, watched, before = FIRST_PAUSE, 0.0, None
     while not _moved(made, own):
         seen = _look(own.parent)
-        if seen is not None:
+        if seen is None:
+            before, watched = None, 0.0 if before else watched
+            if not _cleared(own.parent):
+                if not wait:
+                    raise Busy(own.parent)
+                if watched >= patience.expiry:
+                    raise OSError(errno.EBUSY, "something else lies in the folder of a lease", str(own.parent))
+        else:
             if seen != before:
                 before, watched = seen, 0.0
             if (watched >= patience.expiry or seen.dead) and _taken_over(seen, own):
@@ -223,6 +235,27 @@ def _moved(made: Path, own: Path) -> bool:
     return True
 
 
+def _cleared(place: Path) -> bool:
+    """Take what is not ours out of the folder of a lease, which could not be taken otherwise; whether that was possible.
+
+    Names of holders are not touched, so that it does no harm if somebody has come to hold it meanwhile.
+    """
+    try:
+        for name in os.listdir(place):
+            if not HOLDER.fullmatch(name):
+                away = draft(place.parent, "foreign")
+                (place / name).rename(away)
+                if away.is_dir() and not away.is_symlink():
+                    shutil.rmtree(away, ignore_errors=True)
+                else:
+                    away.unlink(missing_ok=True)
+    except FileNotFoundError:  # gone meanwhile, the folder or what lay in it
+        return True
+    except OSError:
+        return False
+    return True
+
+
 def _taken_over(seen: _Seen, own: Path) -> bool:
     try:
         (own.parent / seen.name).rename(own)
@@ -236,7 +269,7 @@ def _taken_over(seen: _Seen, own: Path) -> bool:
 def _look(place: Path) -> _Seen | None:
     """The holder and its last sign of life; None where there is nobody."""
     try:
-        names = sorted(os.listdir(place))
+        names = sorted(filter(HOLDER.fullmatch, os.listdir(place)))
         if not names:
             return None
         # opened, because only opening makes a client of a file server ask for the present time of change

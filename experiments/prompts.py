@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
+from experiments.measure.settings import Measure
+from experiments.randomness import derived_seed
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.ragged import Ragged
@@ -47,6 +49,15 @@ def draw(task: Task, split: Split, counts: Mapping[str, int], seed: int) -> list
         if counts.get(family, 0) > 0
         for item in task.items(split, family, min(counts[family], task.size(split, family)), seed)
     ]
+
+
+def scored_items(task: Task, measure: Measure, seed: int) -> dict[str, list[Item]]:
+    """The items of one seed's test, by split: the same for every model and for the honest users."""
+    drawn = derived_seed(seed, "heldout")
+    return {
+        "heldout": draw(task, "heldout", dict.fromkeys(task.families, measure.heldout), drawn),
+        "harder": draw(task, "harder", dict.fromkeys(task.families, measure.harder), drawn),
+    }
 
 
 def shares(task: Task, mix: Mapping[str, float]) -> dict[str, float]:

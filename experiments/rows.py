@@ -11,16 +11,14 @@ from student.translate import translate
 
 
 def for_student(rows: Examples, served: LanguageModel, student: LanguageModel, objective: Objective) -> Examples:
-    """Rows in the student's tokens, without traces where the objective does not use them.
+    """Rows in the student's tokens and chat template, without traces where the objective does not use them.
 
     Raises:
         ConfigError: the objective compares token logprobs, but the two models have different tokenizers.
     """
     if not objective.uses_trace:
         rows = strip_trace(rows)
-    if served.vocab == student.vocab:
-        return rows
-    if objective.needs_top_logprobs:
+    if objective.needs_top_logprobs and served.vocab != student.vocab:
         reason = "compares token logprobs, but teacher and student have different tokenizers"
         raise ConfigError("attack.objective", type(objective).__name__, reason)
     return translate(rows, served, student)

@@ -21,10 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from configs.errors import MoatBenchError
 from experiments import layout
+from experiments.disk import FULL, READ_ONLY
 from experiments.entry import MANIFEST, Corrupt, Entry, read_entry, read_manifest, sync, write_entry
-from experiments.layout import FAILURES, LOCKS, RESERVED, Ref
+from experiments.layout import FAILURES, LOCKS, RESERVED, SOURCES, Ref
 from experiments.lease import PATIENCE, Busy, Patience, lease, sign
+from experiments.places import folder
 from experiments.provenance import provenance
+from experiments.sources import sources
 
 if TYPE_CHECKING:
     from experiments.stage import Artifact, Stage
@@ -44,8 +47,8 @@ class StoreFullError(MoatBenchError):
     def __init__(self, root: Path) -> None:
         self.root = root
         super().__init__(
-            f"the disk that holds the store {root} is full: free some space, or give another place with store=PATH, "
-            "and run the same command again; finished stages are kept"
+            f"the disk that holds the store {root} is full: free some space (or raise the limit on the size of files, "
+            "`ulimit -f`), or give another place with store=PATH, and run the same command again; finished stages are kept"
         )
 
     def __reduce__(self) -> tuple[type[StoreFullError], tuple[Path]]:
@@ -62,13 +65,15 @@ class Store:
     Raises:
         StoreFormatError: it was made by another version.
         NotAStoreError: the folder holds other things.
+        ConfigError: there can be no such folder.
     """
 
     def __init__(self, root: Path | str, patience: Patience = PATIENCE) -> None:
-        self.root, self.patience = Path(root).expanduser().resolve(), patience
+        self.root, self.patience = folder("store", root), patience
         layout.check(self.root)
         self._checked: dict[Path, Entry] = {}
         self._shared: dict[Ref, set[Ref]] = {}
+        self._noted: set[Path] = set()
 
     def has(self, stage: Stage) -> bool:
         """Whether there is an entry; its files are not looked into (`get` does)."""
@@ -95,6 +100,7 @@ class Store:
             "key": stage.key,
             "config": stage.config(),
             "inputs": {name: {"stage": s.name, "key": s.key} for name, s in stage.inputs().items()},
+            "sources": sources(stage),
         }
         return self._put(stage.name, stage.key, artifact, facts, seconds)
 
@@ -121,7 +127,7 @@ class Store:
                 return entry
             start = time.monotonic()
             artifact = make()
-            facts = {"stage": name, "version": 0, "key": key, "config": json.loads(text), "inputs": {}}
+            facts = {"stage": name, "version": 0, "key": key, "config": json.loads(text), "inputs": {}, "sources": {}}
             return self._put(name, key, artifact, facts, time.monotonic() - start)
 
     @contextmanager
@@ -156,6 +162,18 @@ class Store:
     def entry(self, ref: Ref) -> Entry | None:
         """As `get`, for an entry whose stage is not at hand."""
         return self._get(*ref)
+
+    def manifest(self, stage: Stage) -> dict[str, Any] | None:
+        """What an entry says of itself, None where there is none that can be read; its other files are not checked."""
+        try:
+            return read_manifest(self._place(stage.name, stage.key))
+        except Corrupt:
+            return None
+
+    def sources(self, part: str) -> set[str]:
+        """Hashes of all code by which a part was ever run for this store; see `experiments.sources`."""
+        folder = self.root / SOURCES / part
+        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
     def sweep(self) -> int:
         """Remove drafts that dead writers left behind; how many there were."""
@@ -216,6 +234,11 @@ class Store:
                         warnings.warn(text, StoreWarning, stacklevel=4)
         except Busy:
             pass
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            text = f"store entry {name}/{key[:8]} is corrupt, and stays where it is: the store cannot be written to"
+            warnings.warn(text, StoreWarning, stacklevel=4)
         return None
 
     def _put(self, name: str, key: str, artifact: Artifact, facts: Mapping[str, Any], seconds: float) -> Entry:
@@ -230,6 +253,7 @@ class Store:
         with self.writing():
             try:
                 layout.begin(self.root)
+                self._note_sources(facts["sources"])
                 draft.mkdir(parents=True)
                 write_entry(draft, artifact, {**facts, **more})
                 first = self._settle(draft, place)
@@ -238,6 +262,14 @@ class Store:
         entry = Entry(place, read_manifest(place)) if first is None else first
         self._checked[place] = entry
         return entry
+
+    def _note_sources(self, found: Mapping[str, str]) -> None:
+        for part, source in found.items():
+            place = self.root / SOURCES / part / source
+            if place not in self._noted:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.touch()
+                self._noted.add(place)
 
     def _settle(self, draft: Path, place: Path) -> Entry | None:
         """Give a whole entry its name, unless a whole one has it already: then that is returned. The rename alone decides:
@@ -298,7 +330,7 @@ def _renamed(draft: Path, place: Path) -> bool:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error of any of the writing libraries says that the disk or the quota is exhausted."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    """Whether an error of any of the writing libraries says that the disk, the quota or a limit on files is exhausted."""
+    if isinstance(error, OSError) and error.errno in FULL:
         return True
-    return "No space left on device" in str(error) or "os error 28" in str(error)
+    return any(os.strerror(number) in str(error) or f"os error {number})" in str(error) for number in FULL)

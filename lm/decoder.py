@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from lm.cached import CachedModel
 from lm.rows import left_padded
 
 COMPACT_BELOW = 0.7
@@ -48,11 +48,9 @@ class TorchDecoder:
     def __init__(
         self, model: PreTrainedModel, contexts: Sequence[NDArray[np.int32]], pad: int, members: int = 1
     ) -> None:
-        self._model, self._pad, self._members = model, pad, members
+        self._model, self._pad, self._members = CachedModel(model), pad, members
         self._ids, self._mask = left_padded(contexts, pad, model.device)
         self._held = np.arange(len(contexts))
-        self._accepts = inspect.signature(model.forward).parameters
-        self._cache: Any = None
 
     def start(self) -> Tensor:
         """See `Decoder.start`."""
@@ -64,7 +62,7 @@ class TorchDecoder:
         if growing.mean() < COMPACT_BELOW:
             kept = kept_lines(growing, self._members)
             at = torch.from_numpy(kept).to(self._mask.device)
-            self._cache.reorder_cache(at)
+            self._model.keep(at)
             self._mask, self._held, growing = self._mask[at], self._held[kept], growing[kept]
         where = torch.from_numpy(growing).to(token_b.device)
         feed = torch.full((len(self._held),), self._pad, dtype=torch.int64, device=token_b.device)
@@ -73,20 +71,7 @@ class TorchDecoder:
         return self._forward(feed[:, None])[where]
 
     def _forward(self, feed: Tensor) -> Tensor:
-        inputs: dict[str, Any] = {
-            "input_ids": feed,
-            "attention_mask": self._mask,
-            "past_key_values": self._cache,
-            "use_cache": True,
-        }
-        if "position_ids" in self._accepts:
-            inputs["position_ids"] = (self._mask.cumsum(1) - 1).clamp_min(0)[:, -feed.shape[1] :]
-        if "logits_to_keep" in self._accepts:
-            inputs["logits_to_keep"] = 1
-        output = self._model(**inputs)
-        self._cache = output.past_key_values
-        logits: Tensor = output.logits[:, -1].float()
-        return logits
+        return self._model.read(feed, self._mask).float()
 
 
 def kept_lines(growing: NDArray[np.bool_], members: int) -> NDArray[np.int64]:

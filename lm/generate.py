@@ -23,6 +23,7 @@ from lm.batches import LOGITS_PER_BATCH, length_batches
 from lm.ragged import Ragged
 from lm.randomness import uniforms
 from lm.rows import Row, Step, Tops, collect, left_padded, store
+from lm.sizes import require_room
 from lm.types import Generations, Sampling, ToolRunner
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def generate(
         R generations in the order of the prompts.
 
     Raises:
+        ConfigError: a prompt and ``max_tokens`` together are longer than the model's texts can be.
         ValueError: ``seeds`` or ``prefill`` do not match the prompts, or a context is empty.
     """
     if len(seeds) != len(prompts) or (prefill is not None and len(prefill) != len(prompts)):
@@ -79,11 +81,12 @@ def generate(
         filler = Row(rows[0].context[:1], drawn=sampling.max_tokens - 1)
         waiting = [rows[r] if r >= 0 else replace(filler) for r in asked]
         lengths = np.array([len(row.context) + sampling.max_tokens - row.drawn for row in waiting])
+        require_room(lm.positions, lengths - sampling.max_tokens, np.full_like(lengths, sampling.max_tokens))
         most_rows = max(1, LOGITS_PER_BATCH // lm.vocabulary)
         for part in length_batches(lengths, lm.batch_tokens, lm.members, most_rows):
             forwards += _run_batch(lm, [waiting[i] for i in part], sampling, seeds[asked[part]], processors, stops)
         active = [] if tools is None else _ask_tools(rows, active, sampling, stops, tools)
-    return collect(rows, lm.format, sampling.top_logprobs, stops.end, forwards)
+    return collect(rows, lm.format, sampling.top_logprobs, stops.end, forwards, prefill)
 
 
 def _evened(active: Sequence[int], rows: int, members: int) -> NDArray[np.int64]:
@@ -101,10 +104,7 @@ class _Stops(NamedTuple):
 
     @classmethod
     def of(cls, lm: LanguageModel, with_tools: bool) -> _Stops:
-        config = getattr(lm.model, "generation_config", None)
-        given = [lm.tokenizer.eos_token_id, getattr(config, "eos_token_id", None)]
-        flat = [i for entry in given if entry is not None for i in (entry if isinstance(entry, list) else [entry])]
-        end = np.unique(np.asarray(flat, np.int64))
+        end = lm.ends
         call = np.asarray(getattr(lm.format, "call_end_ids", ()), np.int64) if with_tools else end[:0]
         return cls(end, end if with_tools and not len(call) else call)
 

@@ -73,7 +73,7 @@ def convert(file: Path, folder: Path) -> None:
 
     source = Pretrained(str(file))
     source.tokenizer().save_pretrained(folder)
-    source.model().save_pretrained(folder)
+    source.checkpoint.model().save_pretrained(folder)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,32 +1,33 @@
-"""Pretrained causal language models from the hub, a local folder or a GGUF file. Safetensors and GGUF only: nothing is
-unpickled, and no code that comes with a model is run. Knows nothing of teachers or students."""
+"""Pretrained causal language models with their chat templates and ways of writing, as configured. Knows nothing of teachers
+or students."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from io import StringIO
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from configs.content import content_of
 from configs.errors import ConfigError, require
-from lm.gguf import check_file, forget_quantization
-from lm.language_model import LanguageModel
+from lm.checkpoint import DTYPES, Checkpoint
+from lm.language_model import LanguageModel, encoded_prompts, end_ids
 from lm.marked_format import MarkedFormat
+from lm.sizes import positions_of, require_room, require_tokens
 from lm.spans import backend_of
+from lm.template import prompt_style
+from tasks.base import Task
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_PIN = "sha256:"
+_LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
+"""Files of a folder that loading reads: weights, configurations, tokenizer, chat template."""
+_ASKED = 64
+"""Prompts of each family and split whose lengths are looked at before anything runs; of these the longest are encoded."""
+_ENCODED = 8
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Pretrained:
 
     Args:
         path: hub name, local folder with safetensors weights, or a ``.gguf`` file (dequantised on loading).
-        revision: pins the weights: a commit of the hub, or ``sha256:…`` of local files (see `fingerprint`); "" takes what
-            is there. Pin it in published configs: it is part of every stored key, while the content of a path is not.
+        revision: pins the weights: a commit of the hub, or ``sha256:…`` of local files (`lm.checkpoint.fingerprint`); ""
+            takes what is there. Pin it in published configs: of a name on the hub, stored results know nothing else. The
+            content of local files is in their keys with or without it.
         dtype: float32, bfloat16 or float16. With the last two, greedy text depends on the shape of the batch.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         system: system message put before every prompt; "" leaves it to the chat template.
@@ -46,6 +48,9 @@ class Pretrained:
         answer_markers: markers any of which begins the answer where there are no tags; [] for none.
         batch_tokens: tokens (rows x length) processed at once.
     """
+
+    name: ClassVar[str] = "pretrained"
+    version: ClassVar[int] = 1
 
     path: str
     revision: str = ""
@@ -69,48 +74,77 @@ class Pretrained:
         """Short name for tables: the last part of the path."""
         return Path(self.path).name
 
+    @property
+    def origin(self) -> str:
+        """Which weights these are: `path` and `revision`."""
+        return f"{self.path}@{self.revision}"
+
+    def content(self) -> str:
+        """See `configs.identity.Part.content`: of local files, all that loading reads; "" for a name on the hub, whose
+        content is what ``revision`` says."""
+        return self._content
+
+    @cached_property
+    def _content(self) -> str:
+        place = Path(self.path).expanduser()
+        try:
+            if place.is_dir():
+                return content_of(file for file in place.iterdir() if file.suffix in _LOADED and file.is_file())
+            return content_of([place]) if place.is_file() else ""
+        except OSError as error:
+            raise ConfigError("path", self.path, f"cannot be read: {error.strerror}") from error
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where its files are."""
+        return Checkpoint(self.path, self.revision, self.dtype)
+
+    @property
+    def changes(self) -> Mapping[str, int]:
+        """Entries of the model's configuration that are different here; where there are any, the checkpoint's weights are
+        not used."""
+        return {}
+
+    def check(self, task: Task, max_tokens: int) -> None:
+        """See `lm.types.ModelSpec.check`: tensors, tokenizer, chat template, lengths. A ``.gguf`` file, and what has to be
+        downloaded first, are examined when they are loaded."""
+        if not self.checkpoint.at_hand:
+            return
+        tokenizer, positions = _examined(self.checkpoint, self.chat_template, self.system, tuple(self.changes.items()))
+        asked = encoded_prompts(tokenizer, self.system, _longest(task))
+        require_room(positions, asked.lengths, np.full(len(asked), max_tokens))
+
     def open(self) -> LanguageModel:
         """The pretrained model on its device, in evaluation mode.
 
         Raises:
             ConfigError: nothing there, not cached and no connection, pickled weights only, weights that do not match
-                ``revision``, no chat template, a slow tokenizer, a missing optional package, or no such device.
+                ``revision`` or the model, no chat template, a slow tokenizer, a missing optional package, or no such device.
         """
         tokenizer = self.tokenizer()
-        return self.wrap(self.model(), tokenizer)
+        return self.wrap(self.checkpoint.model(), tokenizer)
 
     def wrap(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
-        """A language model of these parts, on the configured device and in evaluation mode."""
-        form = MarkedFormat(tokenizer, self.think_open, self.think_close, self.answer_markers)
+        """A language model of these parts, on the configured device and in evaluation mode.
+
+        Raises:
+            ConfigError: they do not fit each other, or the chat template cannot be filled in.
+        """
+        require_tokens(tokenizer, int(model.get_input_embeddings().weight.shape[0]), self.path)
+        form = MarkedFormat(
+            tokenizer,
+            self.think_open,
+            self.think_close,
+            self.answer_markers,
+            opening=prompt_style(tokenizer, self.system).after,
+            ends=tuple(end_ids(tokenizer, model).tolist()),
+        )
         model = model.to(self.torch_device()).eval()
         return LanguageModel(model, tokenizer, form, self.batch_tokens, self.system)
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, with a chat template, an end of sequence and a padding token."""
-        tokenizer: PreTrainedTokenizerBase = self._fetch(AutoTokenizer.from_pretrained)
-        backend_of(tokenizer)
-        if self.chat_template:
-            tokenizer.chat_template = self.chat_template
-        require(bool(tokenizer.chat_template), "chat_template", "", f"{self.path} brings none: give one")
-        require(tokenizer.eos_token_id is not None, "path", self.path, "its tokenizer has no end-of-sequence token")
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        return tokenizer
-
-    def model(self) -> PreTrainedModel:
-        """The weights, on the CPU."""
-        load = partial(AutoModelForCausalLM.from_pretrained, dtype=DTYPES[self.dtype], use_safetensors=True)
-        model: PreTrainedModel = self._fetch(load)
-        return forget_quantization(model)
-
-    def weight_bytes(self, changes: Mapping[str, int] | None = None) -> int:
-        """Size of the weights, from the configuration of a local folder alone; 0 for other paths.
-
-        Args:
-            changes: entries of the model's configuration that are different.
-        """
-        folder = Path(self.path).expanduser()
-        return _weight_bytes(folder, self.dtype, tuple((changes or {}).items())) if folder.is_dir() else 0
+        return _tokenizer(self.checkpoint, self.chat_template)
 
     def torch_device(self) -> torch.device:
         """Where the model goes."""
@@ -121,92 +155,43 @@ class Pretrained:
         except (RuntimeError, AssertionError) as error:
             raise ConfigError("device", self.device, "is not available here", ("auto", "cpu", "cuda", "mps")) from error
 
-    def _fetch(self, load: Any) -> Any:
-        """Call a ``from_pretrained`` on local files, or on the hub's cache and then the hub."""
-        with _quiet():
-            local = self._local()
-            try:
-                if local is not None:
-                    return load(trust_remote_code=False, local_files_only=True, **local)
-                return self._from_hub(load)
-            except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
-                line = " ".join(str(error).split())[:300]
-                raise ConfigError("path", self.path, f"could not be loaded: {line}") from error
 
-    def _local(self) -> dict[str, str] | None:
-        """Arguments of ``from_pretrained`` for local files; None for a hub name."""
-        place = Path(self.path).expanduser()
-        if place.suffix == ".gguf":
-            check_file(place)
-            self._check_pin([place])
-            return {"pretrained_model_name_or_path": str(place.parent), "gguf_file": place.name}
-        if place.is_dir():
-            weights = sorted(place.glob("*.safetensors"))
-            if not weights:
-                has = "only pickled weights, which are never loaded" if list(place.glob("*.bin")) else "none"
-                raise ConfigError("path", self.path, f"must hold safetensors weights; it has {has}")
-            self._check_pin(weights)
-            return {"pretrained_model_name_or_path": str(place)}
-        named = _HUB_NAME.fullmatch(self.path) is not None
-        require(named, "path", self.path, "is no folder, no .gguf file, and cannot be a hub name")
-        return None
-
-    def _check_pin(self, files: list[Path]) -> None:
-        if not self.revision:
-            return
-        local = self.revision.startswith(_PIN)
-        require(local, "revision", self.revision, f"local files are pinned by {_PIN}…, see lm.huggingface.fingerprint")
-        found = fingerprint(files)
-        require(found == self.revision, "revision", self.revision, f"the files at {self.path} are {found}")
-
-    def _from_hub(self, load: Any) -> Any:
-        """What is cached comes first, so that a machine without a connection works and does not wait."""
-        named = {"pretrained_model_name_or_path": self.path, "revision": self.revision or "main"}
-        try:
-            return load(trust_remote_code=False, local_files_only=True, **named)
-        except OSError:
-            pass
-        try:
-            return load(trust_remote_code=False, **named)
-        except OSError as error:
-            reason = (
-                "is not in the local cache and could not be downloaded. On a machine with a connection run "
-                f"`hf download {self.path}` and copy the folder here, then give that folder as path; or check name, "
-                "revision and access rights"
-            )
-            raise ConfigError("path", self.path, reason) from error
+def _tokenizer(checkpoint: Checkpoint, chat_template: str) -> PreTrainedTokenizerBase:
+    tokenizer = checkpoint.tokenizer()
+    backend_of(tokenizer)
+    if chat_template:
+        tokenizer.chat_template = chat_template
+    require(bool(tokenizer.chat_template), "chat_template", "", f"{checkpoint.path} brings none: give one")
+    require(tokenizer.eos_token_id is not None, "path", checkpoint.path, "its tokenizer has no end-of-sequence token")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
-def fingerprint(files: list[Path]) -> str:
-    """``sha256:…`` over the content of the given weight files, in the order of their names."""
-    whole = hashlib.sha256()
-    for file in sorted(files, key=lambda f: f.name):
-        with file.open("rb") as stream:
-            whole.update(hashlib.file_digest(stream, "sha256").digest())
-    return _PIN + whole.hexdigest()
+@lru_cache(maxsize=8)
+def _examined(
+    checkpoint: Checkpoint, chat_template: str, system: str, changes: tuple[tuple[str, int], ...]
+) -> tuple[PreTrainedTokenizerBase, int | None]:
+    """Tokenizer and number of positions of a checkpoint that is in order; once for all cells of a sweep.
+
+    Raises:
+        ConfigError: it is not, or the chat template cannot be filled in.
+    """
+    tokenizer, config = _tokenizer(checkpoint, chat_template), checkpoint.config(dict(changes))
+    require_tokens(tokenizer, getattr(config.get_text_config(decoder=True), "vocab_size", None), checkpoint.path)
+    prompt_style(tokenizer, system)
+    if not changes:
+        checkpoint.check_tensors()
+    return tokenizer, positions_of(config)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the progress bars of loading, which would break those of the run; GGUF loading writes its own, to stderr."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with redirect_stderr(StringIO()):
-            yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-@lru_cache(maxsize=64)
-def _weight_bytes(folder: Path, dtype: str, changes: tuple[tuple[str, int], ...]) -> int:
-    try:
-        with _quiet(), torch.device("meta"):
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-            for name, value in changes:
-                setattr(config, name, value)
-            model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
-    except (OSError, ValueError, ImportError, KeyError):  # said in words when it is loaded
-        return 0
-    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+def _longest(task: Task) -> tuple[str, ...]:
+    """Long prompts among those that attackers and users may ask. What is asked later is compared again, all of it
+    (`lm.generate.generate`)."""
+    texts = {
+        item.prompt
+        for split in ("train", "heldout")
+        for family in task.families
+        for item in task.items(split, family, min(_ASKED, task.size(split, family)), 0)
+    }
+    return tuple(sorted(texts, key=lambda text: (-len(text), text))[:_ENCODED])

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,8 @@ from lm.generate import generate
 from lm.mini.decoder import FusedDecoder, fits
 from lm.ragged import Ragged
 from lm.score import score
+from lm.sizes import positions_of
+from lm.template import PromptStyle, prompt_style, rendered
 from lm.timing import timed
 from lm.types import Generations, ResponseFormat, Sampling, Scores, ToolRunner
 
@@ -54,17 +55,33 @@ class LanguageModel:
         table = self.tokenizer.get_vocab()
         return tuple(sorted(table, key=table.__getitem__))
 
+    @property
+    def prompt_style(self) -> PromptStyle:
+        """What the chat template writes around a user's words: two models read the same prompts where these are equal."""
+        return prompt_style(self.tokenizer, self.system)
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """Ids at which a response ends; see `end_ids`."""
+        return end_ids(self.tokenizer, self.model)
+
+    @property
+    def positions(self) -> int | None:
+        """How many tokens a text may have, prompt and response together; None where the model sets no limit."""
+        return positions_of(getattr(self.model, "config", None))
+
     def encode_prompts(self, prompts: Sequence[str]) -> Ragged:
         """Token ids of each prompt inside the chat template, up to where the assistant speaks."""
-        return _encoded(self.tokenizer, self.system, tuple(prompts))
+        return encoded_prompts(self.tokenizer, self.system, tuple(prompts))
 
     def encode(self, texts: Sequence[str]) -> Ragged:
         """Token ids of each text as it stands (no special tokens added)."""
         return _tokens(self.tokenizer, texts)
 
     def decode(self, tokens: Ragged) -> list[str]:
-        """Text of each row without special tokens."""
-        texts: list[str] = self.tokenizer.batch_decode([row.tolist() for row in tokens], skip_special_tokens=True)
+        """Text of each row without special tokens and without what ends a response."""
+        shown = tokens.keep(~np.isin(tokens.values, self.ends))
+        texts: list[str] = self.tokenizer.batch_decode([row.tolist() for row in shown], skip_special_tokens=True)
         return texts
 
     def decoder(self, contexts: Sequence[NDArray[np.int32]], pad: int, room: int) -> Decoder:
@@ -107,13 +124,22 @@ class LanguageModel:
         return replace(self, model=model)
 
 
+def end_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> NDArray[np.int64]:
+    """Ids at which a response ends, ascending: the tokenizer's end of sequence, and the ends of a turn that the model's
+    generation configuration names (chat models often have the latter there alone)."""
+    config = getattr(model, "generation_config", None)
+    given = [tokenizer.eos_token_id, getattr(config, "eos_token_id", None)]
+    flat = [i for entry in given if entry is not None for i in (entry if isinstance(entry, list) else [entry])]
+    return np.unique(np.asarray(flat, np.int64))
+
+
 @lru_cache(maxsize=16)
-def _encoded(tokenizer: PreTrainedTokenizerBase, system: str, prompts: tuple[str, ...]) -> Ragged:
-    """Cells of a sweep ask the same prompts again and again; filling in a chat template costs more than their answers."""
-    head: list[dict[str, str]] = [{"role": "system", "content": system}] if system else []
-    chats: list[Any] = [[*head, {"role": "user", "content": p}] for p in prompts]
-    texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in chats]
-    return _tokens(tokenizer, texts)
+def encoded_prompts(tokenizer: PreTrainedTokenizerBase, system: str, prompts: tuple[str, ...]) -> Ragged:
+    """Token ids of each prompt, as `LanguageModel.encode_prompts` gives them.
+
+    Cells of a sweep ask the same prompts again and again; filling in a chat template costs more than their answers.
+    """
+    return _tokens(tokenizer, rendered(tokenizer, system, prompts))
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Ragged:

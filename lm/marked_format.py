@@ -26,34 +26,40 @@ class MarkedFormat(ResponseFormat):
 
     A response is working up to a boundary and answer from there on. The boundary is, in this order:
 
-    1. after ``close`` and the white space that follows it, where ``close`` occurs (a chat template may have written
-       ``open`` already);
-    2. the end, where only ``open`` occurs (the working was cut off);
+    1. after ``close`` and the white space that follows it, where ``close`` occurs;
+    2. the end, where the working was opened and never closed: it was cut off. ``opening`` may have opened it. A response
+       that ended all the same and has a marker goes by the marker;
     3. before the last of the ``answers`` markers (any case, with the Markdown emphasis before it), where one occurs;
     4. the beginning: a response without any mark is all answer.
 
-    A token belongs to the side of its last character. The end-of-sequence token is always answer.
+    A token belongs to the side of its last character. What ends a response is always answer.
 
     Args:
         tokenizer: a fast tokenizer.
         open: tag that begins the working, "" for none.
         close: tag that ends it, "" for none.
         answers: markers any of which begins the answer; () for none.
+        opening: what the chat template has written before the response, up to where the assistant speaks.
+        ends: ids at which a response ends; () for the tokenizer's end of sequence.
     """
 
     tokenizer: PreTrainedTokenizerBase
     open: str = "<think>"
     close: str = "</think>"
     answers: tuple[str, ...] = ("Answer:", "The answer is")
+    opening: str = ""
+    ends: tuple[int, ...] = ()
 
     def channels(self, tokens: Ragged) -> NDArray[np.uint8]:
         """See `ResponseFormat.channels`."""
         channel = np.full(len(tokens.values), Channel.ANSWER, np.uint8)
+        end = np.isin(tokens.values, self.ends or (self.tokenizer.eos_token_id,))
         for row, start in zip(tokens, tokens.offsets, strict=False):
+            at = slice(start, start + len(row))
             spans = spans_of(self.tokenizer, row)
-            trace = spans.last < self.boundary(spans.text)
-            channel[start : start + len(row)][trace] = Channel.TRACE
-        channel[tokens.values == self.tokenizer.eos_token_id] = Channel.ANSWER
+            trace = spans.last < self.boundary(spans.text, ended=len(row) > 0 and bool(end[at][-1]))
+            channel[at][trace] = Channel.TRACE
+        channel[end] = Channel.ANSWER
         return channel
 
     def summary(self, tokens: Ragged, channel: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -75,16 +81,23 @@ class MarkedFormat(ResponseFormat):
         others = [t for t in self._same_kind.get(kind, ()) if t != token] if kind else []
         return int(rng.choice(others)) if others else token
 
-    def boundary(self, text: str) -> int:
-        """How many characters of ``text`` are working; see the class."""
+    def boundary(self, text: str, ended: bool = False) -> int:
+        """How many characters of ``text`` are working, ``ended`` where the model finished it; see the class."""
         if self.close and self.close in text:
             after = text.index(self.close) + len(self.close)
             return after + len(text[after:]) - len(text[after:].lstrip())
-        if self.open and self.open in text:
-            return len(text)
         marks = "|".join(map(re.escape, self.answers))
         found = list(re.finditer(rf"[*_#>]*(?:{marks})", text, re.IGNORECASE)) if marks else []
+        opened = bool(self.open) and (self.open in text or self._opened_before)
+        if opened and not (ended and found):
+            return len(text)
         return found[-1].start() if found else 0
+
+    @cached_property
+    def _opened_before(self) -> bool:
+        """Whether the chat template has begun the working and left it open."""
+        _, begun, working = self.opening.rpartition(self.open)
+        return bool(begun) and not (self.close and self.close in working)
 
     @cached_property
     def _number_kind(self) -> dict[int, tuple[str, int, str]]:

@@ -1,12 +1,14 @@
-"""Uniform numbers of many counter-based streams at once: what ``Generator(Philox(key=seed)).random()`` gives for each."""
+"""Seeds that do not meet, and uniform numbers of many counter-based streams at once: what
+``Generator(Philox(key=seed)).random()`` gives for each."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from lm.compiled import compiled
 
 ROUNDS = 10
 MULTIPLIERS = (np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157))
@@ -14,7 +16,7 @@ STEPS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B))
 HALF, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _high(a: Any, b: Any) -> Any:
     """Upper 64 bits of a product."""
     a0, a1, b0, b1 = a & LOW, a >> HALF, b & LOW, b >> HALF
@@ -22,7 +24,7 @@ def _high(a: Any, b: Any) -> Any:
     return a1 * b1 + (middle >> HALF) + ((a0 * b1 + (middle & LOW)) >> HALF)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill(keys: Any, first: Any, out: Any) -> None:
     for r in range(len(keys)):
         block, done = first[r] // 4, 0
@@ -55,3 +57,23 @@ def uniforms(seeds: NDArray[np.int64], first: NDArray[np.int64], count: int) -> 
     out = np.empty((len(seeds), count))
     _fill(seeds.astype(np.int64).view(np.uint64), np.asarray(first, np.int64), out)
     return out
+
+
+def mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's step (Steele, Lea and Flood, OOPSLA 2014), a bijection: every input bit moves every output bit."""
+    z = words + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def seeds_of_each(seeds: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """(B * n,) seeds for n draws of each of B seeds, the n of a seed neighbours.
+
+    The first of the n is the seed itself, so that asking for more draws leaves the first as it was; the others are mixed, so
+    that they are not those of the next seed.
+    """
+    first = seeds.astype(np.int64).view(np.uint64)
+    drawn = mixed(mixed(first)[:, None] ^ np.arange(n, dtype=np.uint64))
+    drawn[:, 0] = first
+    return drawn.reshape(-1).view(np.int64)

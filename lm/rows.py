@@ -82,8 +82,16 @@ def store(rows: Sequence[Row], steps: Sequence[Step], length: NDArray[np.int64],
         row.add(tokens[r, :end], logprob[r, :end], part, tool=False)
 
 
-def collect(rows: Sequence[Row], form: ResponseFormat, k: int, end: NDArray[np.int64], forwards: int) -> Generations:
-    """All rows as one columnar record; ``k`` top logprobs a token, ``end`` the ids that end a sequence."""
+def collect(
+    rows: Sequence[Row],
+    form: ResponseFormat,
+    k: int,
+    end: NDArray[np.int64],
+    forwards: int,
+    prefill: Ragged | None = None,
+) -> Generations:
+    """All rows as one columnar record; ``k`` top logprobs a token, ``end`` the ids that end a sequence, ``prefill`` what
+    each response goes on from."""
 
     def flat(pieces: list[list[NDArray[Any]]], empty: NDArray[Any]) -> NDArray[Any]:
         return np.concatenate([empty, *(piece for row in pieces for piece in row)])
@@ -91,7 +99,8 @@ def collect(rows: Sequence[Row], form: ResponseFormat, k: int, end: NDArray[np.i
     values = flat([r.tokens for r in rows], np.zeros(0, np.int32))
     tokens = Ragged.with_lengths(values, np.array([sum(map(len, r.tokens)) for r in rows], np.int64))
     from_tool = flat([r.from_tool for r in rows], np.zeros(0, np.bool_))
-    channel = np.where(from_tool, np.uint8(Channel.TOOL), form.channels(tokens))
+    said = form.channels(tokens) if prefill is None else form.channels_after(prefill, tokens)
+    channel = np.where(from_tool, np.uint8(Channel.TOOL), said)
     return Generations(
         tokens,
         channel.astype(np.uint8),

@@ -12,6 +12,7 @@ from torch.nn.functional import log_softmax
 
 from lm.batches import LOGITS_PER_BATCH, length_batches
 from lm.ragged import Ragged
+from lm.sizes import require_room
 from lm.types import Scores
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ def score(lm: LanguageModel, prompts: Ragged, completions: Ragged, top_k: int = 
         Scores aligned with ``completions.values``.
 
     Raises:
+        ConfigError: a row is longer than the model's texts can be.
         ValueError: rows do not match or a prompt is empty.
     """
     if len(prompts) != len(completions):
         raise ValueError(f"{len(prompts)} prompts, {len(completions)} completions")
     if len(prompts) and prompts.lengths.min() == 0:
         raise ValueError("a prompt is empty: its first completion token has no context")
+    require_room(lm.positions, prompts.lengths, completions.lengths, "completions")
     n, k = len(completions.values), min(top_k, lm.vocabulary)
     out = Scores(
         np.zeros(n, np.float32),

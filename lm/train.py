@@ -1,7 +1,7 @@
 """One training loop for teachers, base students and students: what is learnt is in the batches and the loss.
 
-A step's rows are cut into micro-batches of similar length whose weighted-mean losses are added up with their weights, so a
-step costs its real tokens rather than its padding while every step still mixes all lengths. Knows no task.
+A step's rows are cut into micro-batches of similar length whose weighted losses are added up and divided by the weights of
+all, so a step costs its real tokens rather than its padding while every step still mixes all lengths. Knows no task.
 """
 
 from __future__ import annotations
@@ -24,11 +24,8 @@ from lm.optim import Muon
 from lm.timing import timed
 from lm.types import Progress
 
-Loss = Callable[[Tensor, Batch], Tensor]
-"""Scalar weighted mean over targets, from logits (B, T, V) and the batch; see `student.objectives.base.Objective`."""
-
 Losses = Callable[[Tensor, Batch], tuple[Tensor, Tensor]]
-"""Loss and weight of each target, (B, T) both; see `student.objectives.base.Objective.losses`."""
+"""Loss and weight of each target, (B, T) both, from logits (B, T, V); see `student.objectives.base.Objective.losses`."""
 
 MICRO_COST = 250
 """Tokens' worth of time that a further micro-batch costs; decides how finely a step is cut."""
@@ -90,29 +87,33 @@ class Recipe:
 def train(
     model: PreTrainedModel,
     batches: Callable[[int], Examples],
-    loss: Loss,
+    losses: Losses,
     recipe: Recipe,
     pad: int,
     progress: Progress,
-) -> PreTrainedModel:
+) -> NDArray[np.float32]:
     """Train ``model`` in place and leave it in evaluation mode.
 
     Args:
         model: any causal language model.
         batches: the rows of a step, by its number from 0.
-        loss: what to minimise; it is called once a micro-batch.
+        losses: what to minimise the weighted mean of; called once a micro-batch.
         recipe: how.
         pad: id of the padding token.
         progress: told after each step.
+
+    Returns:
+        (steps,) the loss of each step's rows before the step was taken.
     """
     device = next(model.parameters()).device
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizers = _optimizers(model, recipe)
     highest = [[group["lr"] for group in o.param_groups] for o in optimizers]
+    curve = np.zeros(recipe.steps, np.float32)
     model.train()
     for step in range(recipe.steps):
         rows = batches(step)
-        shown = _backward(model, rows, loss, recipe, pad, device)
+        curve[step] = _backward(model, rows, losses, recipe, pad, device)
         if recipe.clip:
             nn.utils.clip_grad_norm_(trained, recipe.clip, foreach=True)
         for optimizer, rates in zip(optimizers, highest, strict=True):
@@ -120,27 +121,43 @@ def train(
                 group["lr"] = rate * recipe.rate(step)
             optimizer.step()
             optimizer.zero_grad()
-        progress(step + 1, recipe.steps, f"loss {shown:.3f}" if step % 10 == 0 else "")
+        progress(step + 1, recipe.steps, f"loss {curve[step]:.3f}" if step % 10 == 0 else "")
     model.eval()
-    return model
+    return curve
 
 
 def _backward(
-    model: PreTrainedModel, rows: Examples, loss: Loss, recipe: Recipe, pad: int, device: torch.device
+    model: PreTrainedModel, rows: Examples, losses: Losses, recipe: Recipe, pad: int, device: torch.device
 ) -> float:
-    """Accumulate the gradient of the step's weighted mean loss; returns that loss."""
-    total = float(rows.weight.sum())
-    shown = 0.0
+    """Accumulate the gradient of the step's weighted mean loss; returns that loss.
+
+    What all targets weigh is known after the last micro-batch only, since an objective may weigh them by their logits. Until
+    then the rows' own weights stand in for it, so that sums stay of the size of a mean.
+    """
+    about = float(rows.weight.sum())
+    shown = weight = 0.0
     for part in micro_batches(rows.prompts.lengths + rows.completions.lengths - 1, recipe.micro_tokens):
         batch = collate(rows, part, pad, device)
-        weight = float(batch.weight_BT.sum())
-        if weight <= 0:
+        if float(batch.weight_BT.sum()) <= 0:
             continue
         logits_BTV = model(input_ids=batch.input_BT, attention_mask=batch.mask_BT, use_cache=False).logits
-        value = loss(logits_BTV, batch) * (weight / total)
+        loss_BT, weight_BT = weighed(losses, logits_BTV, batch)
+        value = (loss_BT * weight_BT).sum() / about
         value.backward()
         shown += float(value.detach())
-    return shown
+        weight += float(weight_BT.sum())
+    scale = about / max(weight, 1e-9)
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad.mul_(scale)
+    return shown * scale
+
+
+def weighed(losses: Losses, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Loss and weight of each target, (B, T) both, as every program of training takes them: weights are numbers that no
+    gradient goes through, and what the rows do not give to learn weighs nothing."""
+    loss_BT, weight_BT = losses(logits_BTV, batch)
+    return loss_BT, weight_BT.detach() * (batch.weight_BT != 0)
 
 
 def micro_batches(lengths: NDArray[np.int64], micro_tokens: int) -> list[NDArray[np.int64]]:

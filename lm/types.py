@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from configs.errors import require
+from configs.identity import Part
 from lm.ragged import Ragged
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ class ResponseFormat(ABC):
     @abstractmethod
     def channels(self, tokens: Ragged) -> NDArray[np.uint8]:
         """(N,) `Channel` of each token of each response."""
+
+    def channels_after(self, prefill: Ragged, tokens: Ragged) -> NDArray[np.uint8]:
+        """(N,) `Channel` of each token of each response, where the row of ``prefill`` stood before it."""
+        whole = Ragged.of([np.concatenate(pair) for pair in zip(prefill, tokens, strict=True)])
+        return self.channels(whole)[whole.position >= prefill.lengths[whole.row_of_value]]
 
     @abstractmethod
     def summary(self, tokens: Ragged, channel: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -132,22 +138,33 @@ class Progress(Protocol):
     def __call__(self, done: int, total: int, note: str = "") -> None: ...  # noqa: D102
 
 
-class ModelSpec(ABC):
+class ModelSpec(Part, ABC):
     """One kind of teacher or student: a frozen dataclass whose fields are its configuration.
 
     ``train`` is run once and its weights stored; ``load`` builds the model from them. Randomness comes from ``seed``.
     """
+
+    kind: ClassVar[str] = "model"
 
     @property
     @abstractmethod
     def label(self) -> str:
         """Short name for tables."""
 
-    def check(self, task: Task) -> None:
-        """Refuse a task that this kind of model cannot be used on, before anything runs.
+    @property
+    def origin(self) -> str:
+        """Pretrained weights that it starts from, "" for none: a teacher and a student of one origin are the same model."""
+        return ""
+
+    def check(self, task: Task, max_tokens: int) -> None:
+        """Refuse what this model cannot do, before anything runs.
+
+        Args:
+            task: whose prompts it is asked.
+            max_tokens: of a response.
 
         Raises:
-            ConfigError: naming both.
+            ConfigError: the task is of another kind, or a request is too long, or the model itself is not whole.
         """
         return
 

@@ -5,13 +5,28 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from configs.build import describe
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.identity import identity
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.types import ModelSpec, Progress, Weights
 from student.objectives.base import Objective
+
+
+class Fitted(NamedTuple):
+    """What a fit gives.
+
+    Args:
+        weights: that `ModelSpec.load` accepts.
+        losses: (steps,) training loss of each step's rows before the step was taken.
+    """
+
+    weights: Weights
+    losses: NDArray[np.float32]
 
 
 class StudentSpec(ModelSpec):
@@ -23,11 +38,8 @@ class StudentSpec(ModelSpec):
         """Optimizer steps of a fit."""
 
     @abstractmethod
-    def fit(
-        self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress
-    ) -> Weights:
-        """Train a copy of ``lm`` on ``examples`` (in its own tokens) and return weights that `load` accepts. ``lm`` is
-        left as it was."""
+    def fit(self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress) -> Fitted:
+        """Train a copy of ``lm`` on ``examples`` (in its own tokens). ``lm`` is left as it was."""
 
     def company(self) -> str:
         """Students of one class and equal company can be fitted together, whatever their data, objective, length and seed;
@@ -35,16 +47,15 @@ class StudentSpec(ModelSpec):
         return ""
 
     @classmethod
-    def fit_together(cls, fits: Sequence[Fit], progress: Progress) -> list[Weights]:
+    def fit_together(cls, fits: Sequence[Fit], progress: Progress) -> list[Fitted]:
         """What `fit` gives for each of several students of this class and one company, in their order."""
         return [f.spec.fit(f.lm, f.examples, f.objective, f.seed, progress) for f in fits]
 
     def base_config(self) -> dict[str, Any]:
         """The part of the configuration that `train` depends on, so that students which differ in how they are fitted share
         one base model. Fields named ``recipe`` describe the fit and are left out."""
-        described = describe(self)
-        assert isinstance(described, dict)
-        return {name: value for name, value in described.items() if name != "recipe"}
+        whole: dict[str, Any] = identity(self)
+        return {**whole, "fields": {name: value for name, value in whole["fields"].items() if name != "recipe"}}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from lm.language_model import LanguageModel
 from lm.mini.train import Member, train_mini
 from lm.train import Recipe, epochs
 from lm.types import Progress
-from student.fit import require_rows
+from student.fit import Trained, require_rows
 from student.objectives.base import Objective
 
 
@@ -39,7 +39,7 @@ class Student(NamedTuple):
     seed: int
 
 
-def fit_cohort(students: Sequence[Student], progress: Progress, size: int | None = None) -> list[LanguageModel]:
+def fit_cohort(students: Sequence[Student], progress: Progress, size: int | None = None) -> list[Trained]:
     """Train copies of the members' base models, which have one shape.
 
     Args:
@@ -65,7 +65,7 @@ def fit_cohort(students: Sequence[Student], progress: Progress, size: int | None
         )
         for lm, student in zip(fitted, students, strict=True)
     ]
-    train_mini(members, int(students[0].lm.tokenizer.pad_token_id), progress, size)
+    losses = train_mini(members, int(students[0].lm.tokenizer.pad_token_id), progress, size)
     for lm in fitted:
         lm.model.eval()
-    return fitted
+    return [Trained(lm, curve) for lm, curve in zip(fitted, losses, strict=True)]

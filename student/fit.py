@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.errors import require
 from lm.examples import Examples
@@ -14,9 +16,16 @@ from lm.types import Progress
 from student.objectives.base import Objective
 
 
+class Trained(NamedTuple):
+    """A fitted model, and the (steps,) training loss of each step's rows before the step was taken."""
+
+    lm: LanguageModel
+    losses: NDArray[np.float32]
+
+
 def fit(
     lm: LanguageModel, examples: Examples, objective: Objective, recipe: Recipe, seed: int, progress: Progress
-) -> LanguageModel:
+) -> Trained:
     """Train a copy of ``lm`` on ``examples`` and return it; ``lm`` is left as it was.
 
     Rows are reshuffled every epoch over all families together, so that every batch mixes them.
@@ -36,7 +45,8 @@ def fit(
     model = copy.deepcopy(lm.model)
     batches = epochs(examples, recipe, np.random.default_rng(seed))
     pad = lm.tokenizer.pad_token_id if lm.tokenizer.pad_token_id is not None else 0
-    return lm.with_model(train(model, batches, objective.loss, recipe, int(pad), progress))
+    curve = train(model, batches, objective.losses, recipe, int(pad), progress)
+    return Trained(lm.with_model(model), curve)
 
 
 def require_rows(examples: Examples, objective: Objective) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from configs.errors import ConfigError, require
 from configs.extras import needs
+from lm.checkpoint import DTYPES
 from lm.examples import Examples
 from lm.gguf import forget_quantization
-from lm.huggingface import DTYPES, Pretrained
+from lm.huggingface import Pretrained
 from lm.language_model import LanguageModel
+from lm.sizes import require_room
 from lm.train import Recipe
 from lm.types import Progress, Weights
-from student.base import StudentSpec
+from student.base import Fitted, StudentSpec
 from student.fit import fit
 from student.objectives.base import Objective
 from tasks.base import Task
@@ -34,6 +37,9 @@ class HFRecipe(Recipe):
         rank: of the adapters.
         alpha: the adapters' output is scaled by alpha / rank.
     """
+
+    name: ClassVar[str] = "hf_recipe"
+    version: ClassVar[int] = 1
 
     steps: int = 100
     batch_size: int = 16
@@ -63,6 +69,9 @@ class HFStudent(Pretrained, StudentSpec):
         recipe: the fit.
     """
 
+    name: ClassVar[str] = "hf_student"
+    version: ClassVar[int] = 1
+
     from_scratch: dict[str, int] = field(default_factory=dict)
     recipe: HFRecipe = field(default_factory=HFRecipe)
 
@@ -72,9 +81,19 @@ class HFStudent(Pretrained, StudentSpec):
             needs("peft", "recipe.training", "lora")
             require(not self.from_scratch, "recipe.training", "lora", "a student from scratch is trained in full")
 
+    @property
+    def changes(self) -> Mapping[str, int]:
+        """See `Pretrained.changes`."""
+        return self.from_scratch
+
     def memory(self, task: Task) -> int:
         """The weights; trained in full, also their gradients and AdamW's two moments."""
-        return self.weight_bytes(self.from_scratch) * (4 if self.recipe.training == "full" else 1)
+        return self.checkpoint.weight_bytes(self.from_scratch) * (4 if self.recipe.training == "full" else 1)
+
+    @property
+    def origin(self) -> str:
+        """See `ModelSpec.origin`; random weights have none."""
+        return "" if self.from_scratch else super().origin
 
     @property
     def steps(self) -> int:
@@ -91,41 +110,44 @@ class HFStudent(Pretrained, StudentSpec):
 
     def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:
         """The base, with these weights or with this adapter merged into it."""
-        model = self._blank() if self.from_scratch else self.model()
+        model = self._blank() if self.from_scratch else self.checkpoint.model()
         if any("lora_" in name for name in weights):
             model = _merged(model, weights, self.recipe)
         elif weights:
-            unknown = model.load_state_dict(dict(weights), strict=False).unexpected_keys
-            require(not unknown, "path", self.path, f"stored weights are of another model: {unknown[:3]}")
+            other = sorted(_untied(model).keys() ^ weights.keys())
+            require(not other, "path", self.path, f"stored weights are of another model: {other[:3]}")
+            model.load_state_dict(dict(weights), strict=False)
             model.tie_weights()
         return self.wrap(model, self.tokenizer())
 
-    def fit(
-        self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress
-    ) -> Weights:
-        """The adapter, or all weights; see `StudentSpec.fit`."""
+    def fit(self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress) -> Fitted:
+        """The adapter, or all weights; see `StudentSpec.fit`.
+
+        Raises:
+            ConfigError: a row is longer than the student's texts can be.
+        """
+        require_room(lm.positions, examples.prompts.lengths, examples.completions.lengths, "examples")
         if self.recipe.training == "full":
-            return _own_weights(fit(lm, examples, objective, self.recipe, seed, progress).model)
+            trained = fit(lm, examples, objective, self.recipe, seed, progress)
+            return Fitted(_own_weights(trained.lm.model), trained.losses)
         from peft import get_peft_model, get_peft_model_state_dict
 
         wrapped = get_peft_model(lm.model, _adapter(self.recipe))
         try:
             _draw_adapter(wrapped, seed)
             trained = fit(lm.with_model(wrapped), examples, objective, self.recipe, seed, progress)
-            weights: Weights = get_peft_model_state_dict(trained.model)
+            weights: Weights = get_peft_model_state_dict(trained.lm.model)
         finally:
             wrapped.unload()
             lm.model.requires_grad_(True)
-        return {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+        stored = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+        return Fitted(stored, trained.losses)
 
     def _blank(self) -> PreTrainedModel:
         """The architecture with the configured changes and whatever weights it is built with."""
-        config = self._fetch(AutoConfig.from_pretrained)
-        for name, value in self.from_scratch.items():
-            if not hasattr(config, name):
-                raise ConfigError("from_scratch", name, f"is no entry of a {config.model_type} configuration")
-            setattr(config, name, value)
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=DTYPES[self.dtype])
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            self.checkpoint.config(self.from_scratch), dtype=DTYPES[self.dtype]
+        )
         return forget_quantization(model)
 
 
@@ -165,11 +187,16 @@ def _draw_weights(model: PreTrainedModel, seed: int) -> None:
 
 
 def _own_weights(model: PreTrainedModel) -> Weights:
-    """The state dict with each tied tensor once (`load` ties them again)."""
+    """A copy of the state dict with each tied tensor once (`load` ties them again)."""
+    return {name: value.detach().cpu().contiguous() for name, value in _untied(model).items()}
+
+
+def _untied(model: PreTrainedModel) -> Weights:
+    """The state dict, of tensors that are tied the first one."""
     found: Weights = {}
     seen: set[int] = set()
     for name, value in model.state_dict().items():
         if value.data_ptr() not in seen:
             seen.add(value.data_ptr())
-            found[name] = value.detach().cpu().contiguous()
+            found[name] = value
     return found

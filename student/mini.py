@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from lm.mini.build import fresh_model, mini_language_model, weights_of, word_exa
 from lm.mini.train import Member, train_mini
 from lm.train import Recipe
 from lm.types import Progress, Weights
-from student.base import Fit, StudentSpec
+from student.base import Fit, Fitted, StudentSpec
 from student.cohort import Student, fit_cohort
 from student.objectives.base import Objective
 from student.objectives.sft import SFT
@@ -38,6 +38,9 @@ class MiniStudent(StudentSpec):
         recipe: how the student is fitted to what was harvested.
     """
 
+    name: ClassVar[str] = "mini_student"
+    version: ClassVar[int] = 1
+
     width: int = 64
     layers: int = 2
     heads: int = 4
@@ -56,7 +59,7 @@ class MiniStudent(StudentSpec):
         """See `ModelSpec.label`."""
         return "mini"
 
-    def check(self, task: Task) -> None:
+    def check(self, task: Task, max_tokens: int) -> None:
         """See `ModelSpec.check`: the mini world only."""
         mini_world(task, "student")
 
@@ -85,9 +88,7 @@ class MiniStudent(StudentSpec):
         lm.model.load_state_dict(weights)
         return lm
 
-    def fit(
-        self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress
-    ) -> Weights:
+    def fit(self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress) -> Fitted:
         """See `StudentSpec.fit`."""
         return self.fit_together([Fit(self, lm, examples, objective, seed)], progress)[0]
 
@@ -101,13 +102,13 @@ class MiniStudent(StudentSpec):
         return f"{self.width} {self.layers} {self.heads} {self.recipe.optimizer}"
 
     @classmethod
-    def fit_together(cls, fits: Sequence[Fit], progress: Progress) -> list[Weights]:
+    def fit_together(cls, fits: Sequence[Fit], progress: Progress) -> list[Fitted]:
         """See `StudentSpec.fit_together`."""
         recipes = [cast(MiniStudent, f.spec).recipe for f in fits]
         students = [
             Student(f.lm, f.examples, f.objective, recipe, f.seed) for f, recipe in zip(fits, recipes, strict=True)
         ]
-        return [weights_of(lm) for lm in fit_cohort(students, progress)]
+        return [Fitted(weights_of(lm), losses) for lm, losses in fit_cohort(students, progress)]
 
     def _public(self, task: MiniTask, lm: LanguageModel, rng: np.random.Generator) -> Examples:
         """Public rows of one step."""

@@ -11,48 +11,26 @@ from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.ragged import Ragged
 from lm.spans import Spans, spans_of
-from lm.types import Channel
 
 _USER = "the-words-of-the-user"
 
 
 def translate(rows: Examples, source: LanguageModel, target: LanguageModel) -> Examples:
-    """The same rows in ``target``'s tokens.
+    """The same rows in ``target``'s tokens, as ``target`` is going to be asked.
 
-    Prompts are taken out of the source's chat template and put into the target's. Completions are decoded and encoded
-    again, with the target's end of sequence where the source's stood at the end; a target token has the weight of the source
-    token that its last character came from, tool results stay tool results, and all other channels are the target format's.
-    Top-k logprobs do not survive (they belong to the source's tokens), except where both vocabularies agree: then the
-    completions stay as they are and only the prompts are rendered anew.
+    Prompts are taken out of the source's chat template and put into the target's, where the two differ. Completions are
+    decoded and encoded again, with the target's end of sequence where one that ends the source's responses stood at the end;
+    a target token has the weight and the channel of the source token that its last character came from. Top-k logprobs do
+    not survive (they belong to the source's tokens), except where both vocabularies agree: then the completions stay as
+    they are, but for an end that is none of the target's.
 
     Raises:
         ValueError: a prompt that the source's chat template cannot have written.
     """
-    prompts = target.encode_prompts(user_texts(rows.prompts, source))
-    if source.vocab == target.vocab:
-        return replace(rows, prompts=prompts)
-    tokens: list[NDArray[np.int32]] = []
-    weights: list[NDArray[np.float32]] = []
-    from_tool: list[NDArray[np.bool_]] = []
-    for row, start in zip(rows.completions, rows.completions.offsets, strict=False):
-        at = slice(start, start + len(row))
-        ended = len(row) > 0 and row[-1] == source.tokenizer.eos_token_id
-        body = row[: len(row) - ended]
-        before = spans_of(source.tokenizer, body)
-        ids = target.encode([before.text])[0]
-        origin = _origin(before, spans_of(target.tokenizer, ids))
-        weight, tool = rows.weight[at][origin], (rows.channel[at] == Channel.TOOL)[origin]
-        if ended:
-            ids = np.append(ids, np.int32(target.tokenizer.eos_token_id))
-            weight, tool = np.append(weight, rows.weight[at][-1]), np.append(tool, False)
-        tokens.append(ids)
-        weights.append(weight.astype(np.float32))
-        from_tool.append(tool)
-    completions = Ragged.of(tokens)
-    channel = target.format.channels(completions)
-    channel[np.concatenate([np.zeros(0, np.bool_), *from_tool])] = Channel.TOOL
-    weight = np.concatenate([np.zeros(0, np.float32), *weights])
-    return Examples(prompts, completions, channel, weight, rows.item, rows.cut)
+    shared = source.vocab == target.vocab
+    if not (shared and source.prompt_style == target.prompt_style):
+        rows = replace(rows, prompts=target.encode_prompts(user_texts(rows.prompts, source)))
+    return _ended(rows, source, target) if shared else _encoded_again(rows, source, target)
 
 
 def user_texts(prompts: Ragged, lm: LanguageModel) -> list[str]:
@@ -68,6 +46,43 @@ def user_texts(prompts: Ragged, lm: LanguageModel) -> list[str]:
             raise ValueError(f"{text!r} is not a prompt in the chat template {head!r} … {tail!r}")
         texts.append(text[len(head) : len(text) - len(tail)])
     return texts
+
+
+def _ended(rows: Examples, source: LanguageModel, target: LanguageModel) -> Examples:
+    """Rows of a shared vocabulary, ending as the target's responses do. In the logprobs there the two ends change places."""
+    filled = rows.completions.lengths > 0
+    last = rows.completions.offsets[1:][filled] - 1
+    foreign = np.setdiff1d(source.ends, target.ends)
+    at = last[np.isin(rows.completions.values[last], foreign)]
+    if not len(at):
+        return rows
+    own, values = np.int32(target.tokenizer.eos_token_id), rows.completions.values.copy()
+    end = values[at]
+    values[at] = own
+    top_ids = rows.top_ids
+    if top_ids is not None:
+        listed = top_ids[at]
+        top_ids = top_ids.copy()
+        top_ids[at] = np.where(listed == end[:, None], own, np.where(listed == own, end[:, None], listed))
+    return replace(rows, completions=Ragged(values, rows.completions.offsets), top_ids=top_ids)
+
+
+def _encoded_again(rows: Examples, source: LanguageModel, target: LanguageModel) -> Examples:
+    """Rows whose completions have gone by way of their text."""
+    tokens: list[NDArray[np.int32]] = []
+    origins: list[NDArray[np.int64]] = []
+    for row, start in zip(rows.completions, rows.completions.offsets, strict=False):
+        ended = len(row) > 0 and bool(np.isin(row[-1], source.ends))
+        before = spans_of(source.tokenizer, row[: len(row) - ended])
+        ids = target.encode([before.text])[0]
+        origin = start + _origin(before, spans_of(target.tokenizer, ids))
+        if ended:
+            ids = np.append(ids, np.int32(target.tokenizer.eos_token_id))
+            origin = np.append(origin, start + len(row) - 1)
+        tokens.append(ids)
+        origins.append(origin)
+    at = np.concatenate([np.zeros(0, np.int64), *origins])
+    return Examples(rows.prompts, Ragged.of(tokens), rows.channel[at], rows.weight[at], rows.item, rows.cut)
 
 
 def _origin(before: Spans, after: Spans) -> NDArray[np.int64]:

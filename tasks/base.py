@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
+from configs.identity import Part
+
 Split = Literal["train", "heldout", "harder", "public", "provider"]
 """``train``: what attackers may ask. ``heldout``: what students are scored on. ``harder``: more steps than trained.
 ``public``: what everybody may know (the base student's pretraining).
@@ -46,11 +48,10 @@ class Verdict(NamedTuple):
     lenient: bool
 
 
-class Task(ABC):
+class Task(Part, ABC):
     """A suite: a frozen dataclass whose fields are its configuration. Same fields and seed, same items."""
 
-    name: ClassVar[str]
-    version: ClassVar[int]
+    kind: ClassVar[str] = "task"
     source: ClassVar[str]
     families: ClassVar[tuple[str, ...]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lm.huggingface import Pretrained
 from lm.language_model import LanguageModel
@@ -14,9 +15,12 @@ from tasks.base import Task
 class HFTeacher(Pretrained, ModelSpec):
     """Any causal language model that transformers loads; the fields are those of `lm.huggingface.Pretrained`."""
 
+    name: ClassVar[str] = "hf_teacher"
+    version: ClassVar[int] = 1
+
     def memory(self, task: Task) -> int:
         """The weights."""
-        return self.weight_bytes()
+        return self.checkpoint.weight_bytes()
 
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:
         """No weights of its own: they stay where they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -62,6 +63,9 @@ class MiniTeacher(ModelSpec):
         recipe: how it is optimised; ``batch_size`` is not used, the curriculum says the rows of a step.
     """
 
+    name: ClassVar[str] = "mini_teacher"
+    version: ClassVar[int] = 1
+
     width: int = 96
     layers: int = 3
     heads: int = 4
@@ -79,7 +83,7 @@ class MiniTeacher(ModelSpec):
         """See `ModelSpec.label`."""
         return "mini"
 
-    def check(self, task: Task) -> None:
+    def check(self, task: Task, max_tokens: int) -> None:
         """See `ModelSpec.check`: the mini world only."""
         mini_world(task, "teacher")
 

@@ -26,6 +26,8 @@ class Random(Harvest):
         repeats: how often each prompt is asked; the budget then covers 1/repeats as many prompts.
     """
 
+    name: ClassVar[str] = "random"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Orekondy et al. 2019 (Knockoff Nets), arXiv 1812.02766, random strategy"
 
     repeats: int = 1

@@ -42,6 +42,8 @@ class Uncertainty(Harvest):
         max_tokens: most tokens T of a greedy answer that are looked at; 1 is the first token only.
     """
 
+    name: ClassVar[str] = "uncertainty"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Pal et al. 2020 (ActiveThief), AAAI 34(01); token mean: Settles & Craven 2008"
     adaptive: ClassVar[bool] = True
 

@@ -30,6 +30,8 @@ class AsPrefix(Recover):
         public_rows: rows of public data mixed in.
     """
 
+    name: ClassVar[str] = "as_prefix"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "MoatBench; the visible part of a truncated trace as in DistillGuard, arXiv 2603.07835"
 
     public_rows: int = 500

@@ -33,6 +33,8 @@ class AverageLogprobs(Recover):
     often stay, then the likelier. Answers without logprobs are merged too. Order is that of first appearance.
     """
 
+    name: ClassVar[str] = "average_logprobs"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Tramèr et al. 2016, arXiv 1609.02943, section 7 (repeating a query against noisy outputs)"
 
     def apply(self, data: Examples, context: RecoverContext) -> Examples:

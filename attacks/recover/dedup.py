@@ -19,6 +19,8 @@ class Dedup(Recover):
     Different answers to one prompt all stay: they are what a student learns the teacher's variety from.
     """
 
+    name: ClassVar[str] = "dedup"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Lee et al. 2022, arXiv 2107.06499 (exact duplicates)"
 
     def apply(self, data: Examples, context: RecoverContext) -> Examples:

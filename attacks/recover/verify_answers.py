@@ -23,6 +23,8 @@ class VerifyAnswers(Recover):
         keep_unknown: whether rows of which the checker cannot tell are kept.
     """
 
+    name: ClassVar[str] = "verify_answers"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Zelikman et al. 2022 (STaR), arXiv 2203.14465; Yuan et al. 2023 (RFT), arXiv 2308.01825"
 
     keep_unknown: bool = True

@@ -46,12 +46,15 @@ class Behaviour(Detector):
         most_accounts: benign accounts drawn for training and threshold, where there are more.
     """
 
+    name: ClassVar[str] = "behaviour"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = (
         "HistGradientBoosting, after Ke et al., NeurIPS 2017 (LightGBM); behaviour classifiers as providers disclose them "
         "(Anthropic, February 2026; CISA AA26-251A)"
     )
     strength: ClassVar[str | None] = "false_alarms"
     needs_red_team: ClassVar[bool] = True
+    across_accounts: ClassVar[bool] = True  # near copies of a prompt are found among those of all accounts
 
     benign_requests: int = 200_000
     false_alarms: float = 1e-3

@@ -13,9 +13,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numpy.typing import NDArray
 
+from lm.compiled import compiled, compiled_for
 from teacher.api.clock import DAY
 
 KINDS = 3
@@ -205,11 +206,10 @@ def _compiled() -> Callable[..., Any]:
         *(reals, numbers, numbers, tables, tables),
         *(types.int64, types.int64, array(types.int8, written=True), array(types.float64, written=True)),
     )
-    run: Callable[..., Any] = njit(signature, error_model="numpy", nogil=True, cache=True)(_judge)
-    return run
+    return compiled_for(signature)(_judge)
 
 
-@njit(error_model="numpy", nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def promote(time: Any, account: Any, created: Any, spend: Any, entry: Any, tier: Any, reached: Any) -> None:
     """Raise ``tier`` (B,) to the highest whose spend and age (T, 2) a request's account has reached, and ``reached``
     (accounts,) with it."""

@@ -7,7 +7,8 @@ ladder decides what follows from a suspicion. Knows no single detector.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -58,6 +59,8 @@ class Detector(Defense):
         benign_requests: past requests of honest accounts to be fitted on, in a lab cell.
     """
 
+    name: ClassVar[str] = "detector"
+    version: ClassVar[int] = 1
     strength: ClassVar[str | None] = None
     needs_red_team: ClassVar[bool] = False
 
@@ -107,26 +110,45 @@ class Detector(Defense):
         return self.fit(benign, red_team, context.rng)
 
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts:
-        """Shut out whoever was over the threshold long enough ago, watch the others, examine when it is time."""
+        """Shut out whoever was over the threshold long enough ago, watch the others, examine when it is time.
+
+        Examinations lie on a fixed grid of virtual time, so that they do not depend on how requests come in batches.
+        """
         own: dict[str, Any] = state.memory
         out_from: NDArray[np.float64] = own.setdefault("_out_from", np.zeros(0))
         if len(out_from) < len(state.accounts):
             new = np.full(len(state.accounts) - len(out_from), np.inf)
             out_from = own["_out_from"] = np.concatenate([out_from, new])
         verdicts = Verdicts.admitted(len(requests))
-        if not len(requests):
-            return verdicts
-        refused = requests.time >= out_from[requests.account]
-        if refused.any():
-            verdicts.status[refused] = FORBIDDEN
-            verdicts.reason[refused] = "suspected"
-        seen = requests.take(np.flatnonzero(~refused))
         reserved = np.broadcast_to(np.asarray(state.max_tokens, np.int32), (len(requests),))
-        self.watch(seen, reserved[~refused], state)
-        now = float(requests.time.max())
-        if now >= own.setdefault("_next", float(requests.time.min()) + 3600.0 * self.every_hours):
-            found = self.examine(state, now)
-            guilty = found.account[found.alarm]
-            out_from[guilty] = np.minimum(out_from[guilty], now + 3600.0 * self.delay_hours)
-            own["_next"] = now + 3600.0 * self.every_hours
+        start = 0
+        while start < len(requests):
+            self._examine_by(float(requests.time[start]), out_from, state)
+            stop = max(start + 1, int(np.searchsorted(requests.time, own["_next"])))
+            rows = np.arange(start, stop)
+            refused = requests.time[rows] >= out_from[requests.account[rows]]
+            if refused.any():
+                verdicts.status[rows[refused]] = FORBIDDEN
+                verdicts.reason[rows[refused]] = "suspected"
+            seen = rows[~refused]
+            now = replace(state, max_tokens=reserved[seen])
+            self.watch(requests.take(seen), reserved[seen], now)
+            own["_watched"] = own["_watched"] or len(seen) > 0
+            start = stop
         return verdicts
+
+    def shut_out(self, memory: Mapping[str, Any]) -> NDArray[np.integer]:
+        """Who has had an alarm."""
+        return np.flatnonzero(np.isfinite(memory.get("_out_from", np.zeros(0))))
+
+    def _examine_by(self, time: float, out_from: NDArray[np.float64], state: AdmissionState) -> None:
+        """Make the examination that is due at ``time``, if anything was watched since the last."""
+        own, every = state.memory, 3600.0 * self.every_hours
+        due = own.setdefault("_next", (np.floor(time / every) + 1.0) * every)
+        if own.setdefault("_watched", False) and time >= due:
+            found = self.examine(state, due)
+            guilty = found.account[found.alarm]
+            out_from[guilty] = np.minimum(out_from[guilty], due + 3600.0 * self.delay_hours)
+            own["_watched"] = False
+        if time >= due:
+            own["_next"] = (np.floor(time / every) + 1.0) * every

@@ -186,6 +186,8 @@ class Fraudar(FittedLinkDetector):
         blocks: how many blocks are looked for.
     """
 
+    name: ClassVar[str] = "fraudar"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Hooi et al., FRAUDAR, KDD 2016, sections 4.2 to 4.4"
     floor: ClassVar[float] = 1.0
 

@@ -9,11 +9,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numpy.typing import NDArray
 
 from defenses.admission.sight import sketch_of
 from defenses.base import AdmissionState
+from lm.compiled import compiled_for
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
 from teacher.api.prices import Prices
@@ -199,5 +200,4 @@ def _compiled() -> Callable[..., Any]:
         *(array(types.float64, 2, True), array(types.float32, 2, True), array(types.uint64, 2, True)),
         array(types.boolean, written=True),
     )
-    run: Callable[..., Any] = njit(signature, error_model="numpy", nogil=True, cache=True)(_add)
-    return run
+    return compiled_for(signature)(_add)

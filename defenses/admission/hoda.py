@@ -32,6 +32,8 @@ class HODA(WindowDetector):
         levels: of hardness.
     """
 
+    name: ClassVar[str] = "hoda"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Sadeghzadeh, Sobhanian, Dehghan & Jalili 2021 (HODA), arXiv 2106.11424"
     strength: ClassVar[str | None] = "quantile"
 

@@ -31,7 +31,10 @@ class LinkDetector(Detector):
         least: fewest accounts of a group that raises an alarm.
     """
 
+    name: ClassVar[str] = "link_detector"
+    version: ClassVar[int] = 1
     offered: ClassVar[tuple[str, ...]] = ATTRIBUTES
+    across_accounts: ClassVar[bool] = True
 
     constraints: tuple[str, ...] = ATTRIBUTES
     memory_hours: float = 24.0
@@ -126,6 +129,8 @@ class FittedLinkDetector(LinkDetector):
         false_alarms: share of honest accounts that may be over the threshold.
     """
 
+    name: ClassVar[str] = "fitted_link_detector"
+    version: ClassVar[int] = 1
     strength: ClassVar[str | None] = "false_alarms"
     floor: ClassVar[float] = 0.0
 

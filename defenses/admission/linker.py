@@ -55,6 +55,8 @@ class Linker(LinkDetector):
         release_days: days from the start at which models were released.
     """
 
+    name: ClassVar[str] = "linker"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Cao et al., SynchroTrap, CCS 2014, sections 4 and 5"
     strength: ClassVar[str | None] = "jaccard"
     offered: ClassVar[tuple[str, ...]] = KINDS

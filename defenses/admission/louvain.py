@@ -31,6 +31,8 @@ class Louvain(FittedLinkDetector):
             fill the memory (half its square each).
     """
 
+    name: ClassVar[str] = "louvain"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = (
         "Blondel et al., Fast unfolding of communities in large networks, J. Stat. Mech. P10008, 2008"
     )

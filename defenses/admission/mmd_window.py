@@ -83,6 +83,8 @@ class MMDWindow(WindowDetector):
         features: numbers that are kept of each prompt and account, at most.
     """
 
+    name: ClassVar[str] = "mmd_window"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = (
         "arXiv 2606.05725 (An Embarrassingly Simple Detector for Model Extraction Attacks in LLM API Traffic); "
         "Gretton et al., JMLR 2012; Nystroem features: Williams & Seeger, NIPS 2000"

@@ -38,6 +38,8 @@ class PRADA(WindowDetector):
         cells: classes, at most as many as there are distinct benign prompts.
     """
 
+    name: ClassVar[str] = "prada"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Juuti, Szyller, Marchal & Asokan, EuroS&P 2019 (PRADA), arXiv 1805.02628, algorithm 3"
     strength: ClassVar[str | None] = "quantile"
 

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numba import njit, types
+from numba import types
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 from configs.errors import require
 from defenses.admission.sight import embedding_of
 from defenses.base import AdmissionState, Defense, Preparation, Prepared
+from lm.compiled import compiled_for
 from teacher.api.schema import RATE_LIMITED, Prompts, Requests, Verdicts
 
 FEWEST = 20
@@ -54,6 +55,8 @@ class ProofOfWork(Defense):
         benign_requests: past requests of honest accounts to be calibrated on.
     """
 
+    name: ClassVar[str] = "proof_of_work"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = (
         "Dziedzic et al., ICLR 2022, arXiv 2201.09243; leakage by novelty instead of PATE's privacy cost"
     )
@@ -222,5 +225,4 @@ def _compiled() -> Callable[..., Any]:
         *(array(types.uint16, 2, written=True), out, array(types.int64, written=True), array(types.float64, 2)),
         *(types.float64, types.float64, types.float64, types.float64, out, out, out),
     )
-    run: Callable[..., Any] = njit(signature, error_model="numpy", nogil=True, cache=True)(_work)
-    return run
+    return compiled_for(signature)(_work)

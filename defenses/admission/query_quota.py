@@ -25,6 +25,8 @@ class QueryQuota(Defense):
         scope: whether an account or a whole organisation has this many.
     """
 
+    name: ClassVar[str] = "query_quota"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "provider practice: hard usage quotas, https://platform.openai.com/docs/guides/rate-limits"
     strength: ClassVar[str | None] = "queries"
 

@@ -33,6 +33,8 @@ class SEAT(WindowDetector):
         similar: share of pairs of different benign prompts that count as similar.
     """
 
+    name: ClassVar[str] = "seat"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = (
         "Zhang, Chen & Wagner, AISec 2021 (SEAT: Similarity Encoder by Adversarial Training for Detecting Model Extraction "
         "Attack Queries), doi 10.1145/3474369.3486863"

@@ -87,6 +87,8 @@ class SybilRank(FittedLinkDetector):
         oldest: share of organisations that are trusted where nobody is verified; who is as old as the last of them is, too.
     """
 
+    name: ClassVar[str] = "sybilrank"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = (
         "Cao et al., Aiding the Detection of Fake Accounts in Large Scale Social Online Services, NSDI 2012"
     )

@@ -69,6 +69,9 @@ class Tier(Limits):
         entry_age_days: ... and days since the account was opened; both are needed.
     """
 
+    name: ClassVar[str] = "tier"
+    version: ClassVar[int] = 1
+
     entry_spend: float = 0.0
     entry_age_days: float = 0.0
 
@@ -89,6 +92,8 @@ class TokenBucket(Limits, Defense):
         tiers: what accounts are promoted to, in that order; a new account has the limits given beside this.
     """
 
+    name: ClassVar[str] = "token_bucket"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = (
         "provider practice: https://docs.anthropic.com/en/api/rate-limits, "
         "https://platform.openai.com/docs/guides/rate-limits"
@@ -137,8 +142,9 @@ class TokenBucket(Limits, Defense):
         if "limits" not in own:
             own["limits"] = np.array([level.row for level in (self, *self.tiers)])
         limits = own["limits"]
-        capped = len(requests) and np.isfinite(limits[:, DAILY_CAP:]).any()
-        spending = _spending(requests, state, self.scope) if capped else Spending.uncapped()
+        capped = np.isfinite(limits[:, DAILY_CAP:]).any(0)
+        some = len(requests) and capped.any()
+        spending = _spending(requests, state, self.scope, capped.tolist()) if some else Spending.uncapped()
         return rows, limits, held["account"], held["organisation"], spending
 
     def _promoted(self, requests: Requests, state: AdmissionState) -> NDArray[np.int16]:
@@ -173,17 +179,20 @@ def _grown(own: dict[str, Any], name: str, owners: int) -> NDArray[np.float64]:
     return held
 
 
-def _spending(requests: Requests, state: AdmissionState, scope: str) -> Spending:
-    """Dollars of each owner in the virtual days and months of a batch, reserved ones included."""
+def _spending(requests: Requests, state: AdmissionState, scope: str, capped: list[bool]) -> Spending:
+    """Dollars of each owner in the virtual days and months of a batch, reserved ones included; nothing is looked up where the
+    day, or the month, has no cap."""
     dollars = np.ascontiguousarray(state.prices.dollars(requests.input_tokens, state.max_tokens))
     rows, totals = [], []
+    owners = len(state.accounts) if scope == "account" else len(state.memory["numbers"])
     first, last = requests.time.min(), requests.time.max()
-    for length in (DAY, MONTH):
+    for length, counts in zip((DAY, MONTH), capped, strict=True):
         windows: NDArray[np.floating] = np.floor([first / length])
         row: NDArray[np.integer] = np.zeros(len(requests), np.int32)
         if windows[0] < np.floor(last / length):  # not so in a campaign, whose epochs are no longer than a day
             windows, row = np.unique(np.floor(requests.time / length), return_inverse=True)
-        spent = [_spent(state, window * length, (window + 1) * length, scope) for window in windows.tolist()]
+        ends = [(window * length, (window + 1) * length) for window in windows.tolist()]
+        spent = [_spent(state, start, stop, scope) if counts else np.zeros(owners) for start, stop in ends]
         rows.append(row.astype(np.int32, copy=False))
         totals.append(np.array(spent))
     return Spending(dollars, rows[0], rows[1], totals[0], totals[1])

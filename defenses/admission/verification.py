@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from configs.errors import require
 from defenses.base import AdmissionState, Defense
-from defenses.keyed import mixed, secret_word
+from defenses.keyed import secret_word
+from lm.randomness import mixed
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
 from teacher.api.schema import FORBIDDEN, Requests, Verdicts
@@ -48,6 +50,8 @@ class Verification(Defense):
         forged_pass: share of checks passed with no genuine identity.
     """
 
+    name: ClassVar[str] = "verification"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = (
         "provider practice: https://help.openai.com/en/articles/10910291-api-organization-verification; "
         "step-up: NIST SP 800-63A"
@@ -90,7 +94,7 @@ class Verification(Defense):
             (K,) an `Outcome` of each.
         """
         whom = np.asarray(ids, np.int64)
-        chance = _uniform(seed, whom, np.broadcast_to(attempt, whom.shape).astype(np.int64))
+        chance = _uniform(seed, accounts.lot[whom], np.broadcast_to(attempt, whom.shape).astype(np.int64))
         rejected_from = self.abandonment + (1 - self.abandonment) * self.false_reject
         own = np.where(chance < rejected_from, Outcome.REJECTED, Outcome.PASSED)
         own[chance < self.abandonment] = Outcome.ABANDONED
@@ -129,6 +133,10 @@ class Verification(Defense):
             verdicts.status[refused] = FORBIDDEN
             verdicts.reason[refused] = "verification_required"
         return verdicts
+
+    def shut_out(self, memory: Mapping[str, Any]) -> NDArray[np.integer]:
+        """Who gave up or was rejected."""
+        return np.flatnonzero(np.isfinite(memory.get("out_from", np.zeros(0))))
 
     def _had(self, served: NDArray[np.int64], who: NDArray[np.int32]) -> NDArray[np.bool_]:
         """(B,) whether the account has been served as much as it may be without a check, were all earlier rows served."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -102,6 +102,9 @@ class WindowDetector(Detector):
         reference: benign requests that the reference is learned from, apart from those in benign windows.
     """
 
+    name: ClassVar[str] = "window_detector"
+    version: ClassVar[int] = 1
+
     window: int = 100
     quantile: float = 0.95
     benign_windows: Literal["across", "within"] = "within"
@@ -119,11 +122,6 @@ class WindowDetector(Detector):
         least = self.windows_needed
         text = f"must be at least {least}: {BEYOND} windows have to lie beyond the quantile {self.quantile}"
         require(self.draws >= least, f"{name}.draws", self.draws, text)
-
-    @property
-    def name(self) -> str:
-        """What the YAML calls it."""
-        return type(self).__module__.rpartition(".")[2]
 
     @property
     def windows_needed(self) -> int:

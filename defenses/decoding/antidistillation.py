@@ -38,6 +38,8 @@ class Antidistillation(Defense):
             proxy's gradient or Δ vanishes or is not finite.
     """
 
+    name: ClassVar[str] = "antidistillation"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Savani et al., arXiv 2504.13146, algorithm 1"
     prepared_from: ClassVar[tuple[str, ...] | None] = ("epsilon", "traces")
     strength: ClassVar[str | None] = "lam"

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from defenses.base import Serving
+from defenses.base import Defense, Serving
 from defenses.decoding.antidistillation import Antidistillation, DeltaProcessor
 from defenses.decoding.proxy_delta import PerturbedProxy
-from defenses.keyed import Words, mixed, row_hashes, secret_word
+from defenses.keyed import Words, row_hashes, secret_word
 from lm.ragged import Ragged
+from lm.randomness import mixed
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class Permuted(Antidistillation):
         key: chooses the permutations.
     """
 
+    name: ClassVar[str] = "permuted"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "the permutation control of Savani et al., arXiv 2504.13146"
+    prepared_as: ClassVar[type[Defense] | None] = Antidistillation
 
     key: int = 0
 

@@ -10,9 +10,7 @@ Knows nothing of sampling or of strengths.
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from torch.nn.functional import cross_entropy, log_softmax
 from transformers import PreTrainedModel
 
 from lm.batch import Batch, collate
+from lm.cached import CachedModel
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 
@@ -73,9 +72,8 @@ class PerturbedProxy:
         end = proxy.tokenizer.eos_token_id
         self.pad = proxy.tokenizer.pad_token_id if proxy.tokenizer.pad_token_id is not None else end
         self._models = tuple(_moved(proxy.model, direction, sign * epsilon) for sign in (1, -1))
-        self._accepts = inspect.signature(proxy.model.forward).parameters
+        self._readers = tuple(CachedModel(model) for model in self._models)
         self._seen: Tensor | None = None
-        self._caches: list[Any] = [None, None]
 
     @torch.no_grad()
     def next_token(self, input_ids_BT: Tensor) -> Tensor:
@@ -89,24 +87,13 @@ class PerturbedProxy:
         """
         ids = input_ids_BT.to(self.device)
         goes_on = self._seen is not None and self._seen.shape == ids[:, :-1].shape and self._seen.equal(ids[:, :-1])
-        if not goes_on:
-            self._caches = [None, None]
         self._seen = ids
         mask = (ids != self.pad).cumsum(1).clamp_max(1)
-        inputs: dict[str, Any] = {
-            "input_ids": ids[:, -1:] if goes_on else ids,
-            "attention_mask": mask,
-            "use_cache": True,
-        }
-        if "position_ids" in self._accepts:
-            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)[:, -inputs["input_ids"].shape[1] :]
-        if "logits_to_keep" in self._accepts:
-            inputs["logits_to_keep"] = 1
         logprobs = []
-        for i, model in enumerate(self._models):
-            output = model(**inputs, past_key_values=self._caches[i])
-            self._caches[i] = output.past_key_values
-            logprobs.append(log_softmax(output.logits[:, -1], dim=-1))
+        for reader in self._readers:
+            if not goes_on:
+                reader.forget()
+            logprobs.append(log_softmax(reader.read(ids[:, -1:] if goes_on else ids, mask), dim=-1))
         return (logprobs[0] - logprobs[1]) / (2 * self.epsilon)
 
     @torch.no_grad()

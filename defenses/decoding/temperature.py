@@ -22,8 +22,11 @@ class Temperature(Defense):
         tau: τ, at least 1 to flatten.
     """
 
+    name: ClassVar[str] = "temperature"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "the temperature control of Savani et al., arXiv 2504.13146"
     strength: ClassVar[str | None] = "tau"
+    uses: ClassVar[tuple[str, ...]] = ()
 
     tau: float
 

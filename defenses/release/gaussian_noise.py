@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from configs.errors import require
 from defenses.base import Defense, Release
-from defenses.keyed import mixed, normals, prefix_hashes, row_hashes, secret_word
+from defenses.keyed import normals, prefix_hashes, row_hashes, secret_word
 from defenses.release.listing import Listing, listing_of, with_probs
+from lm.randomness import mixed
 from teacher.api.schema import Responses
 
 
@@ -34,6 +35,8 @@ class GaussianNoise(Defense):
         key: the provider's secret for cached noise.
     """
 
+    name: ClassVar[str] = "gaussian_noise"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "logit noise: Carlini et al., arXiv 2403.06634; cached against fresh: statistics"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
     strength: ClassVar[str | None] = "sigma"

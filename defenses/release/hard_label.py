@@ -19,6 +19,8 @@ class HardLabel(Defense):
     where it is missing. The drawn token's own logprob is no longer sold.
     """
 
+    name: ClassVar[str] = "hard_label"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Tramèr et al., USENIX Security 2016, section 6 (class labels only)"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
 

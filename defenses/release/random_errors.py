@@ -34,6 +34,8 @@ class RandomErrors(Defense):
         ConfigError: on release, when steps are to be changed and no trace is sold.
     """
 
+    name: ClassVar[str] = "random_errors"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835"
     strength: ClassVar[str | None] = "rate"
 

@@ -25,6 +25,8 @@ class Rounding(Defense):
         digits: decimals kept, 1 to 6.
     """
 
+    name: ClassVar[str] = "rounding"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Tramèr et al., USENIX Security 2016, section 7 (rounding confidences)"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
     strength: ClassVar[str | None] = "digits"

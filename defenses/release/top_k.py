@@ -21,6 +21,8 @@ class TopK(Defense):
         k: most logprobs listed per token.
     """
 
+    name: ClassVar[str] = "top_k"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Tramèr et al., USENIX Security 2016, section 7; provider practice"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
     strength: ClassVar[str | None] = "k"

@@ -23,6 +23,8 @@ class TraceHidden(Defense):
         fraction: share of queries whose trace is hidden, in (0, 1].
     """
 
+    name: ClassVar[str] = "trace_hidden"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835; provider practice"
     needs: ClassVar[tuple[str, ...]] = ("trace",)
     strength: ClassVar[str | None] = "fraction"

@@ -17,6 +17,8 @@ class TraceSummary(Defense):
     Which trace tokens are sub-results is `lm.types.ResponseFormat.summary`. Hidden tokens are billed.
     """
 
+    name: ClassVar[str] = "trace_summary"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835; provider practice"
     needs: ClassVar[tuple[str, ...]] = ("trace",)
 

@@ -25,6 +25,8 @@ class TraceTruncated(Defense):
         side: which end is shown, ``first`` or ``last``.
     """
 
+    name: ClassVar[str] = "trace_truncated"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835"
     needs: ClassVar[tuple[str, ...]] = ("trace",)
     strength: ClassVar[str | None] = "keep"

@@ -50,3 +50,8 @@ def workload(name: str) -> dict[str, float]:
         k: other[k] if v is None else v for k, v in own.row(0, named=True).items() if k not in ("workload", "trace")
     }
     return {k: float(v) for k, v in found.items()}
+
+
+def files_read() -> list[Path]:
+    """Files of ``data/`` that a campaign is made from: all but the curves, which are read when it is reported."""
+    return [path for path in DATA.iterdir() if path.is_file() and path.name != "curves.csv"]

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from configs.errors import ConfigError, require
 from experiments.campaign import facts
 from experiments.campaign.hard_negatives import HARD_NEGATIVES, HardNegative
-from experiments.campaign.library import Library
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
 from teacher.api.traffic import GAMMA, PERIODIC, WEIBULL, PromptLists, Senders, keys
@@ -92,6 +91,14 @@ class Population:
             raise ConfigError("population.trough", self.trough, "must be two ratios, 1 at least, the smaller first")
 
 
+class Shelf(Protocol):
+    """Where prompts come from: `experiments.campaign.library.Library`, or the tasks of a lab cell."""
+
+    def rows(self, group: str) -> NDArray[np.int32]:
+        """Rows of the prompts of a group."""
+        ...
+
+
 class Drawn(NamedTuple):
     """A population, not yet registered with a provider.
 
@@ -117,16 +124,22 @@ class Drawn(NamedTuple):
     created: NDArray[np.float64]
     spend: NDArray[np.float64]
 
-    def register(self, accounts: Accounts) -> NDArray[np.int32]:
-        """Open these accounts; their ids."""
+    def register(self, accounts: Accounts, lot: NDArray[np.int64] | None = None) -> NDArray[np.int32]:
+        """Open these accounts, in organisations and with means of payment that nobody has there; their ids.
+
+        Args:
+            accounts: the provider's.
+            lot: see `Accounts.open`.
+        """
         first = np.concatenate([[0], np.cumsum(self.senders.networks)[:-1]])
         ids = accounts.open(
             len(self.senders),
             self.created,
-            self.organisation,
-            payment=self.payment,
+            self.organisation + accounts.organisation.max(initial=-1) + 1,
+            payment=self.payment + accounts.payment.max(initial=-1) + 1,
             fingerprint=self.fingerprint,
             network=self.senders.network[first],
+            lot=lot,
         )
         accounts.spend[ids] = self.spend
         accounts.verified_until[ids[self.created < -KNOWN_DAYS * DAY]] = np.inf
@@ -143,7 +156,7 @@ def profiles(population: Population) -> NDArray[np.float64]:
     return np.concatenate([rows.reshape(-1, 24), np.ones((1, 24))])
 
 
-def draw(population: Population, library: Library, lists: PromptLists, days: float, price: float, seed: int) -> Drawn:
+def draw(population: Population, library: Shelf, lists: PromptLists, days: float, price: float, seed: int) -> Drawn:
     """A population.
 
     Args:
@@ -239,13 +252,13 @@ def _gaps(
         for family, chosen in (("gamma", gamma), ("weibull", ~gamma)):
             rows = np.flatnonzero((kind == number) & chosen)
             quartiles = np.log([row[f"{family}_shape_p{q}"] for q in (25, 50, 75)])
-            shape[rows] = np.exp(np.interp(norm.ppf(place[rows]), *_through(quartiles)))
+            shape[rows] = np.exp(np.interp(ndtri(place[rows]), *_through(quartiles)))
     return gap, shape
 
 
 def _through(quartiles: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A line through three quartiles on normal paper, carried on beyond them with the slopes it has there."""
-    z = np.asarray(norm.ppf([0.25, 0.5, 0.75]), np.float64)
+    z = np.asarray(ndtri([0.25, 0.5, 0.75]), np.float64)
     below, above = (quartiles[1] - quartiles[0]) / (z[1] - z[0]), (quartiles[2] - quartiles[1]) / (z[2] - z[1])
     ends = 2.5
     values = [quartiles[0] - below * (z[0] + ends), *quartiles, quartiles[2] + above * (ends - z[2])]
@@ -292,7 +305,7 @@ def _topics(
     names: tuple[str, ...],
     special: list[HardNegative | None],
     population: Population,
-    library: Library,
+    library: Shelf,
     lists: PromptLists,
     fitted: list[dict[str, float]],
     rng: np.random.Generator,

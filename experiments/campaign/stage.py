@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from configs.build import describe
+from configs.content import content_of
+from configs.identity import identity
+from experiments.campaign import facts
 from experiments.campaign.campaign import Campaign
 from experiments.campaign.result import CampaignResult
 from experiments.stage import Artifact, Context, Stage
@@ -36,7 +39,18 @@ class CampaignStage(Stage):
     threads: int = 1
 
     def config(self) -> dict[str, Any]:
-        """See `Stage.config`. Where order decides what is drawn or who is judged first, parts are lists."""
+        """See `Stage.config`. Where order decides what is drawn or who is judged first, it is part of the configuration."""
+        campaign = self.campaign
+        order = [campaign.operations, campaign.market, campaign.policy.admission, campaign.policy.detectors]
+        order += [campaign.population.workloads, *(o.capabilities for o in campaign.operations.values())]
+        return {
+            "campaign": identity(campaign),
+            "order": [list(parts) for parts in order],
+            "data": content_of(facts.files_read()),
+        }
+
+    def described(self) -> dict[str, Any]:
+        """The configuration as it is kept with the result; parts are lists where their order matters."""
         described: dict[str, Any] = describe(self.campaign)
         policy, population = described["policy"], described["population"]
         for part in ("admission", "detectors"):
@@ -58,10 +72,10 @@ class CampaignStage(Stage):
 
         world = World(self.campaign, self.threads)
         result = world.run(context.progress)
-        facts = {**result.facts, "preset": result.preset, "policy": result.policy, "seed": result.seed}
+        known = {**result.facts, "preset": result.preset, "policy": result.policy, "seed": result.seed}
         tables: dict[str, pl.DataFrame] = {name: getattr(result, name) for name in TABLES}
         tables["indicators"] = world.shared.table()
-        return Artifact(tables=tables, meta={"facts": facts, "config": self.config()})
+        return Artifact(tables=tables, meta={"facts": known, "config": self.described()})
 
 
 def _in_order(parts: Mapping[str, Any]) -> list[list[Any]]:
@@ -70,6 +84,6 @@ def _in_order(parts: Mapping[str, Any]) -> list[list[Any]]:
 
 def result_of(entry: Entry) -> CampaignResult:
     """What a report needs of a stored campaign."""
-    facts = {**entry.meta["facts"], "config": entry.meta["config"]}
+    known = {**entry.meta["facts"], "config": entry.meta["config"]}
     tables = {name: entry.table(name) for name in TABLES}
-    return CampaignResult(facts["preset"], facts["policy"], int(facts["seed"]), facts, **tables)
+    return CampaignResult(known["preset"], known["policy"], int(known["seed"]), known, **tables)

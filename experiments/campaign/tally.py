@@ -5,20 +5,16 @@ Sums per account are taken in the order of the rows, so that they come out as `n
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from lm.compiled import compiled
 
 SERVED, REFUSED, BLOCKED, ALTERED, HIDDEN, COLUMNS = 0, 1, 2, 3, 4, 5
 """Columns of what `outcomes` counts."""
 ASKED, LOST, WHOLE, WITHOUT, CHANGED, FOREIGN, FATES = 0, 1, 2, 3, 4, 5, 6
 """Columns of what `harvest` counts."""
-
-compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
-    error_model="numpy", nogil=True, cache=True, boundscheck=False
-)
 
 
 @compiled

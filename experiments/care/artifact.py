@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from experiments.care.archive import Content
 from experiments.care.collect import reached_by
 from experiments.care.inventory import manifest_of
 from experiments.care.kept import Kept
+from experiments.care.origin import without_paths, without_paths_in
 from experiments.care.readme import readme
 from experiments.compose import PATHS, compose_one
 from experiments.layout import Ref
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
 TABLES = {"md": "table.md", "csv": "table.csv", "tex": "table.tex", "page": "table_page.tex", "json": "table.json"}
 ORIGIN = ("git", "dirty", "packages", "python", "platform", "cpu", "cores", "gpu")
 """Parts of a manifest that say where an entry was made."""
-
-LOCAL = re.compile(r"(?:file://|(?<![\w.:/~\\-]))(?:/[\w.+@%=~-]+)+(/[\w.+@%=~-]+)/?")
-"""An absolute path of at least two parts."""
 
 
 def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, Content]:
@@ -59,7 +58,8 @@ def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, 
                 files[f"rows/{ref.key}/{name}"] = _placeless(
                     entry.table(name.removesuffix(".parquet")), entry.path / name
                 )
-        files[f"rows/{ref.key}/config.yaml"] = _text(OmegaConf.to_yaml(OmegaConf.create(entry.meta["config"])))
+        config = OmegaConf.create(without_paths_in(entry.meta["config"]))
+        files[f"rows/{ref.key}/config.yaml"] = _text(OmegaConf.to_yaml(config))
         if with_models:
             files |= _weights(store, entry, f"models/{ref.key}")
     for ref, manifest in manifests.items():
@@ -67,13 +67,8 @@ def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, 
     origins = _origins(manifests)
     files["provenance.json"] = _json(origins)
     command = " ".join(["moatbench", *map(shlex.quote, _without_places(table.command))]) if table.command else ""
-    files["README.md"] = _text(readme(table, command, origins, list(rows), with_models))
+    files["README.md"] = readme(table, command, origins, list(rows), with_models).encode()
     return files
-
-
-def without_paths(text: str) -> str:
-    """The text with absolute paths of this machine cut to their last part."""
-    return LOCAL.sub(lambda found: f"LOCAL{found[1]}", text)
 
 
 def _rows(store: Store, table: Kept) -> dict[Ref, Entry]:
@@ -91,9 +86,12 @@ def _tables(rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
         if all(ref.stage == CampaignStage.name for ref in rows):
             written: Mapping[str, Path] = report(entries, _reading(table), Path(folder), "table").files
         else:
-            written = write_report([result_of(entry) for entry in entries], Path(folder), "table").files
+            results = [result_of(entry) for entry in entries]
+            placeless = [replace(result, cell=without_paths_in(result.cell)) for result in results]
+            written = write_report(placeless, Path(folder), "table").files
         texts = {TABLES[kind]: written[kind].read_text(encoding="utf-8") for kind in TABLES}
-    return {file: _text(text.replace("MoatBench: table", f"MoatBench: {table.name}")) for file, text in texts.items()}
+    named = {file: text.replace("MoatBench: table", f"MoatBench: {table.name}") for file, text in texts.items()}
+    return {file: _json(json.loads(text)) if file.endswith(".json") else _text(text) for file, text in named.items()}
 
 
 def _reading(table: Kept) -> Mapping[str, Any]:
@@ -120,23 +118,25 @@ def _origins(manifests: Mapping[Ref, Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 def _without_places(words: Sequence[str]) -> list[str]:
-    """A command line without where things were kept and how many ran at a time."""
-    return [word for word in words if not re.match(rf"[+~]*({'|'.join(PATHS)})[.=]", word)]
+    """A command line without where things were kept, how many ran at a time, and paths. What begins with ``~`` as a word
+    removes a part and is no home."""
+    kept = [word for word in words if not re.match(rf"[+~]*({'|'.join(PATHS)})[.=]", word)]
+    return [word if re.fullmatch(r"~[\w/@]+", word) else without_paths_in(word) for word in kept]
 
 
 def _placeless(table: pl.DataFrame, path: Path) -> Content:
     """A table's own file, or its content where a text in it names a path of this machine."""
     texts = [name for name, kind in table.schema.items() if kind == pl.String]
-    if not any(LOCAL.search(text) for name in texts for text in table[name].drop_nulls().unique()):
+    if all(without_paths_in(text) == text for name in texts for text in table[name].drop_nulls().unique()):
         return path
     written = io.BytesIO()
-    mended = [pl.col(name).map_elements(without_paths, return_dtype=pl.String) for name in texts]
+    mended = [pl.col(name).map_elements(without_paths_in, return_dtype=pl.String) for name in texts]
     table.with_columns(mended).write_parquet(written, compression="zstd")
     return written.getvalue()
 
 
 def _json(content: Any) -> bytes:
-    return _text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    return (json.dumps(without_paths_in(content), indent=1, sort_keys=True) + "\n").encode()
 
 
 def _text(text: str) -> bytes:

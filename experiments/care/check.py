@@ -55,3 +55,13 @@ def repair(store: Store, ref: Ref) -> bool:
     except Busy:
         return False
     return True
+
+
+def take_away(store: Store, ref: Ref) -> bool:
+    """Remove an entry; False where a running process holds it, or it has gone meanwhile."""
+    try:
+        with store.alone(ref):
+            remove(store.root / ref.stage / ref.key)
+    except (Busy, FileNotFoundError):
+        return False
+    return True

@@ -8,18 +8,20 @@ known when an entry is lost or corrupt and its manifest no longer leads on.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from configs.errors import ConfigError, MoatBenchError
+from configs.text import one_line
 from experiments import layout
 from experiments.care.reach import reach
-from experiments.layout import TABLES, Ref
+from experiments.layout import TABLES, Ref, ref_of
 from experiments.provenance import provenance
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Kept:
         git: revision of the source.
         rows: in order; some may not be stored.
         entries: the rows and all that they are made from.
+        run: what several commands that make it together have in common; "" where one command makes it.
     """
 
     name: str
@@ -46,10 +49,18 @@ class Kept:
     git: str | None
     rows: tuple[Ref, ...]
     entries: frozenset[Ref]
+    run: str = ""
 
 
-def keep(store: Store, name: str, rows: Iterable[Stage], command: Sequence[str] = (), finished: bool = True) -> None:
-    """Record a table.
+def keep(
+    store: Store,
+    name: str,
+    rows: Iterable[Stage],
+    command: Sequence[str] = (),
+    finished: bool = True,
+    run: str = "",
+) -> Kept:
+    """Record a table; the record.
 
     Args:
         store: that holds its rows, or will.
@@ -58,26 +69,45 @@ def keep(store: Store, name: str, rows: Iterable[Stage], command: Sequence[str] 
         command: words after ``moatbench`` that made it.
         finished: False before the rows are run. What an earlier table of that name was made from is then kept as well; when
             finished, the new one takes its place.
+        run: a name for several commands that make one table together, each a part: it has the rows of all of them.
     """
     wanted = list(rows)
-    own = dict.fromkeys(Ref(row.name, row.key) for row in wanted)
     entries = _stages(wanted)
-    if finished:
-        entries |= reach(store.root, own)  # the shared work that they used
-    elif _path(store.root, name).exists():
-        with contextlib.suppress(MoatBenchError):
-            entries |= _read(_path(store.root, name)).entries
-    content = {
-        "name": name,
-        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": list(command),
-        "git": provenance()["git"],
-        "rows": [list(ref) for ref in own],
-        "entries": [list(ref) for ref in sorted(entries)],
-    }
-    with store.writing():
-        layout.begin(store.root)
-        layout.write_json(_path(store.root, name), content)
+    with one_by_one(store, name, run):
+        before = _read_if_there(_path(store.root, name))
+        joined = before if before is not None and run and before.run == run else None
+        own = dict.fromkeys((*(joined.rows if joined else ()), *(Ref(row.name, row.key) for row in wanted)))
+        if before is not None and (joined or not finished):
+            entries |= before.entries
+        if finished:
+            entries |= reach(store.root, own)  # the shared work that they used
+        table = Kept(
+            name,
+            time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            tuple(command),
+            provenance()["git"],
+            tuple(own),
+            frozenset(entries),
+            run,
+        )
+        content = asdict(table) | {
+            "rows": [list(ref) for ref in own],
+            "entries": [list(ref) for ref in sorted(entries)],
+        }
+        with store.writing():
+            layout.begin(store.root)
+            layout.write_json(_path(store.root, name), content)
+    return table
+
+
+@contextlib.contextmanager
+def one_by_one(store: Store, name: str, run: str) -> Iterator[None]:
+    """Where several commands make a table together, one at a time does so."""
+    if not run:
+        yield
+        return
+    with store.alone(Ref(TABLES, hashlib.sha256(name.encode()).hexdigest()[:32]), wait=True):
+        yield
 
 
 def _stages(wanted: Iterable[Stage]) -> set[Ref]:
@@ -120,13 +150,22 @@ def _path(root: Path, name: str) -> Path:
     return root / TABLES / f"{quote(name, safe='+ ')}.json"
 
 
+def _read_if_there(path: Path) -> Kept | None:
+    if path.exists():
+        with contextlib.suppress(MoatBenchError):
+            return _read(path)
+    return None
+
+
 def _read(path: Path) -> Kept:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
-        rows, entries = ([Ref(stage, key) for stage, key in content[part]] for part in ("rows", "entries"))
-        words = tuple(str(word) for word in content["command"])
-        return Kept(content["name"], content["written"], words, content["git"], tuple(rows), frozenset(entries))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        rows, entries = ([ref_of(*named) for named in content[part]] for part in ("rows", "entries"))
+        words = tuple(one_line(str(word)) for word in content["command"])
+        name, written, run = (one_line(str(content.get(part, ""))) for part in ("name", "written", "run"))
+        git = None if content["git"] is None else str(content["git"])
+        return Kept(name, written, words, git, tuple(rows), frozenset(entries), run)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise MoatBenchError(
             f"the record of a kept table, {path}, cannot be read ({type(error).__name__}): run the command that made the "
             "table again, or remove the file to give up the table"

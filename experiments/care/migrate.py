@@ -1,84 +1,49 @@
-"""Brings a store of an older format up to date, entry by entry; may be ended at any moment and started again."""
+"""Sets a store of an older format aside, so that a new one can begin in its place.
+
+Nothing is carried over: before format 3 a result did not say by which version of a method it was made, so that it cannot be
+told from one that a mended method would give.
+"""
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 from configs.errors import MoatBenchError
-from experiments.entry import FORMAT, MANIFEST, signed, sync
-from experiments.layout import LOCKS, MARK, StoreFormatError, check, format_of, refs, write_json
-from experiments.lease import PATIENCE, Patience, lease
-
-Manifest = dict[str, Any]
+from experiments.entry import FORMAT
+from experiments.layout import LOCKS, begin, check, format_of
+from experiments.lease import held
 
 
-def migrate(root: Path, patience: Patience = PATIENCE, told: Callable[[int], None] = lambda _: None) -> int:
-    """Bring a store to the present format; how many entries were changed.
-
-    An entry whose manifest is corrupt is left as it is: whoever reads it next removes it.
+def migrate(root: Path) -> Path | None:
+    """Rename the folder of an older store and begin a new store in its place; where it lies now, None for a store of
+    the present format, which is left as it is.
 
     Args:
         root: of the store.
-        patience: when another process that does the same is given up.
-        told: is called after each entry with their number.
 
     Raises:
-        MoatBenchError: there is no store.
+        MoatBenchError: there is no store, a run is at work on it, or its folder cannot be renamed.
         StoreFormatError: it is of a newer format.
         NotAStoreError: the folder holds other things.
     """
     found = format_of(root)
     if found is None:
         raise MoatBenchError(f"store = {str(root)!r}: there is no store; name one with store=PATH")
-    if found < FORMAT and found not in STEPS:
-        raise StoreFormatError(f"the store {root} is of format {found}, which no version wrote")
     if found >= FORMAT:
         check(root)
-        return 0
-    write_json(root / MARK, {"format": found})  # whatever happens from here on, the store is not taken for a new one
-    count = 0
-    with lease(root / LOCKS / "migrate.lease", patience):
-        for old in range(format_of(root) or found, FORMAT):
-            for ref in refs(root):
-                count += _changed(root / ref.stage / ref.key, old)
-                told(count)
-        for path in (root / LOCKS).iterdir():
-            if path.is_file():  # locks of format 1
-                path.unlink()
-        write_json(root / MARK, {"format": FORMAT})
-    return count
-
-
-def _changed(place: Path, old: int) -> bool:
-    """Give an entry a manifest of the next format, in one step; False where it has it already or is corrupt."""
+        return None
+    if any(held(place) for place in (root / LOCKS).glob("*.lease")):
+        raise MoatBenchError(f"store = {str(root)!r}: a run of the older version is at work on it; let it end first")
+    aside = next(place for n in count(1) if not (place := root.with_name(_named(root, found, n))).exists())
     try:
-        manifest = json.loads((place / MANIFEST).read_text())
-    except (OSError, ValueError):
-        return False
-    if not isinstance(manifest, dict) or manifest.get("format") != old:
-        return False
-    if manifest.get("sha256") != signed(_unsigned(manifest))["sha256"]:
-        return False
-    made = place / f"{MANIFEST}.new"
-    made.write_text(json.dumps(signed({**STEPS[old](_unsigned(manifest)), "format": old + 1}), indent=1))
-    sync(made)
-    shutil.copystat(place / MANIFEST, made)  # the time says when the entry was last of use
-    made.replace(place / MANIFEST)
-    return True
+        root.rename(aside)
+    except OSError as error:
+        text = f"store = {str(root)!r}: cannot be renamed ({error.strerror}); take another folder with store=PATH"
+        raise MoatBenchError(text) from error
+    begin(root)
+    return aside
 
 
-def _unsigned(manifest: Mapping[str, Any]) -> Manifest:
-    return {name: value for name, value in manifest.items() if name != "sha256"}
-
-
-def _memos(manifest: Manifest) -> Manifest:
-    """1 to 2: manifests name the shared work that they used. What stages used is not known; shared work used none."""
-    return {**manifest, "memos": [] if manifest.get("version") == 0 else None}
-
-
-STEPS: dict[int, Callable[[Manifest], Manifest]] = {1: _memos}
-"""From each format to the next."""
+def _named(root: Path, found: int, number: int) -> str:
+    return f"{root.name}.format-{found}" + (f"-{number}" if number > 1 else "")

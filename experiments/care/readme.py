@@ -44,7 +44,7 @@ def readme(
         if len(revisions) > 1
         else "",
         "Some of it was made from a source with changes that were not committed." if dirty else "",
-        "Absolute paths are cut to `LOCAL/` and their last part. Hashes in manifests are those of the original files.",
+        "Paths are cut to `LOCAL/` and their last part, or to `LOCAL`. Hashes in manifests are those of the original files.",
     ]
     return (
         f"# {table.name}\n\n"

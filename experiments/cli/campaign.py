@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cli.arguments import Asked
 from experiments.compose import Composed, compose_sweep, experiment_names
+from experiments.naming import stem
 from lm.timing import collecting, timed
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ def main(asked: Asked) -> int:
             print(f"moatbench: {remark}", file=sys.stderr)
         options = asked.options
         presets = list(dict.fromkeys(str(cell.plain["campaign"]["name"]) for cell in sweep.cells))
-        stem = options.name or "+".join(name.replace("/", "_") for name in names) or "+".join(presets)
+        name = stem(options.name, names, "+".join(presets))
         command = (asked.command, *asked.words)
         return carry_out(
-            sweep.cells, stem, options.workers, options.dry_run, options.profile, command, kind=Campaigns()
+            sweep.cells, name, options.workers, options.dry_run, options.profile, command, kind=Campaigns()
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -13,21 +12,24 @@ from rich.console import Console
 
 from configs.build import build
 from configs.errors import ConfigError, MoatBenchError
-from experiments.care.kept import keep
+from experiments.care.kept import Kept, keep, one_by_one
 from experiments.cell import cell_from
-from experiments.cli.consoles import remarks, results
+from experiments.cli.consoles import count, not_written, remarks, results
 from experiments.cli.failures import conclude
 from experiments.cli.plan import plan_table, summary
 from experiments.cli.profile import show_profile
 from experiments.compose import Composed
+from experiments.disk import FULL, READ_ONLY
 from experiments.engine.base import Engine
 from experiments.engine.display import display_of
-from experiments.engine.graph import Wanted, plan
+from experiments.engine.graph import Graph, Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.engine.log import Logged, log_path
 from experiments.memory import require_memory
+from experiments.places import folder, somewhere, writable
 from experiments.report import CellResult, write_report
 from experiments.sharing import Sharing
+from experiments.sources import changed
 from experiments.stages.row import result_of
 from experiments.store import Entry, Store
 from experiments.tracking import Tracking
@@ -50,6 +52,13 @@ def wanted_rows(cells: Sequence[Composed]) -> list[Wanted]:
 def store_of(cells: Sequence[Composed]) -> Store:
     """The store that all cells name."""
     return Store(str(cells[0].config.store))
+
+
+def out_of(cells: Sequence[Composed]) -> Path:
+    """The folder for reports that all cells name; raises `ConfigError` where there can be none."""
+    name = str(cells[0].config.out)
+    folder("out", name)
+    return Path(name).expanduser()
 
 
 def engine_of(cell: Composed, workers: int | None) -> Engine:
@@ -110,6 +119,7 @@ def carry_out(
     profile: bool = False,
     command: Sequence[str] = (),
     kind: Kind | None = None,
+    run: str = "",
 ) -> int:
     """Run all cells and report them.
 
@@ -121,12 +131,13 @@ def carry_out(
         profile: also show where the time went.
         command: words after ``moatbench``, kept with the table.
         kind: what they are; rows of the lab if not given.
+        run: several commands of one run, as the jobs of Hydra are, make one table and one report together.
 
     Returns:
         exit code, see `experiments.cli.failures.conclude`.
     """
     out, told, kind = results(), remarks(), kind or Rows()
-    folder = Path(str(cells[0].config.out))
+    place = out_of(cells)
     with timed("planning"), collecting():  # what the store takes meanwhile is part of it
         store, engine = store_of(cells), engine_of(cells[0], workers)
         if not dry_run:
@@ -134,13 +145,18 @@ def carry_out(
         tracking: Tracking = build(cells[0].config.tracking, Tracking, "tracking")  # type: ignore[type-abstract]
         rows = kind.wanted(cells)
         graph = plan(rows, store)
+        remarks_on_code = changed(graph, store)
     told.print(summary(len(cells), graph, engine.width()), highlight=False)
+    for remark in remarks_on_code:
+        told.print(f"moatbench: {remark}", highlight=False, soft_wrap=True)
     if dry_run:
         out.print(plan_table(graph))
     if isinstance(engine, LocalEngine):
         require_memory(graph, engine.width())
     if dry_run:
         return 0
+    if graph.nodes:
+        writable("out", place)
     by_key = {row.stage.key: cell for row, cell in zip(rows, cells, strict=True)}
 
     def ready(row: Wanted) -> None:
@@ -149,34 +165,60 @@ def carry_out(
             config = by_key[row.stage.key].content()
             tracking.row(row.stage.key, name, config, kind.facts(entry))
 
-    keep(store, name, [row.stage for row in rows], command, finished=False)
-    with display_of(graph, engine.width(), told) as shown, closing(Logged(shown, log_path(folder, name))) as display:
+    stages = [row.stage for row in rows]
+    keeps = _keep_if_possible(lambda: keep(store, name, stages, command, finished=False, run=run), graph, store, told)
+    with display_of(graph, engine.width(), told) as shown, closing(Logged(shown, log_path(place, name))) as display:
         outcome = engine.run(graph, store, display, ready)
-    with timed("report"), collecting():
-        found = stored(rows, store)
-        keep(store, name, [row.stage for row in rows], command)
-        files = _report(lambda: kind.report(found, cells, folder, name), folder, out, told) if found else []
+    with timed("report"), collecting(), one_by_one(store, name, run):
+        found = own = stored(rows, store)
+        if keeps:
+            table = keep(store, name, stages, command, run=run)
+            found = [entry for ref in table.rows if (entry := store.entry(ref)) is not None] if run else own
+        files = _report(lambda at: kind.report(found, cells, at, name), place, out, told) if own else []
     written = list(files or ())
     if profile:
-        written += show_profile(outcome, engine.width(), folder / f"{name}_profile.json", told)
+        written += show_profile(outcome, engine.width(), place / f"{name}_profile.json", told)
     if display.written:
         written.append(display.path)
     if written:
         told.print(f"written: {', '.join(str(path) for path in written)}", highlight=False, soft_wrap=True)
-    code = conclude(outcome, len(graph.wanted), len(graph.wanted) - len(found), store.root, told)
+    code = conclude(outcome, len(graph.wanted), len(graph.wanted) - len(own), store.root, told)
     return code or int(files is None)
 
 
-def _report(write: Callable[[], Shown], folder: Path, out: Console, told: Console) -> list[Path] | None:
-    """Write and show the report; the files, or None where there is no room for them. The rows are stored all the same."""
+def _keep_if_possible(keep: Callable[[], Kept], graph: Graph, store: Store, told: Console) -> bool:
+    """Keep a table; whether that was possible. Where nothing is to be done, a store that cannot be written to is enough.
+
+    Raises:
+        ConfigError: there is something to do, and the store cannot take it.
+    """
     try:
-        written = write()
+        keep()
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in READ_ONLY:
             raise
-        told.print(f"no room for the report in {folder}: `moatbench table` makes it again", highlight=False)
+        if graph.nodes:
+            reason = f"cannot be written to ({error.strerror}), and {count(len(graph.nodes), 'stage')} are to be done"
+            raise ConfigError("store", str(store.root), f"{reason}: name another with store=PATH") from error
+        told.print("the store cannot be written to, so the table is not kept by name", highlight=False)
+        return False
+    return True
+
+
+def _report(write: Callable[[Path], Shown], place: Path, out: Console, told: Console) -> list[Path] | None:
+    """Write and show the report; the files, or None where they cannot be written. The rows are stored all the same."""
+    try:
+        with somewhere(place) as at:
+            written = write(at)
+            written.terminal(out)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        told.print(f"no room for the report in {place}: `moatbench table` makes it again", highlight=False)
         return None
-    written.terminal(out)
+    if at != place:
+        told.print(not_written(place), highlight=False)
+        return None
     return list(written.files.values())
 
 

@@ -6,6 +6,7 @@ import sys
 
 from experiments.cli.arguments import Asked
 from experiments.compose import Sweep, compose_one, compose_sweep, experiment_names
+from experiments.naming import stem
 from lm.timing import collecting, timed
 
 
@@ -15,11 +16,11 @@ def main(asked: Asked) -> int:
         with timed("planning"):
             one = asked.command == "run"
             sweep = Sweep([compose_one(asked.words)]) if one else compose_sweep(asked.words)
+            name = stem(asked.options.name, experiment_names(asked.words), asked.command)
             from experiments.cli.execute import carry_out
             from experiments.cli.plan import repetitions
         for remark in repetitions(sweep):
             print(f"moatbench: {remark}", file=sys.stderr)
         options = asked.options
-        name = options.name or "+".join(experiment_names(asked.words)) or asked.command
         dry, words = getattr(options, "dry_run", False), (asked.command, *asked.words)
         return carry_out(sweep.cells, name, options.workers, dry, options.profile, words)

@@ -11,16 +11,21 @@ from typing import NamedTuple
 
 from configs.errors import ConfigError, MoatBenchError
 from experiments.care import collect
-from experiments.care.check import repair, verify
+from experiments.care.check import repair, take_away, verify
 from experiments.care.kept import Kept, forget, kept, kept_named
 from experiments.care.migrate import migrate
+from experiments.care.reach import made_with
 from experiments.cli import store_views as views
 from experiments.cli.arguments import CARE, Asked
 from experiments.cli.consoles import count
 from experiments.compose import compose_one
 from experiments.layout import kinds
+from experiments.naming import UNUSUAL
+from experiments.places import folder, new_file
 from experiments.store import Store
 
+KINDS = ("defense", "harvest", "recover", "objective", "task", "model")
+"""Of parts whose results `forget` removes."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -53,7 +58,7 @@ def main(asked: Asked) -> int:
         if of_care and option not in action.options:
             raise ConfigError(f"--{option.replace('_', '-')}", value, f"means nothing to `moatbench store {name}`")
     cell = compose_one([word for word in asked.words if "=" in word])
-    return action.do(Path(str(cell.config.store)).expanduser().resolve(), words, asked.options)
+    return action.do(folder("store", str(cell.config.store)), words, asked.options)
 
 
 def shown(words: Sequence[str]) -> str:
@@ -127,18 +132,23 @@ def _export(root: Path, words: Sequence[str], options: Namespace) -> int:
     from experiments.care.archive import check_ending, write_archive
     from experiments.care.artifact import artifact
 
-    path = Path(words[1]).expanduser()
-    check_ending(path)
+    check_ending(Path(words[1]))
     store = _there(root)
     table = kept_named(root, words[0], "NAME")
+    path = new_file("PATH", words[1])
     files = artifact(store, table, options.with_models)
-    write_archive(path, table.name.replace("/", "-"), files)
+    write_archive(path, UNUSUAL.sub("-", table.name), files)
     print(f"moatbench: {count(len(files) + 1, 'file')} in {path}", file=sys.stderr)
     return 0
 
 
 def _forget(root: Path, words: Sequence[str], options: Namespace) -> int:
-    table = kept_named(_there(root).root, words[0], "NAME")
+    store, (kind, _, part) = _there(root), words[0].partition("/")
+    if kind in KINDS and part and words[0] not in [table.name for table in kept(root)]:
+        removed = [ref for ref in made_with(root, words[0]) if take_away(store, ref)]
+        print(f"moatbench: {count(len(removed), 'result')} made with {words[0]} removed", file=sys.stderr)
+        return 0
+    table = kept_named(root, words[0], "NAME")
     forget(root, table.name)
     print(
         f"moatbench: {table.name} is no longer kept; `moatbench store gc` removes what only it needs", file=sys.stderr
@@ -147,8 +157,12 @@ def _forget(root: Path, words: Sequence[str], options: Namespace) -> int:
 
 
 def _migrate(root: Path, words: Sequence[str], options: Namespace) -> int:
-    changed = migrate(root)
-    print(f"moatbench: {count(changed, 'result')} brought up to date in {root}", file=sys.stderr)
+    aside = migrate(root)
+    if aside is None:
+        print(f"moatbench: {root} is of the present format", file=sys.stderr)
+    else:
+        text = "nothing is carried over, since older results do not say by which version of a method they were made"
+        print(f"moatbench: {root} is a new store; the older one is {aside} now: {text}", file=sys.stderr)
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from configs.text import one_line
 from experiments.care.collect import Plan, reached_by
 from experiments.care.inventory import Item, beside, items, manifest_of
 from experiments.care.kept import Kept, kept
@@ -49,6 +50,9 @@ def overview(root: Path) -> None:
         for kind, found in kinds.items()
     ]
     _print("entries", ("kind", "entries", "size", "made in", "newest"), rows)
+    damaged = sum(one.manifest is None for found in kinds.values() for one in found)
+    if damaged:
+        print(f"moatbench: {count(damaged, 'entry', 'entries')} damaged: see `moatbench store verify`", file=sys.stderr)
     told: list[list[Cell]] = []
     for table in kept(root):
         stored = sum(manifest_of(root, ref) is not None for ref in table.rows)
@@ -135,10 +139,15 @@ def _size(found: Sequence[Item]) -> int:
 
 
 def _label(one: Item) -> str:
-    """Which cell a row is of; "" for other entries."""
+    """Which cell a row is of; "" for other entries, and what is said of a damaged one."""
+    if one.manifest is None:
+        return "damaged"
     try:
-        cell = json.loads((one.path / "meta.json").read_text()).get("cell") or {}
-    except (OSError, ValueError):
+        meta = json.loads((one.path / "meta.json").read_text())
+    except (OSError, ValueError, RecursionError):
+        return "damaged"
+    cell = meta.get("cell") if isinstance(meta, dict) else None
+    if not isinstance(cell, dict):
         return ""
     return ", ".join(f"{name} {cell[name]}" for name in LABEL if cell.get(name) is not None)
 
@@ -147,7 +156,9 @@ def _print(title: str, head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> N
     if not sys.stdout.isatty():
         print("\t".join(head))
         for row in rows:
-            print("\t".join(str(round(c.number, 3)) if isinstance(c, Bytes | Seconds) else str(c) for c in row))
+            print(
+                "\t".join(str(round(c.number, 3)) if isinstance(c, Bytes | Seconds) else one_line(str(c)) for c in row)
+            )
         return
     table = Table(title=title, title_justify="left")
     for name, column in zip(head, zip(*rows, strict=True) if rows else [()] * len(head), strict=True):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.errors import MoatBenchError
 from experiments.cli import consoles
 from experiments.cli.arguments import Asked
-from experiments.compose import Composed, compose_cells, compose_one, experiment_names
+from experiments.compose import compose_cells, compose_one, experiment_names
+from experiments.naming import stem
+from experiments.places import somewhere
 
 if TYPE_CHECKING:
     from experiments.report import CellResult
@@ -23,10 +24,11 @@ FILES = {"markdown": "md", "csv": "csv", "latex": "tex"}
 def main(asked: Asked) -> int:
     """Print the table, and write it with all other formats and the plot."""
     cells = [compose_one(asked.words)] if asked.options.all else compose_cells(asked.words)
-    from experiments.cli.execute import store_of, stored_results, wanted_rows
+    name = stem(asked.options.name, experiment_names(asked.words), "all" if asked.options.all else "table")
+    from experiments.cli.execute import out_of, store_of, stored_results, wanted_rows
     from experiments.report import write_report
 
-    store = store_of(cells)
+    store, out = store_of(cells), out_of(cells)
     if asked.options.all:
         results = list(_newest(store))
     else:
@@ -39,17 +41,15 @@ def main(asked: Asked) -> int:
         raise MoatBenchError(
             f"no such rows in the store {store.root}: run the cells first, or name another with store="
         )
-    name = asked.options.name or "+".join(experiment_names(asked.words)) or ("all" if asked.options.all else "table")
-    report = write_report(results, Path(str(_out(cells))), name)
-    if asked.options.format == "terminal":
-        report.terminal(consoles.results())
-    else:
-        print(report.files[FILES[asked.options.format]].read_text(), end="")
-    return 0
-
-
-def _out(cells: list[Composed]) -> object:
-    return cells[0].config.out
+    with somewhere(out) as place:
+        report = write_report(results, place, name)
+        if asked.options.format == "terminal":
+            report.terminal(consoles.results())
+        else:
+            print(report.files[FILES[asked.options.format]].read_text(encoding="utf-8"), end="")
+    if place != out:
+        print(f"moatbench: {consoles.not_written(out)}", file=sys.stderr)
+    return int(place != out)
 
 
 def _newest(store: Store) -> Iterator[CellResult]:

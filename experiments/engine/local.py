@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from types import FrameType
 from typing import Any
 
 from configs.errors import require
 from experiments.engine.base import Display, Engine, Outcome, Ready, attempt
 from experiments.engine.deaths import Deaths
 from experiments.engine.display import duration
+from experiments.engine.ending import ends_politely
 from experiments.engine.graph import Graph
 from experiments.engine.pool import Pool, Worker, warm
 from experiments.engine.schedule import Schedule, conclude
@@ -70,6 +67,8 @@ class LocalEngine(Engine):
 
     def run(self, graph: Graph, store: Store, display: Display, ready: Ready = lambda _: None) -> Outcome:
         """See `Engine.run`."""
+        if not graph.nodes:  # nothing is written, so the store may be there to read only
+            return Schedule(graph, store, 1, display, ready, 1).outcome()
         store.sweep()
         width = self.width()
         schedule = Schedule(graph, store, width, display, ready, self.cohort or cohort_here())
@@ -78,8 +77,8 @@ class LocalEngine(Engine):
         modules = {type(node.stage).__module__ for node in graph.nodes.values()}
         try:
             with (
+                ends_politely(),
                 Pool(store.root, min(width, max(len(graph.nodes), 1)), self.threads, modules) as pool,
-                _ends_politely(),
             ):
                 _drive(schedule, pool, display, self.patience)
         finally:
@@ -152,24 +151,6 @@ def _in_process(schedule: Schedule, store: Store, display: Display) -> Outcome:
 
         conclude(schedule, keys, attempt([node.stage for node in group], store, told))
     return schedule.outcome()
-
-
-@contextlib.contextmanager
-def _ends_politely() -> Iterator[None]:
-    """While workers run, a polite kill of the parent ends them as Ctrl-C does."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def cores_here() -> int:

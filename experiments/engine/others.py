@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,9 @@ from experiments.engine.graph import Node
 from experiments.engine.schedule import Schedule
 from experiments.layout import Ref, write_json
 from experiments.lease import Busy
+
+MARK = re.compile(r"-\d+-[0-9a-f]{8}$")
+"""End of the name of a mark; whatever else a file server leaves in the folder (``.nfsXXXX``) is none."""
 
 KILLED = "the processes that ran it were ended from outside"
 
@@ -49,12 +53,12 @@ class Board:
 
     def times(self, key: str) -> int:
         """How often a stage was begun and not ended; for who holds it: how many died with it."""
-        return len(list(self._begun(key).glob("*")))
+        return sum(MARK.search(path.name) is not None for path in self._begun(key).glob("*"))
 
     def running(self) -> list[str]:
         """Keys of stages that were begun and not ended."""
         folder = self.root / "begun"
-        return [path.name for path in folder.iterdir() if any(path.iterdir())] if folder.is_dir() else []
+        return [path.name for path in folder.iterdir() if self.times(path.name)] if folder.is_dir() else []
 
     def fail(self, key: str, raised: Raised) -> None:
         """Say that a stage failed."""

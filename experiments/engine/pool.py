@@ -211,6 +211,15 @@ def warm(threads: int, modules: Iterable[str]) -> None:
             forkserver.ensure_running()
 
 
+def end() -> None:
+    """End the process that workers are forked from: it may be importing still, and would notice only afterwards that
+    nobody needs it. Its workers have been killed, or are none."""
+    pid = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None)
+    if pid is not None:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def _context(threads: int, modules: Iterable[str]) -> ForkServerContext | SpawnContext:
     """How workers are started: forked from a process that has imported what they need and done nothing else, which takes
     milliseconds instead of seconds. Its libraries found one thread in their settings, so others have to be spawned; and so

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from configs.errors import MoatBenchError
+from experiments.measure.honest_load import nobody
 
 MODELS = ("student", "undefended", "base", "self", "teacher")
 """Keys of `CellResult.scores`; ``undefended`` and ``self`` may be absent."""
@@ -25,6 +26,12 @@ FACTS = (
     "forwards",
     "student_steps",
     "student_tokens",
+    "student_loss",
+    "training_rows",
+    "distinct_prompts",
+    "cut_share",
+    "changed_share",
+    "same_model",
 )
 """Keys of a cell that are outcomes on the attacker's side, averaged over seeds; all else but ``seed`` is configuration."""
 
@@ -42,15 +49,18 @@ class CellResult:
             that agree in all of the former.
         scores: item tables by model (`MODELS`): item, family, level, split, decoding, strict, lenient, finished,
             step_correct, tokens.
-        honest: what legitimate users got under the defense, a row a request: item, family, level, account, status, strict,
-            lenient, finished, waited (s), trace_kept, trace_audited, input_tokens, output_tokens, dollars, confidence.
+        honest: what legitimate users got under the defense, a row a sampled request: item, family, level, account, kind of
+            user, percentile of its volume, status, strict, lenient, finished, waited (s), trace_kept, trace_audited, input_tokens, output_tokens, dollars, confidence.
         honest_clean: the same users without any defense; an empty table where it was not run.
+        honest_load: what became of all requests of the honest population, by group of users
+            (`experiments.measure.honest_load`); empty where no request is judged.
     """
 
     cell: Mapping[str, Any]
     scores: Mapping[str, pl.DataFrame]
     honest: pl.DataFrame
     honest_clean: pl.DataFrame
+    honest_load: pl.DataFrame = field(default_factory=nobody)
 
     @property
     def seed(self) -> int:

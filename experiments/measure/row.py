@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from experiments.measure.honest_load import nobody
 from experiments.measure.result import FACTS, CellResult
 from experiments.measure.summary import Measure, Summariser
 
@@ -20,6 +21,7 @@ def cell_row(
     honest: pl.DataFrame,
     honest_clean: pl.DataFrame,
     summariser: Summariser | None = None,
+    honest_load: pl.DataFrame | None = None,
 ) -> dict[str, Value]:
     """The row of one cell.
 
@@ -34,8 +36,11 @@ def cell_row(
         honest: honest requests under the defense.
         honest_clean: the same without.
         summariser: shared between cells to save time.
+        honest_load: see `CellResult`.
     """
-    summary = (summariser or Summariser())([CellResult(cell, scores, honest, honest_clean)])
+    summary = (summariser or Summariser())(
+        [CellResult(cell, scores, honest, honest_clean, nobody() if honest_load is None else honest_load)]
+    )
     row: dict[str, Value] = {name: flat(value) for name, value in cell.items()}
     row |= {name: row.get(name) for name in FACTS}
     asked, accepted = summary.facts["asked"], summary.facts["accepted"]

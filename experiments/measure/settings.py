@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from configs.errors import require
+from experiments.campaign.population import Population
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class Measure:
         heldout: held-out items per family on which teacher and students are scored (fewer where a family has fewer).
         harder: items per family that take more steps than any training item; 0 for none.
         temperature: of the sampled score and of honest users' requests.
-        users: honest accounts; each held-out item is asked by one of them.
+        population: honest accounts, as in campaigns; all of their requests are judged, and the held-out items are asked in a
+            random sample of these.
         hours: window over which honest requests arrive, virtual time.
         patience: seconds an honest user waits for one answer before giving up.
     """
@@ -23,7 +25,7 @@ class Measure:
     heldout: int = 200
     harder: int = 50
     temperature: float = 1.0
-    users: int = 40
+    population: Population = field(default_factory=lambda: Population(accounts=1000))
     hours: float = 24.0
     patience: float = 600.0
 
@@ -31,6 +33,5 @@ class Measure:
         require(self.heldout >= 1, "heldout", self.heldout, "must be at least 1")
         require(self.harder >= 0, "harder", self.harder, "must be at least 0")
         require(self.temperature > 0, "temperature", self.temperature, "must be positive")
-        require(self.users >= 1, "users", self.users, "must be at least 1")
         require(self.hours > 0, "hours", self.hours, "must be positive")
         require(self.patience >= 0, "patience", self.patience, "must be at least 0")

@@ -12,6 +12,7 @@ import numpy as np
 from experiments.measure import transfer as ratios
 from experiments.measure.bootstrap import REPLICATES, Resampler, seed_mean
 from experiments.measure.calibration import honest_calibration
+from experiments.measure.honest_load import load_numbers
 from experiments.measure.paired import McNemar, mcnemar
 from experiments.measure.panel import ALL, Block, honest_block, score_blocks
 from experiments.measure.quantity import MISSING, Estimate, Quantity, blank, difference, estimates
@@ -132,6 +133,7 @@ class Summariser:
         quantities |= _Scores(blocks["harder"], resampler, "harder ").measures(decodings)
         quantities |= _honest_measures(honest, resampler)
         quantities[Measure("ECE", ALL)] = _mean_over_seeds([honest_calibration(r.honest) for r in results])
+        quantities |= _load_measures([load_numbers(r.honest_load) for r in results])
         configuration = results[0].configuration
         return Summary(
             configuration,
@@ -215,6 +217,12 @@ def _honest_measures(block: Block, resampler: Resampler) -> dict[Measure, Quanti
         side["defended", "refused"] = Quantity(1 - accepted.point, 1 - accepted.draws, accepted.reason)
         found |= {Measure(name, family): side["defended", metric] for name, metric in HONEST.items()}
     return {key: q for key, q in found.items() if q.known or q.reason != MISSING or key.name.startswith("T_def")}
+
+
+def _load_measures(seeds: Sequence[Mapping[tuple[str, str], float]]) -> dict[Measure, Quantity]:
+    """Of the honest load, whose group of users stands in the place of the family."""
+    names = dict.fromkeys(name for numbers in seeds for name in numbers)
+    return {Measure(*name): _mean_over_seeds([numbers.get(name) for numbers in seeds]) for name in names}
 
 
 def _readings(block: Block, resampler: Resampler, name: str) -> dict[tuple[str, str, str], Quantity]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from experiments.measure.quantity import Estimate
 from experiments.measure.result import FACTS
 from experiments.measure.row import flat
 from experiments.measure.summary import Summary
+from experiments.report.cells import PlainWriter
 from experiments.report.matched_table import Comparison
 from experiments.report.table import p_values
 
@@ -26,7 +26,7 @@ def render(summaries: Sequence[Summary], found: Sequence[Comparison]) -> str:
     keys = sorted({key for s in summaries for key in s.configuration} - {"settings"})
     columns = [*keys, *MEASURE, "drop", "compared_with"]
     out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n", restval="")
+    writer = PlainWriter(out, columns, lineterminator="\n", restval="")
     writer.writeheader()
     adjusted = p_values(summaries)
     for i, s in enumerate(summaries):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from configs.text import one_line
 from experiments.report.numbers import Value, interval, spell
 from experiments.report.structure import Column, Table
 
@@ -58,8 +59,7 @@ def page(fragment_name: str, title: str, words: Sequence[str]) -> str:
 
 def escape(text: str) -> str:
     """Text in which LaTeX sees no markup; characters it cannot set without further packages become ``?``."""
-    spelled = "".join(SPECIAL.get(character, character if ord(character) < 256 else "?") for character in text)
-    return spelled.replace("\n", " ")
+    return "".join(SPECIAL.get(character, character if ord(character) < 256 else "?") for character in one_line(text))
 
 
 def _floats(table: Table) -> list[str]:
@@ -85,7 +85,8 @@ def tabular(rows: Sequence[Mapping[str, Value]], columns: Sequence[Column]) -> s
     lines = [f"\\begin{{tabular}}{{@{{}}{spec}@{{}}}}", "\\toprule"]
     lines += [" & ".join(escape(column.title) for column in columns) + " \\\\", "\\midrule"]
     for row in rows:
-        lines.append(" & ".join(escape(spell(row.get(c.key), c.kind)) for c in columns) + " \\\\")
+        line = " & ".join(escape(spell(row.get(c.key), c.kind)) for c in columns) + " \\\\"
+        lines.append("{}" + line if line.startswith(("[", "*")) else line)  # else they belong to the row end before
         limits = [interval(row.get(c.key), c.kind) for c in columns]
         if any(limits):
             small = [f"{{\\scriptsize {escape(text)}}}" if text else "" for text in limits]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from configs.text import one_line
 from experiments.report.numbers import with_interval
 from experiments.report.structure import Table
 
@@ -28,7 +29,9 @@ def grid(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Characters that Markdown or a pipe table would take for markup."""
+    """Text of one line in which Markdown sees no markup and a pipe table no end of a cell. Brackets stay, as intervals have
+    them, but nothing behind one makes a link of it."""
+    text = one_line(text)
     for character in "\\|*_<>`":
         text = text.replace(character, "\\" + character)
-    return text.replace("\n", " ")
+    return text.replace("](", "]\\(").replace("][", "]\\[")

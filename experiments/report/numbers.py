@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from configs.text import one_line
 from experiments.measure.quantity import Estimate
 
 Kind = Literal["text", "share", "number", "count", "dollars", "seconds", "p"]
@@ -21,7 +22,7 @@ def spell(value: Value, kind: Kind) -> str:
     if value is None:
         return BLANK
     if isinstance(value, str):
-        return value
+        return one_line(value)
     if kind == "p":
         return "<.001" if value < 0.001 else share(value, 3)
     if kind in ("share", "text") and isinstance(value, float):

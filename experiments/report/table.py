@@ -10,6 +10,7 @@ from experiments.measure.quantity import Estimate
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
 from experiments.report.grouping import axis_text, setting_text, varying_axes
+from experiments.report.guard_notes import guard_notes
 from experiments.report.names import (
     AXES,
     HIDDEN_TRACE,
@@ -46,6 +47,7 @@ def main_table(summaries: Sequence[Summary]) -> Table:
             "wait": s.estimate("wait_seconds", ALL).value,
             "trace": s.estimate("trace_kept", ALL).value,
             "queries accepted": s.facts["accepted"],
+            "prompts": s.facts["distinct_prompts"],
             "dollars": s.facts["dollars"],
         }
         rows.append(row)
@@ -60,6 +62,7 @@ def main_table(summaries: Sequence[Summary]) -> Table:
         Column("wait", "wait", "seconds", 2),
         Column("trace", "trace seen", "share", 2),
         Column("queries accepted", "accepted", "count", 2),
+        Column("prompts", "distinct prompts", "count", 2),
         Column("dollars", "attack cost", "dollars", 2),
     )
     setting = ", ".join(f"{AXES[axis]} {axis_text(summaries[0].configuration.get(axis))}" for axis in fixed)
@@ -81,9 +84,9 @@ def _main_notes(summaries: Sequence[Summary]) -> tuple[str, ...]:
         "attack's gain. Blank (–): denominator inside its noise, or not measured.",
         "Honest accuracy counts refusals as wrong. Refused: share of honest requests. Wait: mean per honest request. "
         "Trace seen: share of the working that honest users were shown. "
-        "Accepted and cost: the attacker's queries and bill, mean over seeds.",
+        "Accepted: attacker queries that were answered, and to how many distinct prompts; cost: his bill; means over seeds.",
     ]
-    return (*notes, seeds_caveat(summaries)) if seeds_caveat(summaries) else tuple(notes)
+    return tuple(filter(None, (*notes, *guard_notes(summaries), seeds_caveat(summaries))))
 
 
 def p_values(summaries: Sequence[Summary]) -> dict[tuple[int, str], float]:

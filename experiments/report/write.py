@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from rich.console import Console
 from rich.text import Text
 
@@ -16,7 +17,9 @@ from experiments.measure.bootstrap import REPLICATES
 from experiments.measure.result import CellResult, by_configuration
 from experiments.measure.row import column_name
 from experiments.measure.summary import Summariser, Summary
+from experiments.naming import require_name
 from experiments.report import csv, latex, markdown, plot, terminal
+from experiments.report.honest_table import honest_table
 from experiments.report.matched_table import Comparison, comparisons, matched_table
 from experiments.report.names import told_apart
 from experiments.report.numbers import Value
@@ -73,9 +76,10 @@ def write_report(results: Sequence[CellResult], out: Path, name: str, replicates
     cells = by_configuration(results)
     summaries = told_apart([summarise(group) for group in cells])
     found, used = comparisons(summaries, cells, summarise)
-    extra = (hidden_trace_table(summaries), matched_table(found, used), worst_table(summaries))
+    extra = (hidden_trace_table(summaries), matched_table(found, used), worst_table(summaries), honest_table(summaries))
     tables = (main_table(summaries), *(table for table in extra if table is not None))
     words = tuple(sentences(summaries, found))
+    require_name("name", name)
     out.mkdir(parents=True, exist_ok=True)
     files = {kind: out / f"{name}.{kind}" for kind in ("md", "csv", "tex", "png", "pdf", "json")}
     files["page"] = out / f"{name}_page.tex"
@@ -90,7 +94,8 @@ def write_report(results: Sequence[CellResult], out: Path, name: str, replicates
     }
     for kind, text in texts.items():
         files[kind].write_text(text, encoding="utf-8")
-    plot.draw(summaries, files["png"], files["pdf"])
+    with rc_context({"text.parse_math": False}):  # a name with dollar signs is no formula
+        plot.draw(summaries, files["png"], files["pdf"])
     return Report(name, tables, words, files)
 
 

@@ -1,4 +1,5 @@
-"""The attack on the API: which prompts were sent, what came back, what it cost."""
+"""The attack on the API: which prompts were sent, what came back, what it cost; and where a defense looks across accounts, what
+became of the honest users who called at the same time."""
 
 from __future__ import annotations
 
@@ -13,15 +14,17 @@ from attacks.base import Harvest, HarvestContext, Pool
 from attacks.budget import Budget, allocate
 from attacks.client import Client, Harvested
 from attacks.examples import to_examples
-from configs.build import describe
+from configs.identity import identity
 from experiments.gateway import Offer, open_gateway
+from experiments.measure.settings import Measure
 from experiments.models import model_of
-from experiments.prompts import draw, prompts_of, shares
+from experiments.prompts import draw, prompts_of, scored_items, shares
 from experiments.randomness import derived_seed, generator
 from experiments.rows import for_student
 from experiments.stage import Artifact, Context, Stage
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.prepare import PrepareStage
+from experiments.stages.users import Visit, drawn_users, honest_params
 from lm.examples import from_arrays, to_arrays
 from lm.language_model import LanguageModel
 from student.base import StudentSpec
@@ -49,10 +52,12 @@ class HarvestStage(Stage):
         student: what the attacker trains in between.
         max_tokens: per response.
         seed: of the cell.
+        measure: of the honest users who call in the meantime; None where no defense looks across accounts, so that they get
+            the same from a gateway of their own (`experiments.stages.honest`).
     """
 
     name: ClassVar[str] = "harvest"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 4.0
 
     task: Task
@@ -66,14 +71,17 @@ class HarvestStage(Stage):
     student: StudentSpec
     max_tokens: int
     seed: int
+    measure: Measure | None = None
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`. The objective and the student enter only where the harvest adapts to them."""
-        adaptive = {"objective": describe(self.objective), "student": describe(self.student)}
+        adaptive = {"objective": identity(self.objective), "student": identity(self.student)}
+        together = {} if self.measure is None else {"together": identity(self.measure)}
         return {
+            **together,
             "offer": self.offer.identity(),
-            "harvest": describe(self.harvest),
-            "budget": describe(self.budget),
+            "harvest": identity(self.harvest),
+            "budget": identity(self.budget),
             "adaptive": adaptive if self.harvest.adaptive else {},
             "max_tokens": self.max_tokens,
             "seed": self.seed,
@@ -84,16 +92,19 @@ class HarvestStage(Stage):
         return {"served": self.served, "base": self.base, **{f"prepared.{n}": s for n, s in self.prepared.items()}}
 
     def run(self, context: Context) -> Artifact:
-        """Responses, the pool's items they answer, the ledger, and what was spent."""
+        """Responses, the pool's items they answer, the attacker's part of the ledger, and what was spent; with ``measure`` also
+        what `experiments.stages.users.Served` holds."""
         served = model_of(self.served, context.inputs["served"])
         base = model_of(self.base, context.inputs["base"])
         items, mix = pool_items(self.task, self.budget, self.seed)
-        prompts = prompts_of(self.task, items, served)
+        honest = [] if self.measure is None else scored_items(self.task, self.measure, self.seed)["heldout"]
+        prompts = prompts_of(self.task, [*items, *honest], served)
         gateway = open_gateway(
             self.offer,
             served,
             self.served.key,
             lambda: base,
+            self.base.key,
             {name: (stage.key, context.inputs[f"prepared.{name}"]) for name, stage in self.prepared.items()},
             context.store,
             derived_seed(self.seed, "gateway"),
@@ -105,22 +116,33 @@ class HarvestStage(Stage):
             params=Params(max_tokens=self.max_tokens),
             seed=derived_seed(self.seed, "client"),
         )
+        visit = None
+        if self.measure is not None:
+            users = drawn_users(honest, self.measure, self.offer.prices, self.seed)
+            params = honest_params(self.measure, self.offer.interface, self.max_tokens)
+            visit = Visit(gateway, users, prompts, len(items), params, self.measure.patience)
+            gateway.others = visit.crowd
 
         def fit(so_far: Harvested) -> LanguageModel:
             rows = for_student(to_examples(so_far, prompts.tokens), served, base, self.objective)
-            weights = self.student.fit(base, rows, self.objective, derived_seed(self.seed, "between"), context.progress)
-            return self.student.load(self.task, weights, self.seed)
+            fitted = self.student.fit(base, rows, self.objective, derived_seed(self.seed, "between"), context.progress)
+            return self.student.load(self.task, fitted.weights, self.seed)
 
-        pool = Pool(prompts.texts, np.array([item.family for item in items], object), mix)
+        pool = Pool(prompts.texts[: len(items)], np.array([item.family for item in items], object), mix)
         harvested = self.harvest.run(
             client,
             pool,
-            HarvestContext(lambda: base, fit, generator(self.seed, self.name, type(self.harvest).__name__)),
+            HarvestContext(lambda: base, fit, generator(self.seed, self.name, self.harvest.name)),
         )
-        ledger = gateway.ledger.frame()
+        met = None if visit is None else visit.finish()
+        ledger = gateway.ledger.frame().filter(pl.col("account").is_in(client.accounts.tolist()))
         return Artifact(
-            tensors={"responses": to_arrays(harvested.responses), "item": {"item": harvested.item}},
-            tables={"ledger": ledger},
+            tensors={
+                "responses": to_arrays(harvested.responses),
+                "item": {"item": harvested.item},
+                **({} if met is None else {"honest": met.tensors}),
+            },
+            tables={"ledger": ledger, **({} if met is None else met.tables)},
             meta={"asked": harvested.asked, **spent(ledger, harvested.asked)},
         )
 

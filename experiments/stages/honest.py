@@ -1,4 +1,5 @@
-"""What people who only use the API get from it: the held-out items, asked by honest accounts through the same gateway."""
+"""What people who only use the API get from it: the held-out items, asked in a sample of the requests of an honest population
+through the same defenses."""
 
 from __future__ import annotations
 
@@ -10,29 +11,41 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from configs.build import describe
+from configs.identity import identity
 from experiments.gateway import Offer, open_gateway
 from experiments.measure.settings import Measure
 from experiments.models import model_of
-from experiments.prompts import prompts_of
-from experiments.randomness import derived_seed, generator
+from experiments.prompts import prompts_of, scored_items
+from experiments.randomness import derived_seed
 from experiments.stage import Artifact, Context, Stage
+from experiments.stages.harvest import HarvestStage
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.prepare import PrepareStage
-from experiments.stages.scores import scored_items
+from experiments.stages.users import Served, Visit, drawn_users, honest_params, served_from
 from lm.language_model import LanguageModel
 from lm.types import Channel
 from tasks.base import Item, Task
-from teacher.api.client import Patience, exchange, make_requests
-from teacher.api.schema import OK, Params, Prompts, Requests, Responses
+from teacher.api.schema import Responses
 
 
 @dataclass(frozen=True)
 class HonestStage(Stage):
-    """Sends the held-out items through the defended gateway as honest users do, and judges what they receive."""
+    """Sends the honest population through the defended gateway, and judges what the sampled requests got.
+
+    Args:
+        teacher: the model behind the API.
+        base: the provider's proxy.
+        prepared: preparation stages by defense name, for those that need one.
+        offer: interface, prices and defenses.
+        measure: the population, and the held-out items.
+        max_tokens: per response.
+        seed: of the cell.
+        harvest: the attack that the users met in one gateway, where a defense looks across accounts; None where the users
+            have a gateway to themselves, which then gives the same (tests/experiments/test_one_gateway.py).
+    """
 
     name: ClassVar[str] = "honest"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 3.0
 
     teacher: TeacherStage
@@ -42,75 +55,65 @@ class HonestStage(Stage):
     measure: Measure
     max_tokens: int
     seed: int
+    harvest: HarvestStage | None = None
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
         return {
             "offer": self.offer.identity(),
-            "measure": describe(self.measure),
+            "measure": identity(self.measure),
             "max_tokens": self.max_tokens,
             "seed": self.seed,
         }
 
     def inputs(self) -> dict[str, Stage]:
-        """The teacher, the provider's proxy, prepared defenses."""
+        """The teacher; the attack that was met, or the provider's proxy and prepared defenses."""
+        if self.harvest is not None:
+            return {"teacher": self.teacher, "harvest": self.harvest}
         return {"teacher": self.teacher, "base": self.base, **{f"prepared.{n}": s for n, s in self.prepared.items()}}
 
     def run(self, context: Context) -> Artifact:
-        """One row per request of an honest user."""
+        """``items``: one row per request of the sample. ``load``: all judged requests by group of users
+        (`experiments.measure.honest_load`), and ``accounts``, from which it was made."""
         teacher = model_of(self.teacher, context.inputs["teacher"])
         task = self.teacher.task
         items = scored_items(task, self.measure, self.seed)["heldout"]
-        prompts = prompts_of(task, items, teacher)
+        served = self._served(items, teacher, context) if self.harvest is None else _met(context)
+        asked = [items[row] for row in served.sample["item"]]
+        table = served.sample.with_columns(
+            item=pl.Series([item.id for item in asked]),
+            family=pl.Series([item.family for item in asked]),
+            level=pl.Series([item.level for item in asked]),
+        ).with_row_index("request")
+        judged = judge(task, asked, served.responses, teacher)
+        table = table.join(judged, on="request", how="left", maintain_order="left").drop("request")
+        table = table.with_columns(
+            pl.col("strict", "lenient", "finished").fill_null(value=False), pl.col("output_tokens").fill_null(0)
+        )
+        return Artifact(tables={"items": table, "load": served.load, "accounts": served.accounts})
+
+    def _served(self, items: list[Item], teacher: LanguageModel, context: Context) -> Served:
+        """What the users get from a gateway of their own."""
+        prompts = prompts_of(self.teacher.task, items, teacher)
         gateway = open_gateway(
             self.offer,
             teacher,
             self.teacher.key,
             lambda: model_of(self.base, context.inputs["base"]),
+            self.base.key,
             {name: (stage.key, context.inputs[f"prepared.{name}"]) for name, stage in self.prepared.items()},
             context.store,
             derived_seed(self.seed, "gateway"),
         )
-        gateway.accounts.open(self.measure.users)
-        params = Params(
-            temperature=self.measure.temperature,
-            max_tokens=self.max_tokens,
-            top_logprobs=min(1, self.offer.interface.top_logprobs),
-        )
-        requests = self._arrivals(items, prompts)
-        patience = Patience(max_wait=self.measure.patience)
-        outcome, responses = exchange(gateway, requests, prompts, params, patience)
-        asked = [items[int(p)] for p in requests.prompt]
-        table = pl.DataFrame(
-            {
-                "item": [item.id for item in asked],
-                "family": [item.family for item in asked],
-                "level": [item.level for item in asked],
-                "account": requests.account,
-                "status": outcome.verdicts.status.astype(np.int32),
-                "waited": outcome.waited,
-                "input_tokens": requests.input_tokens.astype(np.int64),
-            }
-        ).with_row_index("request")
-        judged = judge(task, asked, responses, teacher)
-        table = table.join(judged, on="request", how="left", maintain_order="left").drop("request")
-        table = table.with_columns(
-            pl.col("strict", "lenient", "finished").fill_null(value=False), pl.col("output_tokens").fill_null(0)
-        )
-        dollars = self.offer.prices.dollars(table["input_tokens"].to_numpy(), table["output_tokens"].to_numpy())
-        answered = table["status"].to_numpy() == OK
-        return Artifact(tables={"items": table.with_columns(dollars=pl.Series(np.where(answered, dollars, 0.0)))})
+        users = drawn_users(items, self.measure, self.offer.prices, self.seed)
+        params = honest_params(self.measure, self.offer.interface, self.max_tokens)
+        return Visit(gateway, users, prompts, 0, params, self.measure.patience).finish()
 
-    def _arrivals(self, items: list[Item], prompts: Prompts) -> Requests:
-        """Requests of honest accounts: heavy-tailed shares of the load (lognormal, σ = 1), arriving uniformly over the
-        window, each held-out item asked once."""
-        rng = generator(self.seed, "honest")
-        weight = rng.lognormal(0.0, 1.0, self.measure.users)
-        account = rng.choice(self.measure.users, len(items), p=weight / weight.sum())
-        time = np.sort(rng.uniform(0, self.measure.hours * 3600, len(items)))
-        order = rng.permutation(len(items))
-        seeds = np.array([derived_seed(self.seed, "honest", items[i].id) for i in order], np.int64)
-        return make_requests(prompts, order, time, account, seeds)
+
+def _met(context: Context) -> Served:
+    """What they got from the gateway that an attack went through at the same time."""
+    entry = context.inputs["harvest"]
+    return served_from({name: entry.table(name) for name in ("sample", "load", "accounts")}, entry.arrays("honest"))
 
 
 def judge(task: Task, requested: list[Item], responses: Responses, teacher: LanguageModel) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from configs.build import describe
+from configs.identity import identity
 from experiments.randomness import derived_seed
 from experiments.stage import Artifact, Context, Stage
 from lm.types import ModelSpec
@@ -27,7 +27,7 @@ class TeacherStage(Stage):
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
-        return {"task": identity(self.task), "spec": describe(self.spec), "seed": self.seed}
+        return {"task": identity(self.task), "spec": identity(self.spec), "seed": self.seed}
 
     def inputs(self) -> dict[str, Stage]:
         """None."""
@@ -63,8 +63,3 @@ class BaseStage(Stage):
         """Weights of the base model."""
         weights = self.spec.train(self.task, derived_seed(self.seed, self.name), context.progress)
         return Artifact(tensors={"weights": weights})
-
-
-def identity(task: Task) -> dict[str, Any]:
-    """What of a task enters a key: its configuration and its version."""
-    return {"name": task.name, "version": task.version, "config": describe(task)}

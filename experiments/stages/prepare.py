@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from attacks.budget import allocate
+from configs.identity import identity
 from configs.errors import ConfigError
-from defenses.base import Defense, Preparation, preparation_of
+from defenses.base import Defense, Preparation, Traffic, no_traffic, preparation_of
 from experiments.backend import ModelBackend
+from experiments.campaign.population import Population
 from experiments.models import model_of
 from experiments.prompts import TaskTools, draw, shares
 from experiments.randomness import derived_seed, generator
@@ -26,10 +28,11 @@ from teacher.api.schema import Params, Prompts, Requests
 
 @dataclass(frozen=True)
 class PrepareStage(Stage):
-    """Runs `Defense.prepare` with the teacher, a proxy student and clean traces on the provider's own prompts."""
+    """Runs `Defense.prepare` with the teacher, a proxy student and clean traces on the provider's own prompts; what judges
+    requests also gets past traffic of the honest population."""
 
     name: ClassVar[str] = "prepare"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 4.0
 
     teacher: TeacherStage
@@ -37,10 +40,12 @@ class PrepareStage(Stage):
     defense: Defense
     max_tokens: int
     seed: int
+    population: Population | None = None
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
-        return {"defense": preparation_of(self.defense), "max_tokens": self.max_tokens, "seed": self.seed}
+        past = {} if self.population is None else {"population": identity(self.population)}
+        return {"defense": preparation_of(self.defense), "max_tokens": self.max_tokens, "seed": self.seed, **past}
 
     def inputs(self) -> dict[str, Stage]:
         """The teacher and the public model the provider takes as its proxy."""
@@ -55,10 +60,15 @@ class PrepareStage(Stage):
             proxy=lambda: model_of(self.proxy, context.inputs["proxy"]),
             clean_traces=lambda n: self._clean_traces(n, teacher, context),
             rng=generator(self.seed, self.name),
-            benign=lambda n: benign_traffic(task, n, self.max_tokens, derived_seed(self.seed, "benign")),
+            benign=self._benign,
             red_team=lambda n: red_team_traffic(task, n, self.max_tokens, derived_seed(self.seed, "red_team")),
         )
         return Artifact(tensors={"prepared": self.defense.prepare(preparation)})
+
+    def _benign(self, count: int) -> Traffic:
+        if self.population is None:
+            return no_traffic(count)
+        return benign_traffic(self.teacher.task, self.population, count, derived_seed(self.seed, "benign"))
 
     def _clean_traces(self, n: int, teacher: LanguageModel, context: Context) -> Examples:
         task = self.teacher.task

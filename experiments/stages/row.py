@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
+from experiments.measure.exposure import exposure
 from experiments.measure.result import FACTS
 from experiments.measure.row import cell_row
 from experiments.report import CellResult
 from experiments.stage import Artifact, Context, Stage
-from experiments.stages.harvest import HarvestStage
+from experiments.stages.harvest import HarvestStage, harvested_of
 from experiments.stages.honest import HonestStage
 from experiments.stages.scores import ScoreStage
 from experiments.stages.student import StudentStage
@@ -32,11 +33,12 @@ class RowStage(Stage):
         honest: honest users behind the cell's defenses.
         honest_clean: the same users without defenses.
         harvest: the attack's harvest.
+        harvest_undefended: the same attack's on the undefended API.
         student: the fitted student.
     """
 
     name: ClassVar[str] = "row"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 0.5
 
     cell: Mapping[str, Any]
@@ -45,11 +47,13 @@ class RowStage(Stage):
     honest: HonestStage
     honest_clean: HonestStage
     harvest: HarvestStage
+    harvest_undefended: HarvestStage
     student: StudentStage
 
     def config(self) -> dict[str, Any]:
-        """See `Stage.config`."""
-        return {"cell": dict(self.cell), "config": dict(self.resolved)}
+        """See `Stage.config`: what names the cell. All that its numbers depend on is in the inputs; the resolved
+        configuration is kept with the row and says where classes are, which changes nothing."""
+        return {"cell": dict(self.cell)}
 
     def inputs(self) -> dict[str, Stage]:
         """Everything that is joined."""
@@ -58,6 +62,8 @@ class RowStage(Stage):
             "honest": self.honest,
             "honest_clean": self.honest_clean,
             "harvest": self.harvest,
+            "harvest_undefended": self.harvest_undefended,
+            "training_set": self.student.training_set,
             "student": self.student,
         }
 
@@ -65,15 +71,23 @@ class RowStage(Stage):
         """The row, and the item tables it was computed from."""
         scores = {role: context.inputs[f"scores.{role}"].table("items") for role in self.scores}
         honest, clean = context.inputs["honest"].table("items"), context.inputs["honest_clean"].table("items")
-        found = {**context.inputs["harvest"].meta, **context.inputs["student"].meta}
+        found = {**context.inputs["harvest"].meta, **context.inputs["student"].meta, **self._guarded(context)}
         facts = {**self.cell, **{name: found.get(name) for name in FACTS}}
-        row = cell_row(facts, scores, honest, clean)
+        load = context.inputs["honest"].table("load")
+        row = cell_row(facts, scores, honest, clean, honest_load=load)
         items = pl.concat([table.with_columns(model=pl.lit(role)) for role, table in scores.items()])
         users = pl.concat([honest.with_columns(defended=pl.lit(True)), clean.with_columns(defended=pl.lit(False))])
         return Artifact(
-            tables={"row": pl.DataFrame([row]), "items": items, "honest": users},
+            tables={"row": pl.DataFrame([row]), "items": items, "honest": users, "load": load},
             meta={"cell": facts, "config": dict(self.resolved)},
         )
+
+    def _guarded(self, context: Context) -> dict[str, Any]:
+        """Facts that say whether the cell can be trusted; see `experiments.measure.guards`."""
+        harvests = (harvested_of(context.inputs[name]) for name in ("harvest", "harvest_undefended"))
+        rows = list(context.inputs["training_set"].meta["rows_after"].values())
+        served, started = self.harvest.served.spec.origin, self.student.spec.origin
+        return {**exposure(*harvests), "training_rows": rows[-1], "same_model": float(served == started != "")}
 
 
 def result_of(entry: Entry) -> CellResult:
@@ -85,4 +99,5 @@ def result_of(entry: Entry) -> CellResult:
         {role: items.filter(pl.col("model") == role).drop("model") for role in roles},
         users.filter(pl.col("defended")).drop("defended"),
         users.filter(~pl.col("defended")).drop("defended"),
+        entry.table("load"),
     )

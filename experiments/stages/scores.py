@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from configs.identity import identity
 from experiments.measure.settings import Measure
 from experiments.models import model_of
-from experiments.prompts import draw, prompts_of, reference_examples
+from experiments.prompts import prompts_of, reference_examples, scored_items
 from experiments.randomness import derived_seed
 from experiments.stage import Artifact, Context, Stage
-from experiments.stages.models import BaseStage, TeacherStage, identity
+from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.student import StudentStage
 from lm.language_model import LanguageModel
 from lm.mini.ensemble import ensemble
@@ -115,15 +116,6 @@ def _answered(
             "tokens": drawn.tokens.lengths,
         }
     )
-
-
-def scored_items(task: Task, measure: Measure, seed: int) -> dict[str, list[Item]]:
-    """The items of one seed's test, by split: the same for every model and for the honest users."""
-    drawn = derived_seed(seed, "heldout")
-    return {
-        "heldout": draw(task, "heldout", dict.fromkeys(task.families, measure.heldout), drawn),
-        "harder": draw(task, "harder", dict.fromkeys(task.families, measure.harder), drawn),
-    }
 
 
 def step_accuracy(items: Sequence[Item], lm: LanguageModel) -> pl.Series:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from configs.build import describe
+import numpy as np
+
+from configs.identity import identity
 from experiments.models import model_of
 from experiments.randomness import derived_seed
 from experiments.stage import Artifact, Context, Stage
 from experiments.stages.models import BaseStage
 from experiments.stages.training_set import TrainingSetStage, examples_of
-from student.base import Fit, StudentSpec
+from student.base import Fit, Fitted, StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Task
 
@@ -22,7 +24,7 @@ class StudentStage(Stage):
     """Fits the student to a training set."""
 
     name: ClassVar[str] = "student"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     seconds: ClassVar[float] = 8.0
 
     base: BaseStage
@@ -38,7 +40,7 @@ class StudentStage(Stage):
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
-        return {"spec": describe(self.spec), "objective": describe(self.objective), "seed": self.seed}
+        return {"spec": identity(self.spec), "objective": identity(self.objective), "seed": self.seed}
 
     def inputs(self) -> dict[str, Stage]:
         """The base model and the training set."""
@@ -61,15 +63,29 @@ class StudentStage(Stage):
             examples = examples_of(context.inputs["training_set"])
             if not examples.weight.any():
                 weights = context.inputs["base"].tensors("weights")
-                artifacts.append(Artifact(tensors={"weights": weights}, meta={"student_steps": 0, "student_tokens": 0}))
+                artifacts.append(_stored(Fitted(weights, np.zeros(0, np.float32)), 0))
                 continue
             base = model_of(stage.base, context.inputs["base"])
             at.append(len(artifacts))
             artifacts.append(None)
             fits.append(Fit(stage.spec, base, examples, stage.objective, derived_seed(stage.seed, cls.name)))
         fitted = type(stages[0].spec).fit_together(fits, contexts[0].progress) if fits else []
-        for place, fit, weights in zip(at, fits, fitted, strict=True):
-            learnt = int((fit.examples.weight > 0).sum())
-            meta = {"student_steps": fit.spec.steps, "student_tokens": learnt}
-            artifacts[place] = Artifact(tensors={"weights": weights}, meta=meta)
+        for place, fit, found in zip(at, fits, fitted, strict=True):
+            artifacts[place] = _stored(found, int((fit.examples.weight > 0).sum()))
         return [artifact for artifact in artifacts if artifact is not None]
+
+
+LAST_SHARE = 10
+"""The training loss of a student is the mean over the last tenth of its steps: single steps are noisy."""
+
+
+def _stored(fitted: Fitted, learnt: int) -> Artifact:
+    """Weights, losses by step, and the facts of a fit: ``student_tokens`` are the distinct ones that were learnt."""
+    steps = len(fitted.losses)
+    last = fitted.losses[-max(1, steps // LAST_SHARE) :]
+    meta = {
+        "student_steps": steps,
+        "student_tokens": learnt,
+        "student_loss": float(last.mean(dtype=np.float64)) if steps else None,
+    }
+    return Artifact(tensors={"weights": fitted.weights, "training": {"loss": fitted.losses}}, meta=meta)

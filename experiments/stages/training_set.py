@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from attacks.base import Recover, RecoverContext
 from attacks.budget import allocate
 from attacks.examples import to_examples
-from configs.build import describe
+from configs.identity import identity
 from experiments.models import model_of
 from experiments.prompts import draw, prompts_of, reference_examples, shares
 from experiments.randomness import derived_seed, generator
@@ -42,7 +42,7 @@ class TrainingSetStage(Stage):
         checkable = {"checkable": list(self.harvest.task.checkable)} if self.recover else {}
         return {
             **checkable,
-            "recover": [describe(step) for step in self.recover.values()],
+            "recover": [identity(step) for step in self.recover.values()],
             "uses_trace": self.objective.uses_trace,
             "needs_top_logprobs": self.objective.needs_top_logprobs,
             "seed": self.seed,

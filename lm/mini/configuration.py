@@ -21,7 +21,7 @@ class MiniConfig(PretrainedConfig):
     """
 
     model_type = "moatbench_mini"
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["cache", "past_key_values"]
 
     def __init__(
         self,

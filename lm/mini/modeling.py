@@ -7,6 +7,7 @@ Knows nothing of any task.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import torch
@@ -15,9 +16,15 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from lm.cached import RETURNED
 from lm.mini.cache import MiniCache
 from lm.mini.configuration import MiniConfig
 from lm.mini.kernels import TAPS, CausalMix, RMSNorm, SquaredReLU
+
+NOTHING_ASKED = {"return_dict": True, "output_attentions": False, "output_hidden_states": False}
+"""Arguments that transformers passes to every model, with the value that changes nothing here."""
+FOLLOWS = ("cache_position",)
+"""What older versions of transformers say besides, and the cache knows by itself."""
 
 
 class Attention(nn.Module):
@@ -124,11 +131,33 @@ class MiniForCausalLM(PreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int = 0,
-        **kwargs: Any,
+        cache: Any = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **others: Any,
     ) -> CausalLMOutputWithPast:
-        """See transformers' causal language models; ``labels`` are shifted inside and -100 is ignored."""
+        """See transformers' causal language models; ``labels`` are shifted inside and -100 is ignored.
+
+        Args:
+            input_ids: (B, t) tokens, or ``inputs_embeds`` in their place.
+            attention_mask: (B, T) 0 on padding.
+            position_ids: (B or 1, t), counted without left padding if None.
+            past_key_values: the cache, by the name that it has before transformers 5.24.
+            inputs_embeds: (B, t, d).
+            labels: (B, t).
+            use_cache: whether to go on from a cache and to return one.
+            logits_to_keep: how many of the last positions get logits, 0 for all.
+            cache: the cache, by its name from transformers 5.24 on.
+            num_items_in_batch: labels that `Trainer` divides the loss by, in place of those that are here.
+            others: what transformers passes to every model, as long as it asks for nothing.
+
+        Raises:
+            TypeError: an argument asks for what this model does not do, or the two names give different caches.
+        """
+        _asks_for_nothing(others)
+        if cache is not None and past_key_values is not None and cache is not past_key_values:
+            raise TypeError("`cache` and `past_key_values` are two names of one argument, and two caches were given")
         x = self.embed(input_ids) if inputs_embeds is None else inputs_embeds
-        cache = self._cache(past_key_values) if use_cache else None
+        cache = self._cache(past_key_values if cache is None else cache) if use_cache else None
         past = 0 if cache is None else cache.get_seq_length()
         t = x.shape[1]
         if position_ids is None:
@@ -140,8 +169,8 @@ class MiniForCausalLM(PreTrainedModel, GenerationMixin):
         logits = self.lm_head(RMSNorm.apply(x[:, -logits_to_keep:] if logits_to_keep else x, self.config.rms_norm_eps))
         loss = None
         if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
-        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=cache)
+            loss = self.loss_function(logits, labels, self.config.vocab_size, num_items_in_batch=num_items_in_batch)
+        return CausalLMOutputWithPast(loss=loss, logits=logits, **{RETURNED: cache})
 
     def _cache(self, given: Any) -> MiniCache:
         """The given cache, or a new one in place of None or of the empty cache that ``generate`` makes."""
@@ -180,6 +209,14 @@ class MiniForCausalLM(PreTrainedModel, GenerationMixin):
         at = torch.arange(half, dtype=torch.float32, device=position_ids.device)
         phase = position_ids[:, :, None, None].float() * self.config.rope_theta ** (-at / half)
         return torch.polar(torch.ones_like(phase), phase)
+
+
+def _asks_for_nothing(others: Mapping[str, Any]) -> None:
+    """Refuse what would be lost in silence: an argument that a later version renames, or that this model lacks."""
+    asked = [name for name, value in others.items() if value is not None and name not in FOLLOWS]
+    unknown = [name for name in asked if others[name] is not NOTHING_ASKED.get(name)]
+    if unknown:
+        raise TypeError(f"a mini model knows no argument {', '.join(f'{name}={others[name]!r}' for name in unknown)}")
 
 
 AutoConfig.register(MiniConfig.model_type, MiniConfig)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lm.batch import Batch
@@ -20,7 +22,7 @@ from lm.mini.packing import pack
 from lm.mini.program import forward
 from lm.mini.stack import Stack, StackOptimizer
 from lm.timing import timed
-from lm.train import Losses, Recipe
+from lm.train import Losses, Recipe, weighed
 from lm.types import Progress
 
 MEMORY_SHARE = 0.6
@@ -46,7 +48,9 @@ class Member:
     tokens: int = 4096
 
 
-def train_mini(members: Sequence[Member], pad: int, progress: Progress, size: int | None = None) -> None:
+def train_mini(
+    members: Sequence[Member], pad: int, progress: Progress, size: int | None = None
+) -> list[NDArray[np.float32]]:
     """Train models of one shape and one kind of optimizer, each in place, in stacks.
 
     Args:
@@ -54,13 +58,19 @@ def train_mini(members: Sequence[Member], pad: int, progress: Progress, size: in
         pad: id of the padding token.
         progress: told after each step; steps of stacks that come one after another are added up.
         size: members of a stack; None takes what the device holds, 1 on a CPU.
+
+    Returns:
+        Of each member, in their order, the (steps,) loss of each step's rows before the step was taken.
     """
-    order = sorted(members, key=lambda member: member.tokens)  # members of like size leave little padding in a stack
+    order = sorted(range(len(members)), key=lambda i: members[i].tokens)  # like sizes leave little padding in a stack
     size = size or stack_size(members)
     stacks = [order[at : at + size] for at in range(0, len(order), size)]
-    lengths = [max(member.recipe.steps for member in stack) for stack in stacks]
+    lengths = [max(members[i].recipe.steps for i in stack) for stack in stacks]
+    losses: dict[int, NDArray[np.float32]] = {}
     for i, stack in enumerate(stacks):
-        train_stack(stack, pad, _Part(progress, sum(lengths[:i]), sum(lengths)))
+        told = _Part(progress, sum(lengths[:i]), sum(lengths))
+        losses |= zip(stack, train_stack([members[m] for m in stack], pad, told), strict=True)
+    return [losses[i] for i in range(len(members))]
 
 
 @dataclass(frozen=True)
@@ -90,25 +100,32 @@ def stack_size(members: Sequence[Member]) -> int:
 
 
 @timed("training")
-def train_stack(members: Sequence[Member], pad: int, progress: Progress) -> None:
+def train_stack(members: Sequence[Member], pad: int, progress: Progress) -> list[NDArray[np.float32]]:
     """Train models of one shape and one kind of optimizer as one; members may end at different steps.
 
     Args:
         members: at least one.
         pad: id of the padding token.
         progress: told after each step of the longest.
+
+    Returns:
+        As `train_mini`.
     """
     stack = Stack([member.model for member in members])
     optimizer = StackOptimizer(stack, [member.recipe for member in members])
     alive = list(members)
+    at = torch.arange(len(members))  # whom of the members each one alive is
     total = max(member.recipe.steps for member in members)
+    # Kept on the device, so that no step waits for its loss.
+    losses_GS = torch.zeros(len(members), total, device=stack.device)
     for step in range(total):
         packed = pack([member.batches(step) for member in alive], pad, stack.device)
         logits_GMV, back = forward(stack, packed)
-        shown, slope_GMV = _slope(alive, logits_GMV, packed.batch, wanted=step % 10 == 0)
+        loss_G, slope_GMV = _slope(alive, logits_GMV, packed.batch)
+        losses_GS[at, step] = loss_G
         back(slope_GMV)
         optimizer.step(stack, step)
-        progress(step + 1, total, shown)
+        progress(step + 1, total, f"loss {float(loss_G.mean()):.3f}" if step % 10 == 0 else "")
         left = [g for g, member in enumerate(alive) if member.recipe.steps > step + 1]
         if len(left) == len(alive):
             continue
@@ -118,20 +135,22 @@ def train_stack(members: Sequence[Member], pad: int, progress: Progress) -> None
         kept = torch.tensor(left, dtype=torch.int64, device=stack.device)
         stack.keep(kept)
         optimizer.keep(kept)
+        at = at[left]
+    return [losses_GS[g, : member.recipe.steps].cpu().numpy() for g, member in enumerate(members)]
 
 
-def _slope(members: Sequence[Member], logits_GMV: Tensor, batch: Batch, wanted: bool) -> tuple[str, Tensor]:
-    """The gradient of each member's weighted mean loss by its logits; the mean loss in words, where it is wanted."""
+def _slope(members: Sequence[Member], logits_GMV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Each member's weighted mean loss, and its gradient by the member's logits."""
     leaf = logits_GMV.requires_grad_()
     groups: dict[Losses, list[int]] = {}
     for g, member in enumerate(members):
         groups.setdefault(member.losses, []).append(g)
-    total = leaf.new_zeros(())
+    mean_G = leaf.new_zeros(len(members))
     for losses, places in groups.items():
         all_of_them = len(places) == len(members)
         at = torch.tensor(places, device=leaf.device)
         part = batch if all_of_them else Batch._make(None if t is None else t[at] for t in batch)
-        loss_GM, weight_GM = losses(leaf if all_of_them else leaf[at], part)
-        total = total + ((loss_GM * weight_GM).sum(1) / weight_GM.sum(1).clamp_min(1e-9)).sum()
-    (slope,) = torch.autograd.grad(total, leaf)
-    return (f"loss {float(total.detach()) / len(members):.3f}" if wanted else ""), slope
+        loss_GM, weight_GM = weighed(losses, leaf if all_of_them else leaf[at], part)
+        mean_G = mean_G.index_add(0, at, (loss_GM * weight_GM).sum(1) / weight_GM.sum(1).clamp_min(1e-9))
+    (slope,) = torch.autograd.grad(mean_G.sum(), leaf)
+    return mean_G.detach(), slope

@@ -7,10 +7,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from configs.identity import Part
 from lm.batch import Batch
+from lm.train import weighed
 
 
-class Objective(ABC):
+class Objective(Part, ABC):
     """A loss: a frozen dataclass whose fields are its configuration.
 
     ``needs_top_logprobs``: whether the API must sell top-k logprobs (and teacher and student share a tokenizer).
@@ -18,6 +20,7 @@ class Objective(ABC):
     `student.objectives.sft_answers.strip_trace` before training.
     """
 
+    kind: ClassVar[str] = "objective"
     source: ClassVar[str]
     needs_top_logprobs: ClassVar[bool] = False
     uses_trace: ClassVar[bool] = True
@@ -25,11 +28,12 @@ class Objective(ABC):
     @abstractmethod
     def losses(self, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss of each target and its weight, both (B, T). A row may be one sequence or a member's sequences end to end:
-        no target's loss depends on another's."""
+        no target's loss depends on another's. Weights may depend on the logits; no gradient goes through them, and a
+        target whose ``batch.weight_BT`` is 0 is not learnt whatever weight it gets."""
 
     def loss(self, logits_BTV: Tensor, batch: Batch) -> Tensor:
         """Scalar loss: the weighted mean over targets."""
-        return weighted_mean(*self.losses(logits_BTV, batch))
+        return weighted_mean(*weighed(self.losses, logits_BTV, batch))
 
 
 def weighted_mean(loss_BT: Tensor, weight_BT: Tensor) -> Tensor:

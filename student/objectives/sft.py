@@ -17,6 +17,8 @@ class SFT(Objective):
     """Cross-entropy on completion tokens: sequence-level knowledge distillation (Kim & Rush, arXiv 1606.07947, eq. 8
     with the teacher's samples)."""
 
+    name: ClassVar[str] = "sft"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Kim & Rush 2016, arXiv 1606.07947"
 
     def losses(self, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,8 @@ class SFTAnswers(Objective):
     be used. Should a batch still hold trace tokens, they carry no loss.
     """
 
+    name: ClassVar[str] = "sft_answers"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Hsieh et al. 2023, arXiv 2305.02301 (standard task distillation: labels, no rationales)"
     uses_trace: ClassVar[bool] = False
 

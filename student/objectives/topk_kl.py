@@ -38,6 +38,8 @@ class TopKKL(Objective):
         ce_weight: share of plain cross-entropy on the sampled token, in [0, 1].
     """
 
+    name: ClassVar[str] = "topk_kl"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "Hinton et al. 2015, arXiv 1503.02531, section 2; top-k with a tail bin: MoatBench"
     needs_top_logprobs: ClassVar[bool] = True
 

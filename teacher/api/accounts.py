@@ -23,6 +23,7 @@ class Accounts:
         network: (A,) int32 the network (/24) it was opened from and uses unless its requests say otherwise.
         verified_until: (A,) float64 virtual seconds until which an identity check stands; `NEVER` where there was none.
         work: (A,) float64 seconds of proof-of-work done so far.
+        lot: (A,) int64 what random draws about an account depend on: its id, unless it was opened with others.
         genuine: (A,) bool whether there is a real, own identity behind it. Not for a provider to see: only an identity check
             may ask, and it errs.
     """
@@ -38,6 +39,7 @@ class Accounts:
         self.network = np.zeros(0, np.int32)
         self.verified_until = np.zeros(0, np.float64)
         self.work = np.zeros(0, np.float64)
+        self.lot = np.zeros(0, np.int64)
         self.genuine = np.zeros(0, np.bool_)
 
     def __len__(self) -> int:
@@ -54,6 +56,7 @@ class Accounts:
         fingerprint: NDArray[np.integer] | None = None,
         network: NDArray[np.integer] | None = None,
         genuine: bool | NDArray[np.bool_] = True,
+        lot: NDArray[np.integer] | None = None,
     ) -> NDArray[np.int32]:
         """Open ``count`` accounts.
 
@@ -66,6 +69,8 @@ class Accounts:
             fingerprint: (count,) client software; None gives all the same.
             network: (count,) network; None gives each its own.
             genuine: whether real, own identities are behind them; one for all or (count,).
+            lot: (count,) what random draws about them depend on; None for their ids. Accounts that are opened with lots of
+                their own fare alike whoever has been opened before.
 
         Returns:
             (count,) their ids.
@@ -83,6 +88,7 @@ class Accounts:
             "network": own["network"] if network is None else network,
             "verified_until": NEVER,
             "work": 0.0,
+            "lot": np.arange(first, first + count) if lot is None else lot,
             "genuine": genuine,
         }
         for name, values in columns.items():
@@ -105,7 +111,7 @@ class Accounts:
 
     def frame(self) -> pl.DataFrame:
         """One row an account, what only the world knows left out."""
-        names = [name for name in vars(self) if name != "genuine"]
+        names = [name for name in vars(self) if name not in ("genuine", "lot")]
         return pl.DataFrame({"id": np.arange(len(self), dtype=np.int32), **{n: getattr(self, n) for n in names}})
 
 

@@ -98,6 +98,14 @@ class Admission:
             self.clock.advance(float(requests.time.max()))
         return verdicts
 
+    @property
+    def shut_out(self) -> NDArray[np.bool_]:
+        """(A,) which accounts are banned, or shut out by a defense (`Defense.shut_out`)."""
+        found = self.accounts.banned.copy()
+        for name, defense in self.limits.items():
+            found[defense.shut_out(self.memory[name])] = True
+        return found
+
     def state(self, name: str, prompts: Prompts, max_tokens: int | NDArray[np.int32]) -> AdmissionState:
         """What the named defense sees and remembers."""
         prepared = self._prepared.get(name, {})

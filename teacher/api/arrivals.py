@@ -7,22 +7,17 @@ state of a stream and returns what is drawn with the next state, so that states 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from lm.compiled import compiled
 from teacher.api.ziggurat import layers
 
 STEP = np.uint64(0x9E3779B97F4A7C15)
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 DAY_SECONDS = 86_400.0
 GAMMA, WEIBULL, PERIODIC = 0, 1, 2
-
-compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
-    error_model="numpy", nogil=True, cache=True, boundscheck=False
-)
 
 _NORMAL_EDGE, _EXPONENTIAL_EDGE = 3.6541528853610088, 7.69711747013104972
 _NORMAL, _NORMAL_SURE, _NORMAL_HEIGHT = layers(_NORMAL_EDGE, True)

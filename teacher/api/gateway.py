@@ -9,6 +9,7 @@ defense (`defenses.base`) and no single defense.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -35,9 +36,29 @@ MAX_TEMPERATURE = 2.0
 class Backend(Protocol):
     """Whatever samples from the teacher, decoding defenses included."""
 
+    @property
+    def vocabulary(self) -> int:
+        """V: ids of tokens are below this."""
+        ...
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has as it stands."""
+        ...
+
     def complete(self, prompts: Prompts, requests: Requests, params: Params) -> Generations:
         """B * ``params.n`` responses, request-major (the n responses of a request are neighbours), with at least
         ``params.top_logprobs`` logprobs a token, most probable first."""
+        ...
+
+
+class Others(Protocol):
+    """Whoever calls the same API and does not wait for anybody (`teacher.api.crowd.Crowd`)."""
+
+    due: float
+    """Virtual second of their next attempt, inf when all is over."""
+
+    def advance(self, until: float) -> None:
+        """Judge everything of theirs that falls due before ``until``."""
         ...
 
 
@@ -55,6 +76,9 @@ class Gateway:
         ledger: log of every attempt; empty at first if not given.
         seed: of the draws of admission and release defenses.
         prepared: see `Admission`.
+
+    Attributes:
+        others: who calls too; what they send before a request that `admit` gets is judged before it.
 
     Raises:
         ConfigError: a defense needs something that the interface does not sell.
@@ -79,6 +103,7 @@ class Gateway:
         self.accounts = Accounts() if accounts is None else accounts
         self.clock = VirtualClock() if clock is None else clock
         self.ledger = Ledger() if ledger is None else ledger
+        self.others: Others | None = None
         self._admission = Admission(defenses, self.accounts, prices, self.clock, self.ledger, seed, prepared)
 
     @property
@@ -86,15 +111,47 @@ class Gateway:
         """Whether any defense judges requests; if not, the order in which they arrive cannot matter."""
         return bool(self._admission.limits)
 
+    @property
+    def shut_out(self) -> NDArray[np.bool_]:
+        """(A,) which accounts are banned, or get nothing more because a defense suspects or has rejected them."""
+        return self._admission.shut_out
+
     def admit(self, requests: Requests, prompts: Prompts, params: Params) -> Verdicts:
-        """Judge B requests and log them (`Admission.judge`).
+        """Judge B requests and log them, each after whatever `others` send before it.
+
+        Args:
+            requests: in order of time.
+            prompts: what `Requests.prompt` indexes; with `others`, what theirs index too.
+            params: shared by the batch; ``max_tokens`` x ``n`` output tokens are reserved per request.
+        """
+        if self.others is None:
+            return self.judge(requests, prompts, params)
+        parts, start = [Verdicts.admitted(0)], 0
+        while start < len(requests):
+            self.others.advance(float(requests.time[start]))
+            stop = int(np.searchsorted(requests.time, self.others.due, "right"))
+            stop = max(stop, start + 1)
+            parts.append(self.judge(requests.take(np.arange(start, stop)), prompts, params))
+            start = stop
+        return Verdicts.concat(parts)
+
+    def judge(
+        self, requests: Requests, prompts: Prompts, params: Params, reserved: NDArray[np.int32] | None = None
+    ) -> Verdicts:
+        """Judge B requests and log them, now (`Admission.judge`).
 
         Args:
             requests: in order of time.
             prompts: what `Requests.prompt` indexes.
-            params: shared by the batch; ``max_tokens`` x ``n`` output tokens are reserved per request.
+            params: shared by the batch.
+            reserved: (B,) output tokens reserved for each; None for ``max_tokens`` x ``n``.
         """
-        return self._admission.judge(requests, prompts, params.max_tokens * params.n, invalid(params, self.interface))
+        most = params.max_tokens * params.n if reserved is None else reserved
+        fault = invalid(params, self.interface, self.backend.vocabulary)
+        if params.prefill and fault is None:
+            added = np.int32(self.backend.count(params.prefill))
+            requests = replace(requests, input_tokens=requests.input_tokens + added)
+        return self._admission.judge(requests, prompts, most, fault)
 
     def complete(self, requests: Requests, prompts: Prompts, params: Params) -> Responses:
         """Answer B admitted requests: R = B * n responses, request-major.
@@ -111,7 +168,7 @@ class Gateway:
         raw = self.backend.complete(prompts, requests, params)
         assert len(raw.tokens) == len(requests) * params.n, "the backend answers every request n times"
         responses = self._as_sold(raw, len(requests), params)
-        self._bill(rows, requests, raw, params)
+        self._bill(rows, raw, params.n)
         for name, defense in self.defenses.items():
             context = Release(self.format, self.interface, prompts, requests, self._draws(name, requests))
             responses = defense.release(responses, context)
@@ -139,13 +196,15 @@ class Gateway:
             shown |= self.format.summary(raw.tokens, raw.channel)
         return responses.keep_tokens(shown)
 
-    def _bill(self, rows: NDArray[np.int64], requests: Requests, raw: Generations, params: Params) -> None:
+    def _bill(self, rows: NDArray[np.int64], raw: Generations, n: int) -> None:
+        """Settle the requests in these rows of the ledger, each answered n times, and charge their accounts: whoever asks
+        pays by the same rule, and what he pays is what the ledger says."""
         tool = raw.channel == Channel.TOOL
-        outputs = _count(raw, ~tool).reshape(-1, params.n).sum(1)
-        inputs = requests.input_tokens + _count(raw, tool).reshape(-1, params.n).sum(1)
+        inputs, outputs = (_count(raw, mask).reshape(-1, n).sum(1) for mask in (tool, ~tool))
+        inputs += self.ledger.column("input_tokens")[rows]
         dollars = self.prices.dollars(inputs, outputs)
-        self.ledger.settle(rows, outputs, dollars)
-        self.accounts.charge(requests.account, dollars)
+        self.ledger.settle(rows, inputs, outputs, dollars)
+        self.accounts.charge(self.ledger.column("account")[rows], dollars)
 
     def _draws(self, name: str, requests: Requests) -> np.random.Generator:
         """A generator that depends on the seed, the defense's name and the requests: the same requests give the same draws
@@ -156,14 +215,25 @@ class Gateway:
         return np.random.default_rng(int.from_bytes(digest.digest()[:16], "big"))
 
 
-def invalid(params: Params, interface: Interface) -> str | None:
-    """What is wrong with the parameters, "name: why", or None. No account is needed to find out."""
+def invalid(params: Params, interface: Interface, vocabulary: int) -> str | None:
+    """What is wrong with the parameters, "name: why", or None. No account is needed to find out.
+
+    Args:
+        params: asked for.
+        interface: what is sold.
+        vocabulary: ids of tokens are below this.
+    """
     if not 0 <= params.temperature <= MAX_TEMPERATURE:
         return f"temperature: {params.temperature} is not between 0 and {MAX_TEMPERATURE}"
     if params.max_tokens < 1:
         return f"max_tokens: {params.max_tokens} is less than 1"
     if params.top_logprobs < 0:
         return f"top_logprobs: {params.top_logprobs} is less than 0"
+    for token, bias in params.logit_bias.items():
+        if not 0 <= token < vocabulary:
+            return f"logit_bias: {token} is not a token of this model, which has {vocabulary}"
+        if not math.isfinite(bias):
+            return f"logit_bias: {bias} for token {token} is not a finite number"
     return interface.missing(params)
 
 

@@ -6,7 +6,7 @@ Columns grow by doubling, so appending costs the same whether a batch holds one 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -28,13 +28,28 @@ _COLUMNS = {
 }
 
 
+class Bills(NamedTuple):
+    """What B requests were billed: by tokens of these two kinds at their prices, the dollars.
+
+    Args:
+        input_tokens: (B,) prompt, prefill and tool results.
+        output_tokens: (B,) all that was generated, hidden tokens included.
+        dollars: (B,).
+    """
+
+    input_tokens: NDArray[np.int32]
+    output_tokens: NDArray[np.int32]
+    dollars: NDArray[np.float64]
+
+
 class Ledger:
     """An append-only table of attempts.
 
     Columns: ``time`` (virtual seconds), ``account``, ``prompt`` (row of the client's prompts), ``input_tokens``,
     ``output_tokens``, ``status``, ``reason``, ``refused_by`` (name of the defense, "" where admitted), ``dollars`` and
-    ``completed``. From admission to completion ``output_tokens`` and ``dollars`` hold what was reserved, the most the
-    request can cost; `settle` puts in what it did cost. Refused attempts cost nothing.
+    ``completed``. ``input_tokens`` are those of prompt and prefill, and from completion on also those of tool results. From
+    admission to completion ``output_tokens`` and ``dollars`` hold what was reserved; `settle` puts in what was used and
+    what it cost. Refused attempts cost nothing.
     """
 
     def __init__(self) -> None:
@@ -90,20 +105,30 @@ class Ledger:
         Raises:
             ValueError: one of them was never admitted, or has been completed already.
         """
-        waiting: defaultdict[tuple[float, int, int], deque[int]] = defaultdict(deque)
-        data = {name: self._data[name][: self._length] for name in ("time", "account", "prompt")}
-        open_rows = np.flatnonzero((self.column("status") == OK) & ~self._data["completed"][: self._length])
-        names = [data[n][open_rows].tolist() for n in ("time", "account", "prompt")]
-        for row, key in zip(open_rows.tolist(), zip(*names, strict=True), strict=True):
-            waiting[key].append(row)
-        wanted = zip(requests.time.tolist(), requests.account.tolist(), requests.prompt.tolist(), strict=True)
-        try:
-            return np.array([waiting[key].popleft() for key in wanted], np.int64)
-        except IndexError:
-            raise ValueError("a request to complete was never admitted, or has been completed already") from None
+        found = self._rows_of(requests, completed=False)
+        if (found < 0).any():
+            raise ValueError("a request to complete was never admitted, or has been completed already")
+        return found
 
-    def settle(self, rows: NDArray[np.int64], output_tokens: NDArray[np.integer], dollars: NDArray[np.float64]) -> None:
+    def bills(self, requests: Requests) -> Bills:
+        """What these requests (B,), at the time of their last attempt, were billed; zeros where there was no answer."""
+        rows = self._rows_of(requests, completed=True)
+        names = ("input_tokens", "output_tokens", "dollars")
+        return Bills(*(np.where(rows >= 0, self._data[name][rows], 0) for name in names))
+
+    def resize(self, rows: NDArray[np.int64], input_tokens: NDArray[np.int32]) -> None:
+        """Say anew how long the prompts of these rows (B,) are, before they are completed."""
+        self._data["input_tokens"][rows] = input_tokens
+
+    def settle(
+        self,
+        rows: NDArray[np.int64],
+        input_tokens: NDArray[np.integer],
+        output_tokens: NDArray[np.integer],
+        dollars: NDArray[np.float64],
+    ) -> None:
         """Replace what was reserved for these rows (B,) by what they took, and mark them completed."""
+        self._data["input_tokens"][rows] = input_tokens
         self._data["output_tokens"][rows] = output_tokens
         self._data["dollars"][rows] = dollars
         self._data["completed"][rows] = True
@@ -134,6 +159,17 @@ class Ledger:
             for name, values in columns.items()
         ]
         return pl.DataFrame(series)
+
+    def _rows_of(self, requests: Requests, completed: bool) -> NDArray[np.int64]:
+        """(B,) rows of admitted requests, each taken once, that are completed or not; -1 where there is none."""
+        waiting: defaultdict[tuple[float, int, int], deque[int]] = defaultdict(deque)
+        data = {name: self._data[name][: self._length] for name in ("time", "account", "prompt", "status", "completed")}
+        rows = np.flatnonzero((data["status"] == OK) & (data["completed"] == completed))
+        names = [data[n][rows].tolist() for n in ("time", "account", "prompt")]
+        for row, key in zip(rows.tolist(), zip(*names, strict=True), strict=True):
+            waiting[key].append(row)
+        wanted = zip(requests.time.tolist(), requests.account.tolist(), requests.prompt.tolist(), strict=True)
+        return np.array([waiting[key].popleft() if waiting.get(key) else -1 for key in wanted], np.int64)
 
     def _admitted(self, start: float, stop: float) -> NDArray[np.int64]:
         time = self._data["time"][: self._length]

@@ -4,7 +4,7 @@ so the same code serves a lab run of 2,000 queries and a campaign of 16 million.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +111,11 @@ class Verdicts:
     def admitted(cls, n: int) -> Verdicts:
         """``n`` requests, all let through."""
         return cls(np.full(n, OK, np.int16), np.full(n, np.nan, np.float32), np.full(n, "", object))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Verdicts]) -> Verdicts:
+        """All rows of the parts (one at least), in order."""
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
     @property
     def ok(self) -> NDArray[np.bool_]:

@@ -42,6 +42,11 @@ class Format(ResponseFormat):
 class Table:
     """Backend: the response to a prompt is a function of the prompt and the request's seed; logprobs of the prompt only."""
 
+    vocabulary = V
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
     def complete(self, prompts: Prompts, requests: Requests, params: Params) -> Generations:
         k, rows, ids, logprobs = params.top_logprobs, [], [], []
         for prompt, seed in zip(requests.prompt, requests.seed, strict=True):

@@ -202,8 +202,8 @@ def test_every_request_has_a_verdict(name, form):
         assert set(said) <= {(OK, ""), (FORBIDDEN, "suspected")}
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_limits_judge_one_by_one_as_all_at_once(name):
+@pytest.mark.parametrize("name", ADMITTING)
+def test_requests_are_judged_one_by_one_as_all_at_once(name):
     traffic = detected.present()
     rows = np.arange(len(traffic.requests) - 400, len(traffic.requests))
     assert judged(name, traffic, rows, 400) == judged(name, traffic, rows, 1)

@@ -21,6 +21,8 @@ from defenses.base import Defense
 class Shout(Defense):
     """Does nothing, loudly."""
 
+    name: ClassVar[str] = "shout"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "nobody"
     volume: float = 1.0
 '''

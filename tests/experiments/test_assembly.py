@@ -29,7 +29,7 @@ TOGETHER = [
     [],
     ["seed=3", "defense=temperature", "defense.temperature.tau=2", "attack=prefix", "attack/objective=sft_answers"],
     ["defense=[trace_summary,token_bucket]", "defense.token_bucket.scope=x", "budget=sybil", "budget.queries=9"],
-    ["api=full", "attack=logprobs_average", "+budget.mix={chain: 3}", "~measure.users", "++max_tokens=9"],
+    ["api=full", "attack=logprobs_average", "+budget.mix={chain: 3}", "~measure.hours", "++max_tokens=9"],
     [
         "task=reasoning_gym",
         "teacher=hf",
@@ -100,7 +100,7 @@ def stages(stage: Stage, found: dict[str, Stage]) -> dict[str, Stage]:
 SWEEPS = [
     ["defense=none,antidistillation,permuted,trace_summary", "attack=imitate,adaptive", "budget.data=2600", "seed=0,1"],
     ["api=full", "budget=small", "defense=[top_k,rounding],[rounding,top_k]", "attack=logprobs,logprobs_average"],
-    ["defense=temperature", "defense.temperature.tau=1,1.5", "measure.users=3", "teacher.recipe.steps=3,4"],
+    ["defense=temperature", "defense.temperature.tau=1,1.5", "measure.patience=3", "teacher.recipe.steps=3,4"],
 ]
 
 

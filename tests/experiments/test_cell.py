@@ -22,7 +22,7 @@ TINY = [
     "budget.data=60",
     "measure.heldout=6",
     "measure.harder=2",
-    "measure.users=3",
+    "measure.population.accounts=30",
     "max_tokens=12",
 ]
 
@@ -110,6 +110,46 @@ def test_the_same_cell_gives_the_same_bits(finished, tmp_path):
 def test_nothing_is_done_twice(finished):
     store, rows = finished
     assert run(store, rows) == 0
+
+
+def test_users_are_asked_for_the_attack_only_where_they_meet_it():
+    alone = rows_of("defense=query_quota", "attack=imitate,answers")
+    assert len({row.harvest.key for row in alone}) == len({row.honest.key for row in alone}) + 1 == 2
+    met = rows_of("defense=linker", "attack=imitate,answers", "measure.patience=600,60")
+    assert len({row.honest.key for row in met}) == len({row.harvest.key for row in met}) == 4
+    assert {row.honest.inputs()["harvest"].key for row in met} == {row.harvest.key for row in met}
+    assert len({row.honest_clean.key for row in [*alone, *met]}) == 2, "the clean twin is shared"
+
+
+def test_all_requests_are_judged_and_a_sample_is_scored(finished):
+    store, (none, _, quota) = finished
+    load = table(store, quota, "load").to_dicts()
+    accounts = store.get(quota.honest).table("accounts")
+    everybody = load[0]
+    assert everybody["group"] == "everybody"
+    assert everybody["requests"] == accounts["requests"].sum() > 500
+    assert everybody["refused"] == (accounts["requests"] - 7).clip(lower_bound=0).sum()
+    users = table(store, quota, "honest").filter(pl.col("defended"))
+    assert users.height == 24
+    assert users["item"].n_unique() == 24
+    assert set(users["kind"]) <= set(accounts["kind"])
+    assert users["percentile"].is_between(0, 100).all()
+    row = table(store, quota, "row").row(0, named=True)
+    assert row["load_refused/everybody"] == pytest.approx(everybody["refused"] / everybody["requests"])
+    assert table(store, none, "load").is_empty(), "nothing is judged where there is no limit"
+
+
+def test_users_meet_the_attack_where_a_defense_looks_across_accounts(tmp_path):
+    store = Store(tmp_path)
+    (row,) = rows_of("defense=louvain", "defense.louvain.benign_requests=12000")
+    run(store, [row])
+    users = table(store, row, "honest").filter(pl.col("defended"))
+    assert users.height == 24
+    assert (users["status"] == 200).any()
+    assert users["output_tokens"].sum() > 0
+    assert table(store, row, "load").height > 4
+    ledger = store.get(row.harvest).table("ledger")
+    assert ledger.height == 60, "what was spent is the attacker's"
 
 
 def test_strengths_and_the_control_share_a_preparation():

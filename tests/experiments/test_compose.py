@@ -45,7 +45,7 @@ def test_stack_of_defenses_keeps_its_order():
         ("cell", ["seed=3"]),
         ("cell", ["defense=temperature", "defense.temperature.tau=2"]),
         ("cell", ["+budget.mix={strange: 5}", "attack=prefix", "attack/objective=sft_answers"]),
-        ("cell", ["+measure.extra=1", "~measure.users", "++seed=4"]),
+        ("cell", ["+measure.extra=1", "~measure.hours", "++seed=4"]),
         ("cell", ["defense=[temperature,trace_hidden]", "hydra.job.name=x"]),
         ("campaign", ["campaign=labs_small", "policy=linking", "seed=2", "population.accounts=500"]),
         ("campaign", ["policy=full", "policy.ladder.rungs=[hide]", "policy.detectors.linker.jaccard=0.5"]),

@@ -48,7 +48,7 @@ def test_whole_cell(student: str, tmp_path: Path) -> None:
         "budget.data=8",
         "measure.heldout=4",
         "measure.harder=2",
-        "measure.users=2",
+        "measure.population.accounts=20",
         "max_tokens=24",
         f"store={tmp_path / 'store'}",
         f"out={tmp_path / 'out'}",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 
+from experiments.care.kept import kept
 from tests.experiments.test_cell import TINY
 
 
@@ -22,3 +24,15 @@ def test_two_multiruns_at_once_share_a_store(tmp_path):
     again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert again.returncode == 0
     assert again.stderr.count("0 stages to do") + again.stdout.count("0 stages to do") == 2
+
+
+@pytest.mark.slow
+def test_the_jobs_of_a_multirun_make_one_table(tmp_path):
+    command = [sys.executable, "-m", "experiments.hydra_app", "--multirun", *TINY, "seed=0,1", "launcher.workers=0"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (table,) = kept(tmp_path / "results" / "store")
+    assert (table.name, len(table.rows)) == ("hydra", 2)
+    assert json.loads((tmp_path / "results" / "hydra.json").read_text())["cells"][0]["seeds"] == [0, 1]

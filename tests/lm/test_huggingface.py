@@ -5,10 +5,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-import lm.huggingface
+import lm.checkpoint
 from configs.errors import ConfigError
-from lm.huggingface import Pretrained, fingerprint
-from lm.types import Sampling
+from lm.checkpoint import fingerprint
+from lm.huggingface import Pretrained
+from lm.types import Channel, Sampling
 from tasks.base import Task
 from teacher.huggingface import HFTeacher
 from tests.lm import tiny
@@ -36,6 +37,42 @@ def test_system_message_and_template_of_the_configuration(folder: Path) -> None:
     template = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}>"
     model = Pretrained(str(folder), system="Be brief.", chat_template=template, device="cpu").open()
     assert model.decode(model.encode_prompts(["Hi"])) == ["[system]Be brief.[user]Hi>"]
+
+
+def test_working_that_the_template_or_a_prefill_opens_is_working(folder: Path) -> None:
+    opens = tiny.TEMPLATE.replace("assistant\n{%", "assistant\n<think>\n{%")
+    assert opens != tiny.TEMPLATE
+    plain, opened = (Pretrained(str(folder), chat_template=t, device="cpu").open() for t in ("", opens))
+    word = int(plain.encode(["7"]).values[0])  # all that is ever said: no mark, and no end
+    cut = Sampling(0.0, 31, logit_bias={word: 1e4})
+    for model, prefill, channel in (
+        (plain, None, Channel.ANSWER),
+        (plain, plain.encode(["<think>"]), Channel.TRACE),
+        (opened, None, Channel.TRACE),
+    ):
+        drawn = model.generate(model.encode_prompts(["12 + 7?"]), cut, np.arange(1), prefill=prefill)
+        assert drawn.channel.tolist() == [channel] * 31
+
+
+def test_the_style_of_prompts_tells_templates_and_system_messages_apart(folder: Path) -> None:
+    other = tiny.TEMPLATE.replace("<|im_end|>", "</s>")
+    plain, same = (Pretrained(str(folder), device="cpu").open() for _ in range(2))
+    brief = Pretrained(str(folder), device="cpu", system="Be brief.").open()
+    changed = Pretrained(str(folder), device="cpu", chat_template=other).open()
+    assert plain.prompt_style == same.prompt_style == ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
+    assert len({plain.prompt_style, brief.prompt_style, changed.prompt_style}) == 3
+
+
+def test_a_response_ends_where_the_generation_configuration_says(folder: Path) -> None:
+    model = Pretrained(str(folder), device="cpu").open()
+    turn = int(model.encode(["So"]).values[0])
+    model.model.generation_config.eos_token_id = [turn]
+    sampling = Sampling(0.0, 8, logit_bias={turn: 1e4})
+    drawn = model.generate(model.encode_prompts(["12 + 7?"]), sampling, np.arange(1))
+    assert drawn.tokens[0].tolist() == [turn]
+    assert drawn.finished.all()
+    assert model.ends.tolist() == sorted([turn, model.tokenizer.eos_token_id])
+    assert model.decode(model.encode(["12So"])) == ["12"]
 
 
 def test_pinned_weights(folder: Path) -> None:
@@ -76,14 +113,14 @@ def test_pickled_weights_are_refused(folder: Path, tmp_path: Path) -> None:
             (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(ConfigError, match="pickled"):
-        Pretrained(str(tmp_path)).model()
+        Pretrained(str(tmp_path)).checkpoint.model()
 
 
 def test_broken_weights(folder: Path, tmp_path: Path) -> None:
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes()[: 100 if file.suffix == ".safetensors" else None])
     with pytest.raises(ConfigError, match="could not be loaded"):
-        Pretrained(str(tmp_path)).model()
+        Pretrained(str(tmp_path)).checkpoint.model()
 
 
 def test_no_chat_template(tmp_path: Path) -> None:
@@ -95,6 +132,6 @@ def test_without_a_connection_the_message_says_what_to_do(monkeypatch: pytest.Mo
     def refuse(*_: object, **__: object) -> None:
         raise OSError("We couldn't connect")
 
-    monkeypatch.setattr(lm.huggingface.AutoTokenizer, "from_pretrained", refuse)
+    monkeypatch.setattr(lm.checkpoint.AutoTokenizer, "from_pretrained", refuse)
     with pytest.raises(ConfigError, match=r"hf download someone/model"):
         Pretrained("someone/model").open()

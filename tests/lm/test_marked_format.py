@@ -63,3 +63,50 @@ def test_corrupted_changes_digits_only() -> None:
     drawn = {TOK.decode([FORMAT.corrupted(digit, rng)]) for _ in range(100)}
     assert drawn == set("012345689")
     assert FORMAT.corrupted(word, rng) == word
+
+
+OPENED = MarkedFormat(TOK, opening="<|im_end|>\n<|im_start|>assistant\n<think>\n")
+CLOSED = MarkedFormat(TOK, opening="<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n")
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "trace", "answer"),
+    [
+        (OPENED, "12 + 7: first 12 + 3 = 15", "12 + 7: first 12 + 3 = 15", ""),
+        (OPENED, "I should say Answer: 15, or", "I should say Answer: 15, or", ""),
+        (OPENED, "12 + 7 = 19.</think>\nAnswer: 19<|im_end|>", "12 + 7 = 19.</think>\n", "Answer: 19<|im_end|>"),
+        (OPENED, "So 19.\nAnswer: 19<|im_end|>", "So 19.\n", "Answer: 19<|im_end|>"),
+        (OPENED, "So 19.<|im_end|>", "So 19.", "<|im_end|>"),
+        (OPENED, "", "", ""),
+        (CLOSED, "So 19.\nAnswer: 19", "So 19.\n", "Answer: 19"),
+        (CLOSED, "It is 19", "", "It is 19"),
+    ],
+)
+def test_a_chat_template_may_have_opened_the_working(form: MarkedFormat, text: str, trace: str, answer: str) -> None:
+    assert shown(text, Channel.TRACE, form).strip() == trace.strip()
+    assert shown(text, Channel.ANSWER, form).strip() == answer.strip()
+
+
+@pytest.mark.parametrize(
+    ("prefill", "text", "trace"),
+    [
+        ("<think>", "12 + 7 =", "12 + 7 ="),
+        ("<think>So", " 19.</think>19", "19.</think>"),
+        ("<think>So 19.</think>", "So Answer: 19", ""),
+        ("Answer:", " 19", ""),
+        ("", "Hence Answer: 19", "Hence"),
+    ],
+)
+def test_a_prefill_is_read_with_the_response(prefill: str, text: str, trace: str) -> None:
+    before, tokens = (Ragged.of([TOK(t)["input_ids"], TOK("7")["input_ids"]]) for t in (prefill, text))
+    channel = FORMAT.channels_after(before, tokens)
+    assert len(channel) == len(tokens.values)
+    first = channel[: tokens.lengths[0]]
+    assert TOK.decode(tokens[0][first == Channel.TRACE].tolist()).strip() == trace
+
+
+def test_every_end_of_a_turn_is_answer() -> None:
+    turn = TOK("<|im_start|>")["input_ids"][0]
+    tokens = Ragged.of([[*TOK("<think>3 * 4 =")["input_ids"], turn]])
+    assert FORMAT.channels(tokens)[-1] == Channel.TRACE
+    assert MarkedFormat(TOK, ends=(turn, TOK.eos_token_id)).channels(tokens)[-1] == Channel.ANSWER

@@ -8,9 +8,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from configs.errors import ConfigError
+from lm.batch import collate
 from lm.mini.build import word_examples
+from lm.mini.packing import pack
+from lm.mini.program import forward
+from lm.mini.stack import Stack
+from lm.mini.train import Member, _slope
 from lm.optim import Muon, orthogonalised
-from lm.train import Recipe, epochs, micro_batches, train
+from lm.train import Recipe, _backward, epochs, micro_batches, train
 from student.objectives.sft import SFT
 from tests.lm.mini.tiny import tiny
 
@@ -57,7 +62,7 @@ def test_same_seed_same_bits_and_the_loss_falls(optimizer):
         losses = []
         recipe = Recipe(steps=40, batch_size=16, optimizer=optimizer, lr=0.02, other_lr=0.02)
         batches = epochs(rows(lm), recipe, np.random.default_rng(0))
-        train(lm.model, batches, SFT().loss, recipe, 0, lambda d, t, note="": losses.append(note))
+        train(lm.model, batches, SFT().losses, recipe, 0, lambda d, t, note="": losses.append(note))
         return lm.model.state_dict(), float(losses[0].split()[1]), float(losses[-10].split()[1])
 
     threads = torch.get_num_threads()
@@ -69,20 +74,48 @@ def test_same_seed_same_bits_and_the_loss_falls(optimizer):
     assert end < start / 3
 
 
-def test_micro_batches_do_not_change_the_gradient():
-    lm = tiny()
-    examples = rows(lm)
-    grads = []
-    for micro_tokens in (16_384, 20):
-        recipe = Recipe(steps=1, batch_size=32, micro_tokens=micro_tokens, clip=0.0)
-        model = tiny().model
-        kept = {}
-        for name, p in model.named_parameters():
-            p.register_post_accumulate_grad_hook(lambda p, name=name, kept=kept: kept.update({name: p.grad.clone()}))
-        train(model, lambda _: examples, SFT().loss, recipe, 0, quiet)
-        grads.append(kept)
-    for name, grad in grads[0].items():
-        torch.testing.assert_close(grads[1][name], grad, atol=1e-5, rtol=1e-3)
+def by_surprise(logits, batch):
+    """Cross-entropy of which surprising targets count more, prompts and padding too, were they learnt."""
+    loss, weight = SFT().losses(logits, batch)
+    return loss, (weight + 0.5) * (1 + loss) ** 2
+
+
+def gradient(losses, micro_tokens, examples):
+    """Of one step of the plain loop, by parameter, before anything is done with it."""
+    model = tiny(scale=0.1).model
+    recipe = Recipe(steps=1, batch_size=len(examples), micro_tokens=micro_tokens)
+    _backward(model, examples, losses, recipe, 0, torch.device("cpu"))
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+def of_the_definition(losses, examples):
+    """The gradient of sum(w l) / sum(w) over all targets in one batch."""
+    model = tiny(scale=0.1).model
+    batch = collate(examples, np.arange(len(examples)), 0, torch.device("cpu"))
+    loss, weight = losses(model(input_ids=batch.input_BT, attention_mask=batch.mask_BT).logits, batch)
+    learnt = batch.weight_BT != 0
+    (loss[learnt] @ weight[learnt].detach() / weight[learnt].detach().sum()).backward()
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+def of_the_mini_program(losses, examples):
+    stack = Stack([tiny(scale=0.1).model])
+    packed = pack([examples], 0, torch.device("cpu"))
+    logits, back = forward(stack, packed)
+    member = Member(stack, lambda _: examples, losses, Recipe())
+    back(_slope([member], logits, packed.batch, wanted=False)[1])
+    return {name: stack.grad(name)[0] for name, _ in tiny().model.named_parameters()}
+
+
+@pytest.mark.parametrize("losses", [SFT().losses, by_surprise])
+def test_gradients_are_of_the_weighted_mean_whatever_the_micro_batches_and_the_program(losses):
+    examples = rows(tiny())
+    examples = examples.with_weight(examples.weight * np.tile([0, 1, 3], len(examples.weight))[: len(examples.weight)])
+    expected = of_the_definition(losses, examples)
+    found = [gradient(losses, micro_tokens, examples) for micro_tokens in (16_384, 60, 20)]
+    for grads in (*found, of_the_mini_program(losses, examples)):
+        for name, grad in expected.items():
+            torch.testing.assert_close(grads[name], grad, atol=1e-5, rtol=1e-3)
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=60), st.integers(1, 2000))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -36,7 +38,9 @@ def tokenizer(size: int = 400, words: list[str] | None = None) -> PreTrainedToke
     return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|im_end|>", chat_template=TEMPLATE)
 
 
-def save(folder: Path, size: int = 400, words: list[str] | None = None, template: bool = True) -> Path:
+def save(
+    folder: Path, size: int = 400, words: list[str] | None = None, template: bool = True, positions: int = 2048
+) -> Path:
     """Write model and tokenizer; returns the folder."""
     made = tokenizer(size, words)
     if not template:
@@ -48,6 +52,7 @@ def save(folder: Path, size: int = 400, words: list[str] | None = None, template
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
+        max_position_embeddings=positions,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=made.eos_token_id,
@@ -61,4 +66,18 @@ def save(folder: Path, size: int = 400, words: list[str] | None = None, template
                 parameter.copy_(torch.empty(parameter.shape).normal_(0, 0.2, generator=generator))
     model.save_pretrained(folder)
     made.save_pretrained(folder)
+    return folder
+
+
+def change_tensors(folder: Path, changes: Mapping[str, torch.Tensor | None]) -> Path:
+    """Replace tensors of a saved model, or drop those given as None; returns the folder."""
+    file = folder / "model.safetensors"
+    tensors = load_file(file) | {name: tensor for name, tensor in changes.items() if tensor is not None}
+    save_file({n: t for n, t in tensors.items() if changes.get(n, t) is not None}, file, metadata={"format": "pt"})
+    return folder
+
+
+def change_template(folder: Path, template: str) -> Path:
+    """Give a saved tokenizer another chat template; returns the folder."""
+    (folder / "chat_template.jinja").write_text(template)
     return folder

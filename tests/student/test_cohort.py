@@ -38,9 +38,12 @@ def test_members_of_a_cohort_are_those_of_their_own_fits():
     together = MiniStudent.fit_together(fits, quiet)
     for fit, found in zip(fits, together, strict=True):
         alone = fit.spec.fit(fit.lm, fit.examples, fit.objective, fit.seed, quiet)
-        assert all(torch.equal(found[name], alone[name]) for name in alone)
+        assert all(torch.equal(found.weights[name], alone.weights[name]) for name in alone.weights)
+        assert len(found.losses) == fit.spec.steps
+        assert np.array_equal(found.losses, alone.losses)
     assert all(torch.equal(lm.model.state_dict()[name], before[name]) for name in before)
-    assert any(not torch.equal(together[0][name], together[1][name]) for name in together[0])
+    first, second = (found.weights for found in together)
+    assert any(not torch.equal(first[name], second[name]) for name in first)
 
 
 def test_shapes_and_optimizers_are_kept_apart():
@@ -74,7 +77,7 @@ def test_stacked_students_are_as_good_as_those_trained_alone():
         texts = fitted.decode(drawn.tokens)
         return np.mean([TASK.verify(i, text).strict for i, text in zip(items, texts, strict=True)])
 
-    alone = [accuracy(one) for one in fit_cohort(students, quiet, size=1)]
-    stacked = [accuracy(one) for one in fit_cohort(students, quiet, size=4)]
+    alone = [accuracy(one.lm) for one in fit_cohort(students, quiet, size=1)]
+    stacked = [accuracy(one.lm) for one in fit_cohort(students, quiet, size=4)]
     assert np.mean(alone) > 0.6
     assert abs(np.mean(alone) - np.mean(stacked)) < 0.05

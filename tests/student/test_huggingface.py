@@ -37,9 +37,11 @@ def fitted(folder: Path, training: str, **fields: object) -> tuple[HFStudent, La
     spec = HFStudent(str(folder), device="cpu", recipe=recipe, **fields)  # type: ignore[arg-type]
     task: Task = Task  # type: ignore[assignment]
     base = spec.load(task, spec.train(task, 1, quiet), 1)
-    weights = spec.fit(base, rows(base), SFT(), 2, quiet)
-    again = spec.fit(base, rows(base), SFT(), 2, quiet)
+    weights, losses = spec.fit(base, rows(base), SFT(), 2, quiet)
+    again = spec.fit(base, rows(base), SFT(), 2, quiet).weights
     assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert len(losses) == recipe.steps
+    assert losses[-1] < losses[0]
     return spec, base, spec.load(task, load(save(weights)), 1)
 
 
@@ -58,7 +60,7 @@ def test_learns_and_leaves_the_base_alone(folder: Path, training: str) -> None:
 def test_an_adapter_is_small(folder: Path) -> None:
     spec = HFStudent(str(folder), device="cpu", recipe=HFRecipe(steps=1, batch_size=1, rank=1))
     base = spec.load(Task, {}, 0)  # type: ignore[arg-type]
-    weights = spec.fit(base, rows(base), SFT(), 0, quiet)
+    weights = spec.fit(base, rows(base), SFT(), 0, quiet).weights
     assert sum(w.numel() for w in weights.values()) < 0.1 * sum(p.numel() for p in base.model.parameters())
 
 

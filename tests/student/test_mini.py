@@ -38,7 +38,7 @@ def test_train_load_fit_round_trip_and_same_seed_same_weights():
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     lm = SMALL.load(TASK, weights, 1)
     before = {name: tensor.clone() for name, tensor in lm.model.state_dict().items()}
-    fitted = SMALL.fit(lm, rows(lm), SFT(), 5, quiet)
+    fitted = SMALL.fit(lm, rows(lm), SFT(), 5, quiet).weights
     assert all(torch.equal(lm.model.state_dict()[name], before[name]) for name in before)
     assert any(not torch.equal(fitted[name].to(lm.device), before[name]) for name in fitted)
     loaded = SMALL.load(TASK, fitted, 0)

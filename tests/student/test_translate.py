@@ -1,11 +1,16 @@
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from experiments.rows import for_student
 from lm.examples import Examples
 from lm.huggingface import Pretrained
 from lm.language_model import LanguageModel
 from lm.ragged import Ragged
 from lm.types import Channel
+from student.objectives.sft import SFT
 from student.translate import translate, user_texts
 from tests.lm import tiny
 
@@ -84,3 +89,62 @@ def test_prompts_of_another_template(models: tuple[LanguageModel, LanguageModel]
     source, target = models
     with pytest.raises(ValueError, match="not a prompt"):
         translate(rows(source), target, source)
+
+
+def turned(lm: LanguageModel, word: str = "So") -> LanguageModel:
+    """The model, with turns that end at a token of its generation configuration alone."""
+    model = copy.deepcopy(lm.model)
+    model.generation_config.eos_token_id = int(lm.encode([word]).values[0])
+    return lm.with_model(model)
+
+
+def rows_of_turns(source: LanguageModel) -> tuple[Examples, int]:
+    """The rows, the first of which ends at the end of a turn, which stands at the place returned."""
+    made = rows(source)
+    last = int(made.completions.lengths[0]) - 1
+    made.completions.values[last] = source.model.generation_config.eos_token_id
+    return made, last
+
+
+def test_an_end_of_turn_becomes_the_end_of_sequence(models: tuple[LanguageModel, LanguageModel]) -> None:
+    source, target = turned(models[0]), models[1]
+    before, _ = rows_of_turns(source)
+    after = translate(before, source, target)
+    end = target.tokenizer.eos_token_id
+    assert target.decode(after.completions) == ANSWERS
+    assert after.completions[0][-1] == end
+    assert (after.completions.values == end).sum() == 1
+    assert after.channel[after.completions.lengths[0] - 1] == Channel.ANSWER
+
+
+def test_an_end_of_turn_that_the_student_does_not_stop_at(models: tuple[LanguageModel, LanguageModel]) -> None:
+    source, target = turned(models[0]), models[0]
+    before, last = rows_of_turns(source)
+    turn, own = int(before.completions.values[last]), int(target.tokenizer.eos_token_id)
+    assert turn != own
+    top_ids = np.full((len(before.channel), 3), 7, np.int32)
+    top_ids[last] = [turn, 5, own]
+    before = replace(before, top_ids=top_ids, top_logprobs=np.zeros(top_ids.shape, np.float32))
+    after = translate(before, source, target)
+    assert after.completions[0].tolist() == [*before.completions[0][:-1], own]
+    assert after.top_ids is not None
+    assert after.top_ids[last].tolist() == [own, 5, turn]
+    assert (np.delete(after.top_ids, last, 0) == 7).all()
+    assert translate(before, source, source) is before
+
+
+def test_rows_are_in_the_style_that_the_student_is_asked_in(models: tuple[LanguageModel, LanguageModel]) -> None:
+    source, target = models[0], replace(models[0], system="Be brief.")
+    before = rows(source)
+    after = for_student(before, source, target, SFT())
+    assert np.array_equal(after.prompts.values, target.encode_prompts(USERS).values)
+    assert np.array_equal(after.completions.values, before.completions.values)
+    assert for_student(before, source, source, SFT()) is before
+
+
+def test_channels_are_those_of_what_was_sold(models: tuple[LanguageModel, LanguageModel]) -> None:
+    """Cut in its working, which the teacher's template opened: the student's format alone would take it for answer."""
+    source, target = models
+    before = rows(source)
+    before = replace(before, channel=np.full_like(before.channel, Channel.TRACE))
+    assert (translate(before, source, target).channel == Channel.TRACE).all()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 
 from experiments.campaign.measure.key import Measured
 from experiments.campaign.measure.summary import PolicySummary, TransferRecord
 from experiments.measure.quantity import Estimate
+from experiments.report.cells import PlainWriter
 
 COLUMNS = (
     "preset",
@@ -35,7 +35,7 @@ def render(summaries: Sequence[PolicySummary]) -> str:
     (of transfer, the envelope of the seeds' intervals).
     """
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n", restval="")
+    writer = PlainWriter(out, COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
     for s in summaries:
         of_seeds = [(str(seed), s.by_seed[i], s.transfer_by_seed[i]) for i, seed in enumerate(s.seeds)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from rich.console import Console
 from rich.text import Text
 
@@ -20,6 +21,7 @@ from experiments.campaign.report.tables import policy_table
 from experiments.campaign.report.words import sentences
 from experiments.campaign.result import CampaignResult
 from experiments.measure.quantity import Estimate
+from experiments.naming import require_name
 from experiments.report import latex, markdown, terminal
 from experiments.report.numbers import Value
 from experiments.report.structure import Table
@@ -81,6 +83,7 @@ def write_campaign_report(
     tables = (policy_table(summaries, note), *detection_tables(summaries))
     words = tuple(sentences(summaries, note))
     title = f"Campaign {summaries[0].results[0].preset}: {name}"
+    require_name("name", name)
     out.mkdir(parents=True, exist_ok=True)
     files = {kind: out / f"{name}.{kind}" for kind in ("md", "csv", "tex", "json")}
     files["page"] = out / f"{name}_page.tex"
@@ -96,7 +99,8 @@ def write_campaign_report(
     for plot, draw in PLOTS.items():
         png, pdf = (out / f"{name}_{plot}.{ending}" for ending in ("png", "pdf"))
         files |= {f"{plot}_png": png, f"{plot}_pdf": pdf}
-        draw(summaries, png, pdf)
+        with rc_context({"text.parse_math": False}):  # a name with dollar signs is no formula
+            draw(summaries, png, pdf)
     return CampaignReport(name, tables, words, files)
 
 

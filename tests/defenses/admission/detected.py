@@ -9,11 +9,13 @@ from functools import cache
 import numpy as np
 
 from defenses.base import Traffic
-from experiments.stages.past_traffic import benign_traffic, red_team_traffic
+from experiments.prompts import draw
+from experiments.stages.past_traffic import red_team_traffic
+from lm.ragged import Ragged
 from tasks.mini import MiniTask
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
-from teacher.api.schema import Requests
+from teacher.api.schema import Prompts, Requests
 
 REQUESTS, MAX_TOKENS = 8_000, 64
 HONEST, ATTACKERS = 200, 40
@@ -59,9 +61,26 @@ def answered(count, seed):
     return np.random.default_rng(seed).integers(4, MAX_TOKENS, count).astype(np.int32)
 
 
+def ordinary(count, seed):
+    """A week of honest accounts that ask anything at any time, a few of them more than the others: no population as it is
+    served, but one in which a crude attack stands out."""
+    rng = np.random.default_rng(seed)
+    items = draw(MiniTask(), "provider", dict.fromkeys(MiniTask().families, 500), seed)
+    weight = rng.lognormal(0.0, 1.0, HONEST)
+    account = np.sort(rng.choice(HONEST, count, p=weight / weight.sum())).astype(np.int32)
+    time = rng.uniform(0, 7 * DAY, count)
+    time = time[np.lexsort((time, account))]
+    asked = rng.integers(0, len(items), count)
+    requests = Requests(time, account, asked, np.full(count, 16, np.int32), np.zeros(count, np.int64))
+    table = Accounts()
+    table.open(HONEST)
+    prompts = Prompts([item.prompt for item in items], Ragged.of([]))
+    return Traffic(requests, prompts, table, answered(count, seed))
+
+
 @cache
 def benign():
-    return infrastructure(benign_traffic(MiniTask(), REQUESTS, MAX_TOKENS, 1), 1)
+    return infrastructure(ordinary(REQUESTS, 1), 1)
 
 
 @cache
@@ -73,7 +92,7 @@ def red_team():
 def present():
     """A week of honest requests, and in its last hours forty accounts that ask the same few things at the same minutes, from
     two networks, with one card, and get short answers; all in order of time."""
-    honest = infrastructure(benign_traffic(MiniTask(), REQUESTS // 2, MAX_TOKENS, 3), 3)
+    honest = infrastructure(ordinary(REQUESTS // 2, 3), 3)
     each = 60
     who = np.tile(np.arange(ATTACKERS), each)
     start = float(honest.requests.time.max()) - 3 * 3600.0

@@ -133,7 +133,7 @@ def test_agrees_with_the_loop_over_events(defense, batches, by_organisation, eac
             verdicts.append(judged(judge, batch, at))
             rows = first + np.flatnonzero(verdicts[-1].ok)[::2]
             paid = at.ledger.column("dollars")[rows] / 2
-            at.ledger.settle(rows, np.ones(len(rows), int), paid)
+            at.ledger.settle(rows, batch.input_tokens[rows - first], np.ones(len(rows), int), paid)
             at.accounts.charge(at.ledger.column("account")[rows], paid)
             at.accounts.open(1, organisation=[3 if closer % 2 else 11])
         got, want = verdicts
@@ -222,9 +222,9 @@ def test_spend_caps(cap, reason):
     assert verdicts.status.tolist() == [200, 200, 200, 429, 200]
     assert verdicts.reason[3] == reason
     assert np.isnan(verdicts.retry_after[3])
-    at.ledger.settle(np.array([0]), np.array([1]), np.array([0.01]))
+    at.ledger.settle(np.array([0]), np.array([5]), np.array([1]), np.array([0.01]))
     assert judged(defense, requests([10.0]), at).status.tolist() == [429], "2.01 dollars and one more"
-    at.ledger.settle(np.array([1]), np.array([1]), np.array([0.01]))
+    at.ledger.settle(np.array([1]), np.array([5]), np.array([1]), np.array([0.01]))
     assert judged(defense, requests([11.0, 12.0]), at).status.tolist() == [200, 429]
     length = DAY if cap == "dollars_per_day" else 30 * DAY
     assert judged(defense, requests([length - 1, length]), at).status.tolist() == [429, 200]

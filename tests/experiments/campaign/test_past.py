@@ -26,6 +26,8 @@ SEEN = []
 class Curious(Detector):
     """Keeps what it is fitted on."""
 
+    name: ClassVar[str] = "curious"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "the test"
     needs_red_team: ClassVar[bool] = True
 

@@ -52,6 +52,8 @@ class Told(Detector):
         wrongly: also every so many-th honest account; 0 none.
     """
 
+    name: ClassVar[str] = "known"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "the test's own knowledge"
 
     every_hours: float = 24.0
@@ -78,6 +80,8 @@ class Told(Detector):
 class Busy(Detector):
     """Alarms on whoever sends more than so many requests in all; blind to who it is."""
 
+    name: ClassVar[str] = "busy"
+    version: ClassVar[int] = 1
     source: ClassVar[str] = "arithmetic"
 
     every_hours: float = 24.0

@@ -20,8 +20,9 @@ from safetensors.numpy import load as load_arrays
 
 from configs.errors import ConfigError, MoatBenchError
 from experiments.care.archive import Content, write_archive
-from experiments.care.artifact import artifact, without_paths
+from experiments.care.artifact import artifact
 from experiments.care.kept import Kept, keep, kept
+from experiments.care.origin import without_paths, without_paths_in
 from experiments.layout import Ref
 from experiments.stage import Artifact
 from experiments.store import Store
@@ -178,16 +179,39 @@ def test_other_endings_are_refused(tmp_path):
     ("text", "plain"),
     [
         ("/home/me/x.gguf", "LOCAL/x.gguf"),
+        ("gguf:/home/alice/m.gguf", "gguf:LOCAL/m.gguf"),
+        ("file:/home/alice/x", "LOCAL/x"),
+        ("file://localhost/home/alice/x", "LOCAL/x"),
+        ("file:///C:/Users/alice/x", "LOCAL/x"),
         ("hydra.searchpath=[file:///home/me/configs]", "hydra.searchpath=[LOCAL/configs]"),
+        ("~alice/x, ~/x", "LOCAL/x, LOCAL/x"),
+        ("../../home/alice/x", "LOCAL/x"),
+        ("C:/Users/alice/x", "LOCAL/x"),
+        ("C:\\Users\\alice\\x", "LOCAL/x"),
+        ("/root", "LOCAL"),
+        ("/home/alice", "LOCAL"),
+        ("'/home/alice/'", "'LOCAL'"),
+        ("C:/Users/alice", "LOCAL"),
+        ("../../home/alice", "LOCAL"),
+        ("/scratch/alice", "LOCAL"),
+        ("hf(/home/my\\_name/models/x)", "hf(LOCAL/x)"),
+        ('  File "/home/alice/p/x.py", line 3', '  File "LOCAL/x.py", line 3'),
+        ("a\\n/home/alice/x", "a\\nLOCAL/x"),
+        ("teacher.path=/home/a/m seed=0 student.path=/home/b/c", "teacher.path=LOCAL/m seed=0 student.path=LOCAL/c"),
         ('{"path": "/a/b/c-d_e.f"}', '{"path": "LOCAL/c-d_e.f"}'),
         ("transfer/chain/greedy/strict", "transfer/chain/greedy/strict"),
         ("https://example.org/a/b", "https://example.org/a/b"),
         ("pkg://mine.configs", "pkg://mine.configs"),
-        ("1 / 2, and/or, </think>, ./a/b, ../a/b", "1 / 2, and/or, </think>, ./a/b, ../a/b"),
+        ("1 / 2, and/or, </think>, ./a/b, ../a/b", "1 / 2, and/or, </think>, ./a/b, LOCAL/b"),
     ],
 )
 def test_only_paths_of_this_machine_are_cut(text, plain):
     assert without_paths(text) == plain
+
+
+def test_a_text_that_is_one_path_is_cut_whole():
+    given = {"a": ["/home/alice/My Models/x y.gguf", "~alice/My Docs/x", 3], "b": "/a/b/c and /d/e/f"}
+    assert without_paths_in(given) == {"a": ["LOCAL/x y.gguf", "LOCAL/x", 3], "b": "LOCAL/c and LOCAL/f"}
 
 
 def test_refs_name_themselves_briefly():

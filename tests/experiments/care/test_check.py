@@ -169,7 +169,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, mark):
     for work in (Store, migrate):
         with pytest.raises(NotAStoreError, match="is not that of a store"):
             work(tmp_path)
-    with pytest.raises(NotAStoreError, match="is a file"):
+    with pytest.raises(MoatBenchError, match="is a file"):
         Store(tmp_path / "thesis.tex")
 
 

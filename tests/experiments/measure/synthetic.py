@@ -116,6 +116,12 @@ def cell(
         "forwards": 20000,
         "student_steps": 250,
         "student_tokens": 300000,
+        "student_loss": 0.12,
+        "training_rows": 1000,
+        "distinct_prompts": 990,
+        "cut_share": 0.0,
+        "changed_share": 0.5,
+        "same_model": 0.0,
     } | changes
 
 

@@ -4,7 +4,10 @@ import torch
 from torch.autograd import gradcheck
 from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArguments
 
+from lm.cached import NAMES, RETURNED
+from lm.mini.cache import MiniCache
 from lm.mini.kernels import CausalMix, RMSNorm, SquaredReLU
+from lm.mini.modeling import MiniForCausalLM
 from tests.lm.mini.tiny import tiny
 
 
@@ -33,13 +36,14 @@ def test_kernels_have_the_right_gradients():
     assert gradcheck(CausalMix.apply, (x[:, :2].detach().requires_grad_(), w))
 
 
+@pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
-def test_cache_changes_nothing(model, ids):
+def test_cache_changes_nothing_by_either_name(model, ids, name):
     whole = model(ids).logits
     output = model(ids[:, :5], use_cache=True)
     parts = [output.logits]
     for span in (slice(5, 6), slice(6, 9), slice(9, 12)):
-        output = model(ids[:, span], past_key_values=output.past_key_values, use_cache=True)
+        output = model(ids[:, span], use_cache=True, **{name: output[RETURNED]})
         parts.append(output.logits)
     torch.testing.assert_close(torch.cat(parts, 1), whole, atol=2e-5, rtol=1e-4)
 
@@ -71,19 +75,50 @@ def test_transformers_generate_with_left_padding_and_beams(model, ids):
     assert model.generate(ids, num_beams=3, **settings).shape == plain.shape
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_transformers_generate_whatever_it_calls_the_cache(model, ids, name):
+    """As an older or a newer version would hand it on."""
+
+    class Renaming(MiniForCausalLM):
+        def prepare_inputs_for_generation(self, *args, **kwargs):
+            inputs = super().prepare_inputs_for_generation(*args, **kwargs)
+            given = [inputs.pop(other) for other in NAMES if other in inputs]
+            return {**inputs, name: given[0]} if given else inputs
+
+    other = Renaming(model.config)
+    other.load_state_dict(model.state_dict())
+    settings = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    found = other.eval().generate(ids, **settings)
+    assert torch.equal(found, model.generate(ids, use_cache=False, **settings))
+    for step in range(12, 20):  # and what the whole text is followed by
+        assert torch.equal(model(found[:, :step]).logits[:, -1].argmax(-1), found[:, step])
+
+
+def test_no_argument_is_lost_in_silence(model, ids):
+    with pytest.raises(TypeError, match="no argument past="):
+        model(ids, past=object(), use_cache=True)
+    with pytest.raises(TypeError, match="output_attentions=True"):
+        model(ids, output_attentions=True)
+    with pytest.raises(TypeError, match="two caches"):
+        model(ids, cache=MiniCache(2), past_key_values=MiniCache(2), use_cache=True)
+    assert model(ids, output_attentions=None, output_hidden_states=False, return_dict=True).logits.shape[:2] == (5, 12)
+
+
 def test_a_foreign_cache_is_refused(model, ids):
     from transformers import DynamicCache
 
     cache = DynamicCache()
     cache.update(torch.zeros(5, 4, 1, 8), torch.zeros(5, 4, 1, 8), 0)
-    with pytest.raises(TypeError, match="MiniCache"):
-        model(ids, past_key_values=cache, use_cache=True)
+    for name in NAMES:
+        with pytest.raises(TypeError, match="MiniCache"):
+            model(ids, use_cache=True, **{name: cache})
 
 
 def test_labels_give_the_shifted_loss(model, ids):
     logits = model(ids).logits
     expected = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
     torch.testing.assert_close(model(ids, labels=ids).loss, expected)
+    torch.testing.assert_close(model(ids, labels=ids, num_items_in_batch=110).loss, expected * 55 / 110)
 
 
 def test_saved_and_loaded_by_auto_classes(model, ids, tmp_path):

@@ -149,9 +149,10 @@ def test_steps_are_those_of_the_plain_loop(optimizer, extra):
     recipe = Recipe(steps=4, batch_size=5, optimizer=optimizer, **extra)
     ours = member(3, recipe)
     plain = copy.deepcopy(ours.model)
-    train_mini([ours], 0, quiet)
+    (losses,) = train_mini([ours], 0, quiet)
     again = member(3, recipe)
-    train(plain, again.batches, SFT().loss, recipe, 0, quiet)
+    expected = train(plain, again.batches, SFT().losses, recipe, 0, quiet)
+    np.testing.assert_allclose(losses, expected, rtol=1e-3)
     torch.testing.assert_close(weights(ours.model), weights(plain), atol=3e-4, rtol=1e-2)
 
 
@@ -167,11 +168,13 @@ COMPANY = (
 def test_a_member_ends_where_it_ends_alone():
     together, alone = [make() for make in COMPANY], [make() for make in COMPANY]
     notes: list[tuple[int, int]] = []
-    train_stack(together, 0, lambda done, total, note="": notes.append((done, total)))
+    losses = train_stack(together, 0, lambda done, total, note="": notes.append((done, total)))
     assert notes == [(i + 1, 5) for i in range(5)]
-    for one, other in zip(together, alone, strict=True):
+    for one, other, curve in zip(together, alone, losses, strict=True):
         before = weights(other.model).clone()
-        train_stack([other], 0, quiet)
+        (own,) = train_stack([other], 0, quiet)
+        assert len(curve) == other.recipe.steps
+        np.testing.assert_allclose(curve, own, rtol=1e-2)
         torch.testing.assert_close(weights(one.model), weights(other.model), atol=3e-4, rtol=1e-2)
         assert (weights(other.model) - before).abs().max() > 0.01
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lm.ragged import Ragged
+from lm.randomness import seeds_of_each
 from lm.types import Channel, Generations, ResponseFormat
 from teacher.api.gateway import Gateway
 from teacher.api.interface import Interface
@@ -34,10 +35,15 @@ class FakeBackend:
     def __init__(self):
         self.calls = 0
 
+    vocabulary = 100
+
+    def count(self, text):
+        return len(text.split())
+
     def complete(self, prompts, requests, params):
         self.calls += 1
         rows, channels = [], []
-        for seed in np.repeat(requests.seed, params.n) + np.tile(np.arange(params.n), len(requests)):
+        for seed in seeds_of_each(requests.seed, params.n).view(np.uint64):
             rng = np.random.default_rng(seed)
             more = int(rng.integers(4))
             rows.append(rng.integers(10, 100, 7 + more))

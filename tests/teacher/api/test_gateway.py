@@ -6,9 +6,11 @@ import pytest
 
 from configs.errors import ConfigError
 from defenses.admission.query_quota import QueryQuota
+from defenses.admission.token_bucket import TokenBucket
 from defenses.base import Defense
 from lm.types import Channel
 from teacher.api.interface import Interface
+from teacher.api.prices import Prices
 from teacher.api.schema import Params
 from tests.teacher.api.fakes import FULL, TEXT, FakeBackend, gateway, prompts, requests
 
@@ -80,6 +82,56 @@ def test_ledger_reserves_then_settles():
     assert np.isclose(api.accounts.spend[0], expected.sum())
     assert settled["completed"].all()
     assert api.clock.now == 2.0
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("prefill", ["", "so it is"])
+def test_tokens_times_price_are_the_dollars(n, prefill):
+    api, batch, params = gateway(accounts=2), requests(range(9), account=[0, 1] * 4 + [0]), Params(n=n, prefill=prefill)
+    got = answered(api, batch, params)
+    ledger = api.ledger.frame()
+    inputs, outputs, dollars = (ledger[name].to_numpy() for name in ("input_tokens", "output_tokens", "dollars"))
+    assert (inputs == 5 + len(prefill.split()) + n).all(), (
+        "five prompt tokens, the prefill once, a tool result a response"
+    )
+    assert (outputs == got.output_tokens.reshape(-1, n).sum(1)).all()
+    assert (dollars == Prices().dollars(inputs, outputs)).all(), "to the last bit"
+    assert np.isclose(dollars.sum(), (3 * inputs.sum() + 15 * outputs.sum()) / 1e6, rtol=1e-12)
+    assert np.allclose(api.accounts.spend, [dollars[batch.account == account].sum() for account in (0, 1)], rtol=1e-12)
+    bills = api.ledger.bills(batch.take(np.arange(9)[::-1]))
+    assert (bills.input_tokens == inputs[::-1]).all()
+    assert (bills.output_tokens == outputs[::-1]).all()
+    assert (bills.dollars == dollars[::-1]).all()
+
+
+def test_bills_of_what_was_refused_or_not_answered_are_zero():
+    api, batch = gateway({"query_quota": QueryQuota(queries=2)}), requests(range(3))
+    api.admit(batch, prompts(), Params())
+    assert [column.tolist() for column in api.ledger.bills(batch)] == [[0] * 3] * 3
+    api.complete(batch.take(np.array([1])), prompts(), Params())
+    assert (api.ledger.bills(batch).dollars > 0).tolist() == [False, True, False]
+
+
+def test_a_prefill_is_rate_limited_and_reserved_as_input():
+    bucket = TokenBucket(requests_per_minute=1e9, input_tokens_per_minute=20, burst_minutes=1)
+    api = gateway({"token_bucket": bucket})
+    plain = api.admit(requests([0, 0, 0, 0, 0]), prompts(), Params())
+    assert plain.ok.tolist() == [True] * 4 + [False], "four prompts of five tokens"
+    later = requests([3600, 3600, 3600])
+    assert api.admit(later, prompts(), Params(prefill="and so it was ever")).ok.tolist() == [True, True, False]
+    assert api.ledger.column("input_tokens")[-3:].tolist() == [10, 10, 10]
+    reserved = Prices().dollars(np.array([10]), 64)
+    assert (api.ledger.column("dollars")[-3:-1] == reserved).all()
+    assert api.ledger.tokens_between(3600, 3601, 1).tolist() == [2 * (10 + 64)]
+
+
+@pytest.mark.parametrize("bias", [{100: 1.0}, {-1: 1.0}, {3: 1.0, 10**9: 2.0}, {3: float("nan")}, {3: float("inf")}])
+def test_a_logit_bias_that_cannot_be_is_a_400(bias):
+    api = gateway({"query_quota": QueryQuota(queries=1)})
+    verdicts = api.admit(requests(range(2)), prompts(), Params(logit_bias=bias))
+    assert verdicts.status.tolist() == [400, 400]
+    assert verdicts.reason[0].startswith("logit_bias: ")
+    assert api.admit(requests([3]), prompts(), Params(logit_bias={0: 1.0, 99: -100.0})).ok.all()
 
 
 def test_only_admitted_requests_are_answered_and_only_once():

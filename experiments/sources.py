@@ -1,0 +1,140 @@
+"""Whether the code of a part is what stored results were made with: every entry says which code that was.
+
+A version says what an author wants to be taken for the same; this tells of a part that was edited without raising it. What
+is compared is the code of the modules that define the part and the classes it is derived from, without comments, docstrings
+and blank lines. Modules that these import are not looked at.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import io
+import sys
+import tokenize
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from configs.identity import Part, parts_in
+from experiments.stage import Stage
+
+if TYPE_CHECKING:
+    from experiments.engine.graph import Graph
+    from experiments.store import Store
+
+
+class Changed(NamedTuple):
+    """A part whose code is another than that of stored results which stand in for work.
+
+    Args:
+        part: its kind, name and version, as ``recover/dedup/1``.
+        module: where it is defined.
+        results: how many such results there are, by stage.
+    """
+
+    part: str
+    module: str
+    results: dict[str, int]
+
+    def __str__(self) -> str:
+        kind, name, version = self.part.split("/")
+        made = ", ".join(f"{number} of {stage}" for stage, number in self.results.items())
+        return (
+            f"the code of {kind} {name!r} (version {version}, {self.module}) has changed since stored results were made "
+            f"with it ({made}); they are used as they are. If it computes something else now, raise its version, or remove "
+            f"all that was made with it: moatbench store forget {kind}/{name}"
+        )
+
+
+def sources(stage: Stage) -> dict[str, str]:
+    """Hash of the code of each part that a stage itself is configured with, its inputs not included."""
+    return {label_of(part): source for part in _own(stage) if (source := source_of(type(part)))}
+
+
+def label_of(part: Part) -> str:
+    """Kind, name and version."""
+    return f"{part.kind}/{part.name}/{part.version}"
+
+
+def source_of(kind: type[Part]) -> str:
+    """Hash of the code that defines a class and its parents below the base of its kind; "" where there is no file of it."""
+    classes = [base for base in kind.__mro__ if issubclass(base, Part) or dataclasses.is_dataclass(base)]
+    modules = {base.__module__ for base in classes if base is not Part and "kind" not in vars(base)}
+    codes = [_code(name) for name in sorted(modules)]
+    return hashlib.sha256("".join(codes).encode()).hexdigest()[:32] if all(codes) else ""
+
+
+@lru_cache(maxsize=4096)
+def _code(module: str) -> str:
+    """Hash of the lines of a module without comments, docstrings and blanks; the same in every version of Python."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    try:
+        text = Path(file or "").read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        comments = [t for t in tokenize.generate_tokens(io.StringIO(text).readline) if t.type == tokenize.COMMENT]
+    except (OSError, ValueError, SyntaxError, tokenize.TokenError):
+        return ""
+    lines = text.splitlines()
+    for comment in comments:
+        row, column = comment.start
+        lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(
+            node
+        ):
+            said = node.body[0]
+            lines[said.lineno - 1 : said.end_lineno] = [""] * ((said.end_lineno or said.lineno) - said.lineno + 1)
+    return hashlib.sha256("\n".join(line.rstrip() for line in lines if line.strip()).encode()).hexdigest()
+
+
+def changed(graph: Graph, store: Store) -> list[Changed]:
+    """Parts of a plan whose code differs from that of results which the plan reuses.
+
+    The store knows by which code each part has ever been run; only where that is not today's code alone are manifests read.
+    """
+    if not graph.reused:
+        return []
+    stages = list(_stages(w.stage for w in graph.wanted))
+    parts = {label_of(part): part for part in _distinct_parts(stages)}
+    suspects = {name for name, part in parts.items() if store.sources(name) - {source_of(type(part)), ""}}
+    found: dict[str, Counter[str]] = {name: Counter() for name in suspects}
+    for stage in stages if suspects else ():
+        own = {name: source for name, source in sources(stage).items() if name in suspects}
+        made = store.manifest(stage) if own else None
+        for name, source in own.items():
+            if made is not None and made["sources"].get(name, source) != source:
+                found[name][stage.name] += 1
+    return [Changed(n, type(parts[n]).__module__, dict(count)) for n, count in sorted(found.items()) if count]
+
+
+def _own(stage: Stage) -> Iterator[Part]:
+    for f in dataclasses.fields(stage):  # type: ignore[arg-type]
+        yield from parts_in(getattr(stage, f.name), beyond=Stage)
+
+
+def _stages(wanted: Iterable[Stage]) -> Iterator[Stage]:
+    """The wanted stages and all that they are made from, each object once."""
+    seen: set[int] = set()
+    left = list(wanted)
+    while left:
+        stage = left.pop()
+        if id(stage) not in seen:
+            seen.add(id(stage))
+            yield stage
+            left += stage.inputs().values()
+
+
+def _distinct_parts(stages: Iterable[Stage]) -> Iterator[Part]:
+    """Parts that stages are configured with; what several stages share is looked into once."""
+    seen: set[int] = set()
+    for stage in stages:
+        for value in vars(stage).values():
+            held: Iterable[Any] = value.values() if isinstance(value, dict) else (value,)
+            for one in held:
+                if id(one) not in seen and dataclasses.is_dataclass(one):
+                    seen.add(id(one))
+                    yield from parts_in(one, beyond=Stage)

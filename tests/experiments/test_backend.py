@@ -1,0 +1,38 @@
+"""The model behind the gateway."""
+
+import numpy as np
+import pytest
+
+from experiments.backend import ModelBackend
+from experiments.store import Store
+from teacher.api.schema import Params, Prompts
+from tests.lm.mini.tiny import tiny
+from tests.teacher.api.fakes import requests
+
+LM = tiny()
+TEXTS = ["1 +4 ?", "C flip ?", "2 +4 ?"]
+PROMPTS = Prompts(TEXTS, LM.encode_prompts(TEXTS))
+
+
+@pytest.fixture
+def backend(tmp_path):
+    return ModelBackend(LM, list, Store(tmp_path / "store"), "tiny")
+
+
+def said(backend, seeds, n):
+    """Responses, by request and draw."""
+    batch = requests(range(len(seeds)), prompt=[0] * len(seeds), seed=np.array(seeds, np.int64))
+    rows = [tuple(row.tolist()) for row in backend.complete(PROMPTS, batch, Params(n=n, max_tokens=24)).tokens]
+    return [rows[at : at + n] for at in range(0, len(rows), n)]
+
+
+def test_responses_of_neighbouring_seeds_differ(backend):
+    """With seeds s + i the second response to one request was the first to the next."""
+    several = said(backend, [5, 6, 7, 8], 4)
+    assert len({row for rows in several for row in rows}) == 16
+    assert [rows[0] for rows in several] == [rows[0] for rows in said(backend, [5, 6, 7, 8], 1)]
+
+
+def test_what_a_prefill_costs_and_which_tokens_there_are(backend):
+    assert backend.count("1 +4 ?") == 3
+    assert backend.vocabulary == LM.vocabulary
