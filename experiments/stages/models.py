@@ -66,5 +66,5 @@ class BaseStage(Stage):
 
 
 def identity(task: Task) -> dict[str, Any]:
-    """What of a task enters a key: its configuration and its version."""
-    return {"name": task.name, "version": task.version, "config": describe(task)}
+    """What of a task enters a key: its configuration, its version and the content it reads."""
+    return {"name": task.name, "version": task.version, "config": describe(task), "content": task.content()}
