@@ -116,8 +116,8 @@ class Chain(Family):
         return " ".join((*steps(prompt[1:-1], int(prompt[0]), rng, wording), MARK, item.answer))
 
     def verify(self, item: Item, words: Words) -> Verdict:
-        """Strict: one mark, followed by the answer and nothing else. Lenient: the first digit after the last mark, or the last
-        digit where there is no mark. Whether there is a trace is not asked: it may be hidden."""
+        """Strict: one mark, followed by the answer and nothing else. Lenient: the first digit after the last mark, or
+        the last digit where there is no mark. Whether there is a trace is not asked: it may be hidden."""
         strict, lenient = final_answer(words, MARK)
         digits = tuple(word for word in lenient if word in DIGITS)
         candidate = digits[:1] if MARK in words else digits[-1:]

@@ -147,7 +147,7 @@ def _computed(functions: Words) -> str:
 
 @lru_cache(maxsize=2**12)
 def _results(functions: Words) -> list[list[int]]:
-    """What a program makes of the probes; the results of its beginning are kept, since programs are gone through in order."""
+    """What a program makes of the probes. Results of its beginning are kept, since programs are gone through in order."""
     return [run(functions[-1:], values) for values in _results(functions[:-1])] if functions else _PROBES
 
 

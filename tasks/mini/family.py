@@ -57,7 +57,7 @@ class Family(ABC):
 
     @abstractmethod
     def split_of(self, prompt: Words) -> Split:
-        """The one split that a prompt belongs to. It follows from what the prompt means, never from a seed, so that no two of
+        """The one split that a prompt belongs to. It follows from what the prompt means, never from a seed, so no two of
         the train, heldout, harder and provider splits share a meaning."""
 
     @abstractmethod

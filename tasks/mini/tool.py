@@ -57,8 +57,8 @@ class Tool(Family):
         return " ".join((*(MEANING[name] for name in prompt[1:-3]), prompt[-2]))
 
     def split_of(self, prompt: Words) -> Split:
-        """See `Family.split_of`. What public words can say is ``train`` in private words, so that the base has seen no held-out
-        sequence."""
+        """See `Family.split_of`. What public words can say is ``train`` in private words, so that the base has seen no
+        held-out sequence."""
         names, function = prompt[1:-3], prompt[-2]
         if len(names) <= self.high and function in PUBLIC_FUNCTIONS and all(name in _PUBLIC for name in names):
             return "public"

@@ -35,8 +35,8 @@ class MiniTask(Task):
     name: ClassVar[str] = "mini"
     version: ClassVar[int] = 2
     changes: ClassVar[Mapping[int, str]] = {
-        2: "2026-11-28: splits differ in what prompts ask for, not in words alone; 12 list functions instead of 8 and 6 tools "
-        "instead of 4, so that each split has room; one answer is read from a response"
+        2: "2026-11-28: splits differ in what prompts ask for, not in words alone; 12 list functions instead of 8 and 6 "
+        "tools instead of 4, so that each split has room; one answer is read from a response"
     }
     source: ClassVar[str] = "this project"
     families: ClassVar[tuple[str, ...]] = ("chain", "code", "facts", "tool")
