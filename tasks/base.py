@@ -52,20 +52,31 @@ class Task(Part, ABC):
     """A suite: a frozen dataclass whose fields are its configuration. Same fields and seed, same items."""
 
     kind: ClassVar[str] = "task"
+    changes: ClassVar[Mapping[int, str]] = {}
+    """What changed with each version after the first, with its date."""
     source: ClassVar[str]
     families: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def items(self, split: Split, family: str, n: int, seed: int) -> list[Item]:
-        """``n`` distinct items. Splits never share a prompt, whatever the seeds.
+        """``n`` distinct items. Splits never share a prompt, whatever the seeds; see `meaning`.
 
         Raises:
             configs.errors.ConfigError: unknown family, or more items asked for than the family has.
         """
 
     def size(self, split: Split, family: str) -> int:
-        """How many distinct items there are to ask for; unbounded families say a very large number."""
+        """How many distinct items ``items`` finds, or a bound below that; unbounded families say a very large number."""
         return 10**9
+
+    def meaning(self, item: Item) -> str:
+        """What an item asks for, whatever its words. No two of the train, heldout, harder and provider splits share a
+        meaning, unless the task says where and why they do."""
+        return item.id
+
+    def content(self) -> str:
+        """What items depend on beside configuration and version, such as the rows of a file, as a hash; "" for nothing."""
+        return ""
 
     @property
     def mix(self) -> dict[str, float]:
