@@ -10,7 +10,7 @@ import importlib
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from configs.errors import ConfigError
 from configs.identity import Part, named
+from configs.ranges import MAY_BE_INFINITE, check_number
+from configs.trust import require_trusted
 
 T = TypeVar("T")
 
@@ -31,14 +33,17 @@ def build(node: Any, base: type[T], field: str) -> T:
         field: dotted name of the node, for messages.
 
     Raises:
-        ConfigError: no ``_target_``, a class that cannot be imported or is of another kind, an unknown field, a value of
-            the wrong type, or one that the dataclass's own ``__post_init__`` refuses.
+        ConfigError: no ``_target_``, a class that cannot be imported, is not to be trusted or is of another kind, an unknown
+            field, a value of the wrong type, or one that the dataclass's own ``__post_init__`` refuses.
     """
-    plain = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else dict(node)
-    assert isinstance(plain, dict)
+    plain = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
+    if not isinstance(plain, Mapping):
+        raise ConfigError(field, plain, "must be a mapping, with a _target_ that names a class and its fields")
+    plain = {str(k): v for k, v in plain.items()}
     target = plain.pop("_target_", None)
     if not isinstance(target, str):
         raise ConfigError(field, plain, "has no _target_ that names a class")
+    require_trusted(target, f"{field}._target_")
     try:
         module, _, name = target.rpartition(".")
         kind = getattr(importlib.import_module(module), name)
@@ -48,18 +53,20 @@ def build(node: Any, base: type[T], field: str) -> T:
         raise ConfigError(f"{field}._target_", target, f"is not a {base.__name__}")
     if issubclass(kind, Part):
         named(kind, f"{field}._target_")
-    return typing.cast("T", from_mapping(kind, {str(k): v for k, v in plain.items()}, field))
+    return typing.cast("T", from_mapping(kind, plain, field))
 
 
 def from_mapping(kind: type[T], values: Mapping[str, Any], field: str) -> T:
     """Build the dataclass ``kind`` from ``values``; fields that are dataclasses or parts with a ``_target_`` are built
     in turn. Raises `ConfigError` as `build` does."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(field, values, "must be a mapping of fields")
     declared = {f.name: f for f in dataclasses.fields(kind) if f.init}  # type: ignore[arg-type]
     for name in values:
         if name not in declared:
             raise ConfigError(f"{field}.{name}", values[name], "is not a field here", declared, meant=name)
-    hints = typing.get_type_hints(kind)
-    arguments = {name: _converted(hints[name], value, f"{field}.{name}") for name, value in values.items()}
+    hints = typing.get_type_hints(kind, include_extras=True)
+    arguments = {name: converted(hints[name], value, f"{field}.{name}") for name, value in values.items()}
     try:
         return kind(**arguments)
     except ConfigError as error:
@@ -90,29 +97,42 @@ def describe(part: Any) -> Any:
     raise TypeError(f"{part!r} cannot be part of a configuration")
 
 
-def _converted(hint: Any, value: Any, field: str) -> Any:
+def converted(hint: Any, value: Any, field: str) -> Any:
+    """``value`` as the type that a field declares; raises `ConfigError` as `build` does."""
+    infinite = typing.get_origin(hint) is typing.Annotated and MAY_BE_INFINITE in hint.__metadata__
+    hint = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
     if isinstance(value, Mapping) and (inner := _present(hint)) is not None:
         hint = inner
     if isinstance(value, Mapping) and "_target_" in value:
-        return build(value, hint if isinstance(hint, type) else object, field)
+        if not isinstance(hint, type):
+            raise ConfigError(f"{field}._target_", value["_target_"], "names a class where none is wanted")
+        return build(value, hint, field)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_mapping(typing.cast("type[Any]", hint), {str(k): v for k, v in value.items()}, field)
-    if hint is Any:
-        return value
-    if isinstance(hint, type) and isinstance(value, hint) and not (hint in (int, float) and isinstance(value, bool)):
-        return value
     origin = typing.get_origin(hint)
     if origin in (tuple, list) and isinstance(value, (list, tuple)):
-        inner = typing.get_args(hint)[0] if typing.get_args(hint) else Any
-        return tuple(_converted(inner, v, f"{field}[{i}]") for i, v in enumerate(value))
+        return tuple(_entries(typing.get_args(hint), value, field))
     if (origin in (dict, Mapping) or hint in (dict, Mapping)) and isinstance(value, Mapping):
         inner = typing.get_args(hint)[1] if typing.get_args(hint) else Any
-        return {k: _converted(inner, v, f"{field}.{k}") for k, v in value.items()}
+        return {k: converted(inner, v, f"{field}.{k}") for k, v in value.items()}
     if origin is typing.Literal:
         if value not in typing.get_args(hint):
             raise ConfigError(field, value, "is not allowed", [str(a) for a in typing.get_args(hint)])
         return value
-    return _scalar(hint, value, field)
+    check_number(value, field, infinite)
+    made = _scalar(hint, value, field)
+    check_number(made, field, infinite)  # "inf" as text becomes a number only here
+    return made
+
+
+def _entries(hints: Sequence[Any], values: Sequence[Any], field: str) -> Iterator[Any]:
+    """Entries of a list, all of one type (``tuple[X, ...]``) or as many as there are types (``tuple[X, Y]``)."""
+    kinds = [h for h in hints if h is not Ellipsis] or [Any]
+    fixed = bool(hints) and Ellipsis not in hints and len(kinds) > 1
+    if fixed and len(values) != len(kinds):
+        raise ConfigError(field, list(values), f"must be a list of {len(kinds)}")
+    for at, value in enumerate(values):
+        yield converted(kinds[at] if fixed else kinds[0], value, f"{field}[{at}]")
 
 
 def _present(hint: Any) -> Any:
@@ -127,6 +147,10 @@ def _scalar(hint: Any, value: Any, field: str) -> Any:
     """Convert as OmegaConf's structured configs do ("3" to 3, 1 to 1.0), refuse what does not convert."""
     if hint is Any or hint is object:
         return value
+    if isinstance(hint, type) and isinstance(value, hint) and not (hint in (int, float) and isinstance(value, bool)):
+        return value
+    if hint is bool and isinstance(value, int) and value not in (0, 1):
+        raise ConfigError(field, value, "is not a valid bool")
     holder = dataclasses.make_dataclass("Holder", [("value", hint)])
     try:
         schema = OmegaConf.structured(holder(value))

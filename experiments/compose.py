@@ -104,7 +104,7 @@ def compose_sweep(arguments: Sequence[str], root: str = ROOT) -> Sweep:
     Raises:
         ConfigError: anything that does not compose, in words, with the nearest match.
     """
-    with session() as hydra:
+    with session(arguments) as hydra:
         assembly = Assembly(hydra, root)
         grids = [
             [Composed(o, _composed(o, hydra, assembly, root)) for o in grid] for grid in expand(arguments, hydra, root)

@@ -19,6 +19,7 @@ from configs.errors import ConfigError
 from experiments.cli import guarded
 from experiments.compose import EXPERIMENT, Composed
 from experiments.resolved import resolved
+from experiments.search_path import admit
 
 
 @hydra.main(version_base="1.3", config_path="pkg://configs", config_name="cell")  # type: ignore[untyped-decorator]
@@ -39,6 +40,7 @@ def _run(config: DictConfig) -> int:
     if EXPERIMENT in config:
         raise ConfigError(EXPERIMENT, "", "is a union of grids, which Hydra cannot sweep: use moatbench sweep")
     overrides = tuple(HydraConfig.get().overrides.task)
+    admit(HydraConfig.get().overrides.hydra)
     cell = Composed(overrides, resolved(config), " ".join(overrides))
     return carry_out([cell], "hydra", run=_multirun(HydraConfig.get()))
 

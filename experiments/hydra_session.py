@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.compose_errors import unavailable_search_path
+from experiments.search_path import SEARCH_PATH, admit
 
 
 class HydraSession:
@@ -70,7 +71,7 @@ class HydraSession:
 
     def repository(self, overrides: Sequence[str]) -> CachingConfigRepository:
         """All places that configurations come from, ``hydra.searchpath`` among these overrides included."""
-        places = tuple(o for o in overrides if o.startswith("hydra.searchpath="))
+        places = tuple(o for o in overrides if o.startswith(f"{SEARCH_PATH}="))
         if places not in self._repositories:
             _, self._repositories[places] = self.loader._parse_overrides_and_create_caching_repo(None, list(places))
         return self._repositories[places]
@@ -127,8 +128,13 @@ class _Copies(CachingConfigRepository):
 
 
 @contextmanager
-def session() -> Iterator[HydraSession]:
-    """Hydra, ready to compose from ``configs/``; a search path that does not exist is a `ConfigError`."""
+def session(arguments: Sequence[str] = ()) -> Iterator[HydraSession]:
+    """Hydra, ready to compose from ``configs/``; a search path that does not exist is a `ConfigError`.
+
+    Args:
+        arguments: of the command line; packages that they look into are let in.
+    """
+    admit(arguments)
     with unavailable_search_path(), initialize_config_module("configs", job_name="moatbench", version_base="1.3"):
         yield HydraSession(GlobalHydra.instance().config_loader())
 

@@ -100,7 +100,7 @@ def _overrides(word: str, others: list[str], root: str) -> list[str]:
     before, comma, last = value.rpartition(",")
     opening = "" if comma or not last.startswith("[") else "["
     plain = f"{key}{equals}{last.removeprefix('[')}"
-    with session() as hydra:
+    with session(others) as hydra:
         found = _from_hydra(plain, _one_cell(others, hydra, root), hydra, root)
     if not equals:
         return sorted(option for name in found for option in _open(name))
