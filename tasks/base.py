@@ -74,10 +74,6 @@ class Task(Part, ABC):
         meaning, unless the task says where and why they do."""
         return item.id
 
-    def content(self) -> str:
-        """What items depend on beside configuration and version, such as the rows of a file, as a hash; "" for nothing."""
-        return ""
-
     @property
     def mix(self) -> dict[str, float]:
         """Share of a query budget that goes to each family where the budget does not say otherwise."""
@@ -91,6 +87,11 @@ class Task(Part, ABC):
     @abstractmethod
     def verify(self, item: Item, response: str) -> Verdict:
         """Judge the visible text of a response. The text is untrusted."""
+
+    def formed(self, item: Item, response: str) -> bool | None:
+        """Whether a response has the form that is asked for, right or wrong: what a student may learn where it learns nothing
+        else. None where the task cannot tell."""
+        return None
 
     def run_tool(self, item: Item, generated: str) -> str | None:
         """The result to append after ``generated`` when it has just finished a tool call; None when it has not."""

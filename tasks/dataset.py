@@ -96,6 +96,10 @@ class DatasetTask(Task):
         candidate = lenient_answer(response, self.answer_marker, self.checker == "numeric")
         return Verdict(False, bool(candidate) and check(candidate, item.answer))
 
+    def formed(self, item: Item, response: str) -> bool:
+        """See `Task.formed`: the last line begins with the marker and says something."""
+        return bool(strict_answer(response, self.answer_marker))
+
     @cached_property
     def _pools(self) -> dict[str, list[Item]]:
         """Items by split, in the dataset's order."""

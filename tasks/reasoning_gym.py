@@ -100,6 +100,10 @@ class ReasoningGym(Task):
         numeric = item.answer.lstrip("-").replace(".", "", 1).isdigit()
         return Verdict(False, self._right(item, lenient_answer(response, self.answer_marker, numeric)))
 
+    def formed(self, item: Item, response: str) -> bool:
+        """See `Task.formed`: the last line begins with the marker and says something."""
+        return bool(strict_answer(response, self.answer_marker))
+
     def _right(self, item: Item, answer: str) -> bool:
         score = call({"check": "reasoning_gym", "answer": answer, **item.payload}) if answer else None
         return score is not None and score >= 0.999

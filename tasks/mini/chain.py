@@ -123,6 +123,11 @@ class Chain(Family):
         candidate = digits[:1] if MARK in words else digits[-1:]
         return Verdict(strict == (item.answer,), candidate == (item.answer,))
 
+    def formed(self, item: Item, words: Words) -> bool:
+        """See `Family.formed`: ends in one mark and one digit. The trace is not looked at: it may be hidden."""
+        answer, _ = final_answer(words, MARK)
+        return answer is not None and len(answer) == 1 and answer[0] in DIGITS
+
     def audit(self, item: Item, words: Words) -> Audit:
         """Check every stated state of a trace against the chain that was asked for."""
         prompt = item.prompt.split()

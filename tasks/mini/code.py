@@ -133,6 +133,13 @@ class Code(Family):
         right = _agrees(item, lenient)
         return Verdict(right and strict is not None and words[0] == MARK, right)
 
+    def formed(self, item: Item, words: Words) -> bool:
+        """See `Family.formed`: a mark and a program of the language."""
+        try:
+            return words[:1] == (MARK,) and bool(parse(words[1:]))
+        except ProgramError:
+            return False
+
 
 def _programs(names: Words, low: int, high: int) -> Iterator[Words]:
     """Every sequence of ``low`` to ``high`` of the names."""

@@ -126,6 +126,11 @@ class Facts(Family):
         digits = tuple(word for word in lenient if word in DIGITS)
         return Verdict(words == (MARK, *answer), digits[: len(answer)] == answer)
 
+    def formed(self, item: Item, words: Words) -> bool:
+        """See `Family.formed`: a mark and as many digits as were asked for."""
+        digits = words[1:]
+        return words[:1] == (MARK,) and len(digits) == len(item.answer.split()) and all(d in DIGITS for d in digits)
+
 
 def _leads(split: Split) -> list[int]:
     """Indices of the leads that the split's prompts have."""

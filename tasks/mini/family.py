@@ -84,6 +84,10 @@ class Family(ABC):
     def verify(self, item: Item, words: Words) -> Verdict:
         """Judge the words of a response."""
 
+    @abstractmethod
+    def formed(self, item: Item, words: Words) -> bool:
+        """Whether the words have the form of a response to this item, right or wrong."""
+
     def prompts(self, split: Split, n: int, rng: np.random.Generator) -> list[Words]:
         """``n`` distinct prompts of the split.
 

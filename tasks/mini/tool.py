@@ -137,6 +137,17 @@ class Tool(Family):
         exact = called and strict == (item.answer,) and words[: len(wanted)] == wanted
         return Verdict(exact, called and answered and MARK in words)
 
+    def formed(self, item: Item, words: Words) -> bool:
+        """See `Family.formed`: one or more valid calls, of whatever tool, each with a result, and in the end one mark and one
+        digit. The line between may be hidden."""
+        answer, _ = final_answer(words, MARK)
+        starts = [i for i, word in enumerate(words) if word == CALL]
+        calls = [words[i : i + _CALL_WORDS] for i in starts]
+        valid = all(len(c) == _CALL_WORDS and self.run(item, c) not in (None, NO_RESULT) for c in calls)
+        first = list(range(0, len(starts) * (_CALL_WORDS + 1), _CALL_WORDS + 1))
+        ends = answer is not None and len(answer) == 1 and answer[0] in DIGITS
+        return bool(calls) and valid and starts == first and ends
+
     @staticmethod
     def run(item: Item, words: Sequence[str]) -> str | None:
         """Result of the call that ``words`` end in: a digit, ``none`` for a call that is not valid, None without one."""

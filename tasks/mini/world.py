@@ -103,6 +103,10 @@ class MiniTask(Task):
         """See `Task.verify`."""
         return self.family(item.family).verify(item, tuple(response.split()))
 
+    def formed(self, item: Item, response: str) -> bool:
+        """See `Task.formed`."""
+        return self.family(item.family).formed(item, tuple(response.split()))
+
     def run_tool(self, item: Item, generated: str) -> str | None:
         """See `Task.run_tool`."""
         return Tool.run(item, generated.split()) if item.family == "tool" else None

@@ -1,3 +1,5 @@
+"""Verdicts, form and bounds of the verifiers."""
+
 import time
 
 import pytest
@@ -148,3 +150,31 @@ def test_huge_responses_are_judged_in_bounded_time(item, text):
     assert TASK.verify(item, f"# {text}") == (False, False)
     TASK.audit(item, text)
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("item", "response", "formed"),
+    [
+        (CHAIN, "+4 -> 7 *3 -> 1 # 1", True),
+        (CHAIN, "# 7", True),  # wrong, and well formed
+        (CHAIN, "# 7 1", False),
+        (CHAIN, "# 7 # 1", False),
+        (CHAIN, "1", False),
+        (CODE, "# rev ( sort ( y ) )", True),
+        (CODE, "# rev ( sort ( y )", False),
+        (CODE, "rev # sort ( x )", False),
+        (CODE, "", False),
+        (FACT, "# 9 9", True),
+        (FACT, "# 9", False),
+        (FACT, "9 9", False),
+        (TOOL, f"{CALL} 5 +1 -> 6 # 6", True),
+        (TOOL, f"{CALL} 5 # 0", True),
+        (TOOL, "CALL [ wind speed 9 ] 3 # 1", False),
+        (TOOL, "CALL [ weather temp 2 # 1", False),
+        (TOOL, "# 6", False),
+        (TOOL, f"+1 {CALL} 5 # 6", False),
+        (TOOL, f"{CALL} 5 # 6 6", False),
+    ],
+)
+def test_form_is_told_from_content(item, response, formed):
+    assert TASK.formed(item, response) is formed
