@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError, require
+from configs.ranges import Unlimited, at_least
 from defenses.admission.buckets import DAILY_CAP, Rows, Spending, empty, judge, promote
 from defenses.base import AdmissionState, Defense
 from teacher.api.accounts import Accounts
@@ -34,12 +35,12 @@ class Limits:
         dollars_per_month: spend cap of 30 virtual days.
     """
 
-    requests_per_minute: float = math.inf
-    input_tokens_per_minute: float = math.inf
-    output_tokens_per_minute: float = math.inf
+    requests_per_minute: Unlimited = math.inf
+    input_tokens_per_minute: Unlimited = math.inf
+    output_tokens_per_minute: Unlimited = math.inf
     burst_minutes: float = 1.0
-    dollars_per_day: float = math.inf
-    dollars_per_month: float = math.inf
+    dollars_per_day: Unlimited = math.inf
+    dollars_per_month: Unlimited = math.inf
 
     def __post_init__(self) -> None:
         for name in (
@@ -75,6 +76,10 @@ class Tier(Limits):
     entry_spend: float = 0.0
     entry_age_days: float = 0.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 0, "entry_spend", "entry_age_days")
+
 
 @dataclass(frozen=True)
 class TokenBucket(Limits, Defense):
@@ -100,7 +105,7 @@ class TokenBucket(Limits, Defense):
     )
     strength: ClassVar[str | None] = "requests_per_minute"
 
-    requests_per_minute: float = 0.5
+    requests_per_minute: Unlimited = 0.5
     burst_minutes: float = 60.0
     scope: str = "account"
     tiers: tuple[Tier, ...] = ()
