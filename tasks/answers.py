@@ -21,8 +21,8 @@ def strict_answer(text: str, marker: str) -> str | None:
 
 def lenient_answer(text: str, marker: str, numeric: bool) -> str:
     r"""One candidate: after the last ``marker`` or "the answer is" (any case) to the line's end, else in the last
-    ``\boxed{}``, else on the last line; a box around it is opened. For ``numeric`` answers it is the last number of that, or of
-    the whole text where that has no digits. Emphasis and a final full stop are dropped; "" where there is nothing."""
+    ``\boxed{}``, else on the last line; a box around it is opened. For ``numeric`` answers it is the last number of that,
+    or of the whole text where that has no digits. Emphasis and a final full stop are dropped; "" where there is nothing."""
     text = _visible(text)
     marks = "|".join(re.escape(m) for m in (marker, "the answer is") if m)
     after = [found.end() for found in re.finditer(rf"(?:{marks})[ :*_`]*", text, re.IGNORECASE)]
@@ -34,7 +34,7 @@ def lenient_answer(text: str, marker: str, numeric: bool) -> str:
 
 
 def boxed(text: str) -> str:
-    r"""The contents of the last ``\boxed{}`` whose braces are balanced, "" where there is none. One pass, whatever the depth."""
+    r"""The contents of the last ``\boxed{}`` whose braces are balanced, "" where there is none; one pass at any depth."""
     contents, open_braces = "", []
     for brace in _BRACES.finditer(text):
         if brace.group() in (r"\{", r"\}"):

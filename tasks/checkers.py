@@ -38,8 +38,8 @@ def numeric(answer: str, reference: str) -> bool:
 
 
 def choice(answer: str, reference: str) -> bool:
-    """The same option of a multiple choice, by its letter; see `choice_letter`. References that name no letter are compared as
-    `exact` does."""
+    """The same option of a multiple choice, by its letter; see `choice_letter`. References that name no letter are compared
+    as `exact` does."""
     wanted = choice_letter(reference)
     return exact(answer, reference) if wanted is None else choice_letter(answer) == wanted
 
@@ -62,8 +62,8 @@ def check_installed(name: str) -> None:
 
 
 def choice_letter(text: str) -> str | None:
-    """The letter of the option that ``text`` names: "B", "(B)", "B) Paris", "**B.**", "option B", or some words with one letter in
-    parentheses. None where it names none or several."""
+    """The letter of the option that ``text`` names: "B", "(B)", "B) Paris", "**B.**", "option B", or words with one letter
+    in parentheses. None where it names none or several."""
     plain = _STYLE.sub("", text).strip(_WRAPPING)
     letters = {letter.upper() for letter in _PARENTHESISED.findall(text)}
     if len(letters) > 1:

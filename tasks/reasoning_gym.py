@@ -41,7 +41,10 @@ class ReasoningGym(Task):
     """
 
     name: ClassVar[str] = "reasoning_gym"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    changes: ClassVar[Mapping[int, str]] = {
+        2: "2026-11-28: which split a problem is in follows from its normalised text"
+    }
     source: ClassVar[str] = "Stojanovski et al. 2025, arXiv 2505.24760"
 
     datasets: dict[str, dict[str, Any]] = field(default_factory=lambda: {"chain_sum": {}, "basic_arithmetic": {}})
