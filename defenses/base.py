@@ -170,8 +170,8 @@ class Defense(Part):
         return None
 
     def shut_out(self, memory: Mapping[str, Any]) -> NDArray[np.integer]:
-        """Ids of the accounts that `admit` lets nothing through of any more, now or after a delay, whatever they send: suspects,
-        and those that failed a check. Not those that only have to wait."""
+        """Ids of the accounts of which `admit` lets nothing through any more, now or after a delay, whatever they send:
+        suspects, and those that failed a check. Not those that only have to wait."""
         return np.zeros(0, np.int64)
 
     def decode(self, serving: Serving) -> LogitsProcessor | None:

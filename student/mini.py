@@ -56,6 +56,9 @@ class MiniStudent(StudentSpec):
         at_least(self, 0, "base_rows")
         require(self.init == "scratch" or sum(self.base_rows) > 0, "base_rows", self.base_rows, "must hold a row")
         require(self.width % (2 * self.heads) == 0, "student.width", self.width, "must be a multiple of 2 x heads")
+        rows = self.base_rows
+        reason = "must be four numbers of rows (chain, code, facts, tool), none negative and one above 0"
+        require(len(rows) == 4 and min(rows) >= 0 and max(rows) > 0, "student.base_rows", rows, reason)
         if self.init not in ("base", "scratch"):
             raise ConfigError("student.init", self.init, "unknown start", ("base", "scratch"))
 

@@ -48,6 +48,19 @@ def user_texts(prompts: Ragged, lm: LanguageModel) -> list[str]:
     return texts
 
 
+def foreign_share(prompts: Ragged, lm: LanguageModel, looked_at: int = 64) -> float:
+    """Share of training prompts that are not in the chat template in which the model will be asked, of so many spread over
+    all; 0 without prompts."""
+    chosen = np.unique(np.linspace(0, len(prompts) - 1, looked_at).astype(np.int64)) if len(prompts) else []
+    foreign = 0
+    for row in chosen:
+        try:
+            user_texts(prompts.take(np.array([row])), lm)
+        except ValueError:
+            foreign += 1
+    return foreign / max(1, len(chosen))
+
+
 def _ended(rows: Examples, source: LanguageModel, target: LanguageModel) -> Examples:
     """Rows of a shared vocabulary, ending as the target's responses do. In the logprobs there the two ends change places."""
     filled = rows.completions.lengths > 0

@@ -4,37 +4,53 @@ from __future__ import annotations
 
 import re
 
-LONGEST = 300
-"""Characters of an answer that a checker is given: responses are untrusted."""
+from tasks.numbers import last_number
 
-_BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:/\d+)?")
+LONGEST = 100_000
+"""Characters of a response that are read, from its end: responses are untrusted. References must be shorter."""
+
+_BRACES = re.compile(r"\\boxed\s?\{|\\[{}]|[{}]")
 _EMPHASIS = " \t*_`$"
 
 
 def strict_answer(text: str, marker: str) -> str | None:
     """What follows ``marker`` on the last non-empty line, which it must begin; None where the format is not kept."""
     line = _last_line(_visible(text))
-    return line[len(marker) :].strip()[:LONGEST] if line.startswith(marker) else None
+    return line[len(marker) :].strip() if line.startswith(marker) else None
 
 
 def lenient_answer(text: str, marker: str, numeric: bool) -> str:
     r"""One candidate: after the last ``marker`` or "the answer is" (any case) to the line's end, else in the last
-    ``\boxed{}``, else on the last line; of it the last number for ``numeric`` answers (of the whole text where it has none).
-    Emphasis and a final full stop are dropped; "" where there is nothing."""
+    ``\boxed{}``, else on the last line; a box around it is opened. For ``numeric`` answers it is the last number of that,
+    or of the whole text where that has no digits. Emphasis and a final full stop are dropped; "" where there is nothing."""
     text = _visible(text)
     marks = "|".join(re.escape(m) for m in (marker, "the answer is") if m)
-    after = re.findall(rf"(?:{marks})[ :*_`]*([^\n]*)", text, re.IGNORECASE)
-    boxed = _BOXED.findall(text)
-    found = next((candidates[-1] for candidates in (after, boxed) if candidates), _last_line(text))
-    if numeric and (numbers := _NUMBER.findall(found) or _NUMBER.findall(text)):
-        found = numbers[-1]
-    return found.strip(_EMPHASIS).removesuffix(".").strip(_EMPHASIS)[:LONGEST]
+    after = [found.end() for found in re.finditer(rf"(?:{marks})[ :*_`]*", text, re.IGNORECASE)]
+    found = text[after[-1] :].partition("\n")[0] if after else boxed(text) or _last_line(text)
+    found = boxed(found) or found
+    if numeric and (digits := last_number(found if any(c.isdigit() for c in found) else text)):
+        found = digits
+    return found.strip(_EMPHASIS).removesuffix(".").strip(_EMPHASIS)
+
+
+def boxed(text: str) -> str:
+    r"""The contents of the last ``\boxed{}`` whose braces are balanced, "" where there is none; one pass at any depth."""
+    contents, open_braces = "", []
+    for brace in _BRACES.finditer(text):
+        if brace.group() in (r"\{", r"\}"):
+            continue
+        if brace.group() != "}":
+            open_braces.append((brace.end(), brace.group() != "{"))
+        elif open_braces:
+            start, is_box = open_braces.pop()
+            if is_box:
+                contents = text[start : brace.start()]
+    return contents
 
 
 def _visible(text: str) -> str:
     """Without a closed think block."""
-    return text.rpartition("</think>")[2]
+    return text[-LONGEST:].rpartition("</think>")[2]
 
 
 def _last_line(text: str) -> str:

@@ -52,20 +52,27 @@ class Task(Part, ABC):
     """A suite: a frozen dataclass whose fields are its configuration. Same fields and seed, same items."""
 
     kind: ClassVar[str] = "task"
+    changes: ClassVar[Mapping[int, str]] = {}
+    """What changed with each version after the first, with its date."""
     source: ClassVar[str]
     families: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def items(self, split: Split, family: str, n: int, seed: int) -> list[Item]:
-        """``n`` distinct items. Splits never share a prompt, whatever the seeds.
+        """``n`` distinct items. Splits never share a prompt, whatever the seeds; see `meaning`.
 
         Raises:
             configs.errors.ConfigError: unknown family, or more items asked for than the family has.
         """
 
     def size(self, split: Split, family: str) -> int:
-        """How many distinct items there are to ask for; unbounded families say a very large number."""
+        """How many distinct items ``items`` finds, or a bound below that; unbounded families say a very large number."""
         return 10**9
+
+    def meaning(self, item: Item) -> str:
+        """What an item asks for, whatever its words. No two of the train, heldout, harder and provider splits share a
+        meaning, unless the task says where and why they do."""
+        return item.id
 
     @property
     def mix(self) -> dict[str, float]:
@@ -80,6 +87,11 @@ class Task(Part, ABC):
     @abstractmethod
     def verify(self, item: Item, response: str) -> Verdict:
         """Judge the visible text of a response. The text is untrusted."""
+
+    def formed(self, item: Item, response: str) -> bool | None:
+        """Whether a response has the form that is asked for, right or wrong: what a student may learn where it learns nothing
+        else. None where the task cannot tell."""
+        return None
 
     def run_tool(self, item: Item, generated: str) -> str | None:
         """The result to append after ``generated`` when it has just finished a tool call; None when it has not."""

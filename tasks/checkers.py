@@ -1,4 +1,4 @@
-"""Named answer checkers: does this answer say the same as the reference? Answers are untrusted and short."""
+"""Named answer checkers: does this answer say the same as the reference? Answers are untrusted."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ import re
 from collections.abc import Callable, Mapping
 
 from configs.extras import needs
+from tasks.numbers import number
 from tasks.worker import call
+
+LONGEST_FORMULA = 300
+"""Characters of an answer that `math_verify` reads; twice the reference where that is longer."""
 
 Checker = Callable[[str, str], bool]
 
-_PLAIN = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d{1,3})?")
+_STYLE = re.compile(r"\\(?:text|textbf|mathrm|mathbf|boxed)\s?\{")
+_WRAPPING = " \t\n*_`$\"'{}"
+_OPTION = re.compile(
+    r"(?:(?:option|choice|answer)\s+)?[(\[]?([A-Za-z])(?:\s*$|\s*[)\].:]|[*_`\"'}]|\s[-–]\s)", re.IGNORECASE
+)
+_PARENTHESISED = re.compile(r"\(([A-Za-z])\)")
 
 
 def exact(answer: str, reference: str) -> bool:
@@ -20,7 +29,7 @@ def exact(answer: str, reference: str) -> bool:
 
 
 def numeric(answer: str, reference: str) -> bool:
-    """The same number to six digits, relative; thousands separators, a currency or per-cent sign and fractions a/b are read.
+    """The same number to six digits, relative; see `tasks.numbers` for what is read as a number.
     References that are no numbers are compared as `exact` does."""
     given, wanted = number(answer), number(reference)
     if wanted is None:
@@ -28,13 +37,22 @@ def numeric(answer: str, reference: str) -> bool:
     return given is not None and math.isclose(given, wanted, rel_tol=1e-6, abs_tol=1e-9)
 
 
+def choice(answer: str, reference: str) -> bool:
+    """The same option of a multiple choice, by its letter; see `choice_letter`. References that name no letter are compared
+    as `exact` does."""
+    wanted = choice_letter(reference)
+    return exact(answer, reference) if wanted is None else choice_letter(answer) == wanted
+
+
 def math_verify(answer: str, reference: str) -> bool:
     """Mathematically equal, by Hugging Face's math-verify (LaTeX, fractions, sets, intervals, ...), in a worker process
-    with a time limit: what takes longer counts as wrong."""
+    with a time limit: what takes longer counts as wrong, and so does what is far longer than the reference."""
+    if len(answer) > max(LONGEST_FORMULA, 2 * len(reference)):
+        return False
     return call({"check": "math_verify", "answer": answer, "reference": reference}) is True
 
 
-CHECKERS: Mapping[str, Checker] = {"exact": exact, "numeric": numeric, "math_verify": math_verify}
+CHECKERS: Mapping[str, Checker] = {"exact": exact, "numeric": numeric, "choice": choice, "math_verify": math_verify}
 
 
 def check_installed(name: str) -> None:
@@ -43,15 +61,15 @@ def check_installed(name: str) -> None:
         needs("math_verify", "checker", name)
 
 
-def number(text: str) -> float | None:
-    """The one number that ``text`` is, or None."""
-    plain = text.strip().strip("$€£%").replace(",", "").replace(" ", "")
-    top, slash, bottom = plain.partition("/")
-    if not _PLAIN.fullmatch(top.lower()) or (slash and not _PLAIN.fullmatch(bottom.lower())):
+def choice_letter(text: str) -> str | None:
+    """The letter of the option that ``text`` names: "B", "(B)", "B) Paris", "**B.**", "option B", or words with one letter
+    in parentheses. None where it names none or several."""
+    plain = _STYLE.sub("", text).strip(_WRAPPING)
+    letters = {letter.upper() for letter in _PARENTHESISED.findall(text)}
+    if len(letters) > 1:
         return None
-    below = float(bottom) if slash else 1.0
-    value = float(top) / below if below else math.nan
-    return value if math.isfinite(value) else None
+    named = _OPTION.match(plain)
+    return named[1].upper() if named else next(iter(letters), None)
 
 
 def _flat(text: str) -> str:

@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from configs.errors import ConfigError, require
-from tasks.answers import lenient_answer, strict_answer
+from tasks.answers import LONGEST, lenient_answer, strict_answer
 from tasks.base import Item, Split, Task, Verdict
 from tasks.checkers import CHECKERS, check_installed
+from tasks.dataset_rows import Row, level_of, load_rows, local, text_of
 from tasks.splits import check_shares, prompt_hash, split_of
-
-_FILES = {".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True)
 class DatasetTask(Task):
-    """Rows of a dataset as items. A prompt that occurs twice counts once; which split it is in follows from its text.
+    """Rows of a dataset as items. A question's normalised text (`tasks.splits.normalised`) decides which split it is in: one
+    that occurs twice counts once, and no two splits share one. Questions that say the same in other words are not recognised.
 
     Args:
         path: name on the hub, a local JSON, JSON-lines or parquet file, or a folder of such files.
         config: the dataset's configuration on the hub, "" for its default.
-        revision: commit on the hub, "" for the newest. Pin it in published configs.
+        revision: commit on the hub, "" for the newest; pin it in published configs. Local files have none.
         split: the dataset's own split that all items come from.
         heldout_split: the dataset's own split that held-out items come from instead; its prompts are then dropped elsewhere.
         question: column of the question.
         answer: column of the reference answer.
         answer_after: the reference is what follows the last such text in the column ("####" for GSM8K), "" for all of it.
         family: column with the capability family, "" for the one family ``all``.
-        level: column with the difficulty as an integer, "" for none.
+        level: column with the difficulty as a whole number, or as a text with one ("Level 3"); "" for none.
         harder_above: rows of a higher level than this are ``harder`` and nothing else; needs ``level``.
         template: the prompt; ``{question}`` stands for the question.
-        checker: ``exact``, ``numeric`` or ``math_verify``; see `tasks.checkers`.
+        checker: ``exact``, ``numeric``, ``choice`` or ``math_verify``; see `tasks.checkers`.
         answer_marker: begins the answer's line in a response.
         shares: shares of the splits.
     """
 
     name: ClassVar[str] = "dataset"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    changes: ClassVar[Mapping[int, str]] = {
+        2: "2026-11-28: which split a question is in follows from its normalised text without the template; rows without a "
+        "question, answer, family or level are refused; numbers are read as people write them"
+    }
     source: ClassVar[str] = "Lhoest et al. 2021, arXiv 2109.02846"
 
     path: str
@@ -67,6 +72,22 @@ class DatasetTask(Task):
         check_installed(self.checker)
         require("{question}" in self.template, "template", self.template, "must contain {question}")
         check_shares(self.shares)
+        require(
+            not (self.revision and local(self.path)), "task.revision", self.revision, "local files have no revision"
+        )
+
+    def content(self) -> str:
+        """See `Task.content`: a hash of all items, so that it is the same for the same rows, however they are stored."""
+        return self._content
+
+    @cached_property
+    def _content(self) -> str:
+        parts = (
+            repr((split, i.family, i.level, i.prompt, i.answer, i.reference))
+            for split, pool in self._pools.items()
+            for i in pool
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     @property
     def families(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -96,6 +117,10 @@ class DatasetTask(Task):
         candidate = lenient_answer(response, self.answer_marker, self.checker == "numeric")
         return Verdict(False, bool(candidate) and check(candidate, item.answer))
 
+    def formed(self, item: Item, response: str) -> bool:
+        """See `Task.formed`: the last line begins with the marker and says something."""
+        return bool(strict_answer(response, self.answer_marker))
+
     @cached_property
     def _pools(self) -> dict[str, list[Item]]:
         """Items by split, in the dataset's order."""
@@ -111,48 +136,30 @@ class DatasetTask(Task):
         return pools
 
     def _distinct(self, split: str, seen: set[str]) -> list[Item]:
-        """Items whose prompts are not in ``seen``, which they are added to."""
+        """Items whose questions are not in ``seen``, which they are added to."""
         items = []
-        for row in self._rows(split):
-            item = self._item(row)
+        for index, row in enumerate(load_rows(self.path, self.config, self.revision, split)):
+            item = self._item(row, f"row {index + 1} of split {split!r}")
             if item.id not in seen:
                 seen.add(item.id)
                 items.append(item)
         return items
 
-    def _item(self, row: dict[str, Any]) -> Item:
-        for field_name in ("question", "answer", "family", "level"):
-            column = getattr(self, field_name)
-            if column and column not in row:
-                raise ConfigError(f"task.{field_name}", column, f"is not a column of {self.path}", row)
-        prompt = self.template.replace("{question}", str(row[self.question]).strip())
-        whole = str(row[self.answer]).strip()
-        answer = whole.rpartition(self.answer_after)[2].strip() if self.answer_after else whole
-        working = whole.rpartition(self.answer_after)[0].strip() if self.answer_after else ""
+    def _item(self, row: Row, at: str) -> Item:
+        question = text_of(row, "question", self.question, at)
+        whole = text_of(row, "answer", self.answer, at)
+        working, mark, answer = whole.rpartition(self.answer_after) if self.answer_after else ("", "", whole)
+        answer = answer.strip()
+        if self.answer_after and not (mark and answer):
+            reason = f"must be in each answer and be followed by the result; {at} has none"
+            raise ConfigError("task.answer_after", self.answer_after, reason)
+        reason = f"must hold answers of fewer than {LONGEST:,} characters; {at} has {len(answer):,}"
+        require(len(answer) < LONGEST, "task.answer", self.answer, reason)
         return Item(
-            id=prompt_hash(prompt),
-            family=str(row[self.family]) if self.family else "all",
-            level=int(row[self.level]) if self.level else 1,
-            prompt=prompt,
+            id=prompt_hash(question),
+            family=text_of(row, "family", self.family, at) if self.family else "all",
+            level=level_of(row, self.level, at) if self.level else 1,
+            prompt=self.template.replace("{question}", question),
             answer=answer,
-            reference=f"{working}\n{self.answer_marker} {answer}".strip(),
+            reference=f"{working.strip()}\n{self.answer_marker} {answer}".strip(),
         )
-
-    def _rows(self, split: str) -> Any:
-        """Rows of one of the dataset's own splits, read without running code that comes with it."""
-        from datasets import disable_progress_bars, load_dataset
-
-        disable_progress_bars()
-        place = Path(self.path).expanduser()
-        try:
-            if place.is_file():
-                kind = _FILES.get(place.suffix)
-                require(kind is not None, "task.path", self.path, "must be a .json, .jsonl or .parquet file")
-                return load_dataset(kind, data_files={split: str(place)}, split=split)
-            if place.is_dir():
-                return load_dataset(str(place), split=split)
-            return load_dataset(self.path, self.config or None, revision=self.revision or None, split=split)
-        except (OSError, ValueError, RuntimeError) as error:
-            line = " ".join(str(error).split())[:300]
-            reason = f"could not be loaded ({line}); give a local file or folder, or a hub name with a connection"
-            raise ConfigError("task.path", self.path, reason) from error

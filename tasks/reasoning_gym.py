@@ -41,7 +41,10 @@ class ReasoningGym(Task):
     """
 
     name: ClassVar[str] = "reasoning_gym"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    changes: ClassVar[Mapping[int, str]] = {
+        2: "2026-11-28: which split a problem is in follows from its normalised text"
+    }
     source: ClassVar[str] = "Stojanovski et al. 2025, arXiv 2505.24760"
 
     datasets: dict[str, dict[str, Any]] = field(default_factory=lambda: {"chain_sum": {}, "basic_arithmetic": {}})
@@ -99,6 +102,10 @@ class ReasoningGym(Task):
             return Verdict(True, True)
         numeric = item.answer.lstrip("-").replace(".", "", 1).isdigit()
         return Verdict(False, self._right(item, lenient_answer(response, self.answer_marker, numeric)))
+
+    def formed(self, item: Item, response: str) -> bool:
+        """See `Task.formed`: the last line begins with the marker and says something."""
+        return bool(strict_answer(response, self.answer_marker))
 
     def _right(self, item: Item, answer: str) -> bool:
         score = call({"check": "reasoning_gym", "answer": answer, **item.payload}) if answer else None

@@ -154,6 +154,19 @@ def test_nothing_banned_is_called(path):
                 assert not unsafe, f"{where}:{node.lineno} {keyword.arg}"
 
 
+def test_loops_are_compiled_in_one_place():
+    """Which knows where they are kept: numba by itself raises at import where it can write nowhere."""
+    for path in set(SOURCES) - {ROOT / "lm" / "compiled.py"}:
+        taken = {
+            alias.name
+            for node in ast.walk(tree(path))
+            if isinstance(node, ast.ImportFrom) and node.module == "numba"
+            for alias in node.names
+        }
+        assert taken <= {"types"}, f"{name_of(path)}: loops are compiled by lm.compiled"
+        assert ("numba" in imports(path)) == bool(taken), f"{name_of(path)} imports numba as a whole"
+
+
 @pytest.mark.parametrize("name", sorted(named()))
 def test_every_class_that_a_yaml_names_is_there(name):
     for target in named()[name]:

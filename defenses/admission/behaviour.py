@@ -56,7 +56,7 @@ class Behaviour(Detector):
     needs_red_team: ClassVar[bool] = True
     across_accounts: ClassVar[bool] = True  # near copies of a prompt are found among those of all accounts
 
-    benign_requests: int = 200_000
+    benign_requests: int = 300_000
     false_alarms: float = 1e-3
     least_requests: int = 20
     window_hours: float = 72.0

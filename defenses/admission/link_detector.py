@@ -134,6 +134,7 @@ class FittedLinkDetector(LinkDetector):
     strength: ClassVar[str | None] = "false_alarms"
     floor: ClassVar[float] = 0.0
 
+    benign_requests: int = 50_000
     false_alarms: float = 0.01
 
     def __post_init__(self) -> None:

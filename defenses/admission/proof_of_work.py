@@ -72,7 +72,7 @@ class ProofOfWork(Defense):
     hash_rate: float = 1e6
     answer_seconds: float = 4.0
     max_seconds: float = 600.0
-    benign_requests: int = 4000
+    benign_requests: int = 50_000
 
     def __post_init__(self) -> None:
         for name in ("overhead", "most"):

@@ -185,8 +185,8 @@ def _grown(own: dict[str, Any], name: str, owners: int) -> NDArray[np.float64]:
 
 
 def _spending(requests: Requests, state: AdmissionState, scope: str, capped: list[bool]) -> Spending:
-    """Dollars of each owner in the virtual days and months of a batch, reserved ones included; nothing is looked up where the
-    day, or the month, has no cap."""
+    """Dollars of each owner in the virtual days and months of a batch, reserved ones included; 0 where the day, or
+    the month, has no cap."""
     dollars = np.ascontiguousarray(state.prices.dollars(requests.input_tokens, state.max_tokens))
     rows, totals = [], []
     owners = len(state.accounts) if scope == "account" else len(state.memory["numbers"])

@@ -12,12 +12,11 @@ from attacks.accounts.operator import Market, Operator, Surroundings
 from configs.errors import require
 from experiments.campaign import facts
 from experiments.campaign.campaign import Campaign
+from experiments.campaign.homes import CLOUD_NETWORKS, NETWORKS
 from experiments.campaign.library import Library
 from experiments.campaign.policy import Policy
 from experiments.campaign.population import (
     AMPLITUDES,
-    CLOUD_NETWORKS,
-    NETWORKS,
     ZONES,
     Drawn,
     Population,

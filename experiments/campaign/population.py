@@ -17,15 +17,12 @@ from scipy.special import ndtri
 from configs.errors import ConfigError, require
 from experiments.campaign import facts
 from experiments.campaign.hard_negatives import HARD_NEGATIVES, HardNegative
+from experiments.campaign.homes import homes
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
 from teacher.api.traffic import GAMMA, PERIODIC, WEIBULL, PromptLists, Senders, keys
 
 ZONES, AMPLITUDES = 24, 4
-NETWORKS = 60_000
-"""Consumer and company networks (/24) that honest users come from; proxies exit from some of them too."""
-CLOUD_NETWORKS = 4_000
-"""Networks of clouds, numbered after the consumer ones."""
 CLIENTS = 2_000
 """Kinds of client software, of Zipf popularity."""
 KNOWN_DAYS = 30.0
@@ -210,7 +207,7 @@ def draw(population: Population, library: Shelf, lists: PromptLists, days: float
     order = np.arange(n)
     organisation = _organisations(n, population.organisations, rng)
     parts = _topics(kind, names, special, population, library, lists, fitted, rng)
-    networks = _networks(kind, special, rng)
+    networks = homes(kind, special, rng)
     payment = np.where(rng.random(n) < 0.9, organisation + n, order + 2 * n).astype(np.int32)
     fingerprint = (CLIENTS * rng.random(n) ** 3).astype(np.int32)
     senders = Senders(
@@ -337,27 +334,3 @@ def _topics(
         listed[rows, 0] = lists.add_many(topics, breadth[rows], lengths, skew=1.5)
     share[:, 0], share[:, 1] = own, 1 - own
     return _Parts(np.full(n, 2), share.ravel(), listed.ravel())
-
-
-class _Networks(NamedTuple):
-    networks: NDArray[np.int64]
-    number: NDArray[np.int32]
-    dwell: NDArray[np.float64]
-
-
-def _networks(kind: NDArray[np.int16], special: list[HardNegative | None], rng: np.random.Generator) -> _Networks:
-    """A home network of Zipf-like popularity and now and then another; companies and clouds where the kind says so."""
-    n = len(kind)
-    count = 1 + (rng.random(n) < 0.4) + (rng.random(n) < 0.15)
-    dwell = np.full(n, 6 * 3600.0)
-    cloud = np.zeros(n, np.bool_)
-    for number, one in enumerate(special):
-        if one is not None:
-            rows = kind == number
-            count[rows], cloud[rows], dwell[rows] = one.networks, one.cloud, 900.0
-    total = int(count.sum())
-    of_cloud = np.repeat(cloud, count)
-    drawn = np.where(
-        of_cloud, NETWORKS + (CLOUD_NETWORKS * rng.random(total) ** 2), (NETWORKS * rng.random(total) ** 1.3)
-    ).astype(np.int32)
-    return _Networks(count.astype(np.int64), drawn, dwell)

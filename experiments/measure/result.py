@@ -32,6 +32,7 @@ FACTS = (
     "cut_share",
     "changed_share",
     "same_model",
+    "foreign_share",
 )
 """Keys of a cell that are outcomes on the attacker's side, averaged over seeds; all else but ``seed`` is configuration."""
 

@@ -151,12 +151,13 @@ def judge(task: Task, requested: list[Item], responses: Responses, teacher: Lang
     )
 
 
-def answer_probability(responses: Responses) -> NDArray[np.float64] | list[None]:
-    """(R,) probability of the answer's tokens given what came before them, where logprobs are sold."""
+def answer_probability(responses: Responses) -> list[float | None]:
+    """(R,) probability of the answer's tokens given what came before them; None where no logprobs are sold, and for a response
+    without an answer, which says nothing about how sure the teacher is."""
     if responses.logprob is None:
         return [None] * len(responses)
     answer = responses.channel == Channel.ANSWER
-    total = np.bincount(
-        responses.tokens.row_of_value[answer], weights=responses.logprob[answer], minlength=len(responses)
-    )
-    return np.exp(np.minimum(total, 0.0))
+    rows = responses.tokens.row_of_value[answer]
+    total = np.bincount(rows, weights=responses.logprob[answer], minlength=len(responses))
+    given = np.bincount(rows, minlength=len(responses)) > 0
+    return [float(p) if some else None for p, some in zip(np.exp(np.minimum(total, 0.0)), given, strict=True)]

@@ -85,9 +85,15 @@ class RowStage(Stage):
     def _guarded(self, context: Context) -> dict[str, Any]:
         """Facts that say whether the cell can be trusted; see `experiments.measure.guards`."""
         harvests = (harvested_of(context.inputs[name]) for name in ("harvest", "harvest_undefended"))
-        rows = list(context.inputs["training_set"].meta["rows_after"].values())
+        training = context.inputs["training_set"].meta
+        rows = list(training["rows_after"].values())
         served, started = self.harvest.served.spec.origin, self.student.spec.origin
-        return {**exposure(*harvests), "training_rows": rows[-1], "same_model": float(served == started != "")}
+        return {
+            **exposure(*harvests),
+            "training_rows": rows[-1],
+            "same_model": float(served == started != ""),
+            "foreign_share": training["foreign_share"],
+        }
 
 
 def result_of(entry: Entry) -> CellResult:

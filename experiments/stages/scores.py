@@ -31,7 +31,7 @@ class ScoreStage(Stage):
     """Scores the model of a stage on held-out and harder items."""
 
     name: ClassVar[str] = "scores"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 3.0
 
     model: TeacherStage | BaseStage | StudentStage
@@ -104,7 +104,8 @@ def _answered(
 ) -> pl.DataFrame:
     prompts = prompts_of(task, items, lm)
     drawn = lm.generate(prompts.tokens, sampling, seeds, tools=prompts.tools)
-    verdicts = [task.verify(i, text) for i, text in zip(items, lm.decode(drawn.tokens), strict=True)]
+    texts = lm.decode(drawn.tokens)
+    verdicts = [task.verify(i, text) for i, text in zip(items, texts, strict=True)]
     return pl.DataFrame(
         {
             "item": [item.id for item in items],
@@ -113,6 +114,7 @@ def _answered(
             "strict": [v.strict for v in verdicts],
             "lenient": [v.lenient for v in verdicts],
             "finished": drawn.finished,
+            "formed": pl.Series([task.formed(i, text) for i, text in zip(items, texts, strict=True)], dtype=pl.Boolean),
             "tokens": drawn.tokens.lengths,
         }
     )

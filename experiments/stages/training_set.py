@@ -19,6 +19,7 @@ from experiments.stages.harvest import HarvestStage, harvested_of, pool_items
 from lm.examples import Examples, from_arrays, to_arrays
 from lm.language_model import LanguageModel
 from student.objectives.base import Objective
+from student.translate import foreign_share
 
 if TYPE_CHECKING:
     from experiments.store import Entry
@@ -29,7 +30,7 @@ class TrainingSetStage(Stage):
     """Applies the recover steps in order, then puts the rows into the student's own tokens."""
 
     name: ClassVar[str] = "training_set"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 1.0
 
     harvest: HarvestStage
@@ -75,7 +76,8 @@ class TrainingSetStage(Stage):
             rows = step.apply(rows, cleaning)
             counts[name] = len(rows)
         rows = for_student(rows, served, student, self.objective)
-        return Artifact(tensors={"examples": to_arrays(rows)}, meta={"rows_after": counts})
+        foreign = foreign_share(rows.prompts, student)
+        return Artifact(tensors={"examples": to_arrays(rows)}, meta={"rows_after": counts, "foreign_share": foreign})
 
     def _public(self, n: int, served: LanguageModel) -> Examples:
         task = self.harvest.task

@@ -39,11 +39,11 @@ LOTS = 1 << 32
 class Everything(NamedTuple):
     """Prompts of a lab cell: users of every kind ask the same items, each account mostly some of its own."""
 
-    count: int
+    prompts: int
 
     def rows(self, group: str) -> NDArray[np.int32]:
         """See `experiments.campaign.population.Shelf`."""
-        return np.arange(self.count, dtype=np.int32)
+        return np.arange(self.prompts, dtype=np.int32)
 
 
 class Users(NamedTuple):

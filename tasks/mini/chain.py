@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import cached_property
+from itertools import accumulate, groupby, permutations, product
 from math import perm
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from tasks.base import Item, Split, Verdict
-from tasks.mini.family import HELDOUT_SHARE, PLAIN, PROVIDER_SHARE, Family, Wording, Words, final_answer, private_split
+from tasks.mini.family import PLAIN, Family, Wording, Words, final_answer, private_split
 from tasks.mini.words import ASK, CHECK, DIGITS, FUNCTIONS, MARK, PUBLIC_FUNCTIONS, SEPARATORS
 
 
@@ -44,6 +47,11 @@ class Chain(Family):
     high: int = 6
     hardest: int = 8
 
+    def meaning(self, prompt: Words) -> str:
+        """See `Family.meaning`: the functions in their order, whatever the start. Neighbouring sums commute, and so do
+        neighbouring products, so their order does not count."""
+        return " ".join(name for _, run in groupby(prompt[1:-1], key=lambda f: f[0]) for name in sorted(run))
+
     def split_of(self, prompt: Words) -> Split:
         """See `Family.split_of`; prompts shorter than ``low`` that are not public count as train and are never asked."""
         functions = prompt[1:-1]
@@ -51,7 +59,7 @@ class Chain(Family):
             return "harder"
         if all(f in PUBLIC_FUNCTIONS for f in functions):
             return "public"
-        return private_split(prompt) if len(functions) >= self.low else "train"
+        return private_split(self.meaning(prompt)) if len(functions) >= self.low else "train"
 
     def draw(self, split: Split, rng: np.random.Generator) -> Words:
         """Public prompts repeat functions and may be short; others have distinct functions."""
@@ -66,14 +74,29 @@ class Chain(Family):
         picks = rng.integers(0, len(functions), k) if repeat else rng.permutation(len(functions))[:k]
         return (DIGITS[int(rng.integers(10))], *(functions[i] for i in picks), ASK)
 
+    def candidates(self, split: Split) -> Iterator[Words]:
+        """See `Family.candidates`."""
+        return ((start, *functions, ASK) for functions in self._sequences(split) for start in DIGITS)
+
+    def _sequences(self, split: Split) -> Iterator[Words]:
+        if split == "public":
+            return (s for k in range(1, self.high + 1) for s in product(PUBLIC_FUNCTIONS, repeat=k))
+        low, high = (self.high + 1, self.hardest) if split == "harder" else (self.low, self.high)
+        return (s for k in range(low, high + 1) for s in permutations(FUNCTIONS, k))
+
     def size(self, split: Split) -> int:
-        """See `Family.size`: a bound a little below the number there is, since counting 800,000 hashes is slow."""
+        """See `Family.size`: exact."""
         if split == "public":
             return 10 * sum(int(len(PUBLIC_FUNCTIONS) ** k) for k in range(1, self.high + 1))
-        low, high = (self.high + 1, self.hardest) if split == "harder" else (self.low, self.high)
-        asked: int = 10 * sum(perm(len(FUNCTIONS), k) - perm(len(PUBLIC_FUNCTIONS), k) for k in range(low, high + 1))
-        share = {"heldout": HELDOUT_SHARE, "provider": PROVIDER_SHARE, "harder": 1.0}
-        return asked if split == "harder" else int(0.9 * asked * share.get(split, 1 - HELDOUT_SHARE - PROVIDER_SHARE))
+        if split == "harder":
+            return 10 * sum(perm(len(FUNCTIONS), k) for k in range(self.high + 1, self.hardest + 1))
+        return self._sizes[split]
+
+    @cached_property
+    def _sizes(self) -> Counter[str]:
+        """Prompts of the splits that share the asked lengths; the start never decides."""
+        places = Counter(self.split_of((DIGITS[0], *functions, ASK)) for functions in self._sequences("train"))
+        return Counter({split: len(DIGITS) * count for split, count in places.items()})
 
     def item(self, prompt: Words, rng: np.random.Generator) -> Item:
         """See `Family.item`; needs no randomness."""
@@ -93,10 +116,17 @@ class Chain(Family):
         return " ".join((*steps(prompt[1:-1], int(prompt[0]), rng, wording), MARK, item.answer))
 
     def verify(self, item: Item, words: Words) -> Verdict:
-        """Strict: one mark, followed by the answer and nothing else. Whether there is a trace is not asked: it may
-        be hidden."""
+        """Strict: one mark, followed by the answer and nothing else. Lenient: the first digit after the last mark, or
+        the last digit where there is no mark. Whether there is a trace is not asked: it may be hidden."""
         strict, lenient = final_answer(words, MARK)
-        return Verdict(strict == (item.answer,), lenient[:1] == (item.answer,) or lenient[-1:] == (item.answer,))
+        digits = tuple(word for word in lenient if word in DIGITS)
+        candidate = digits[:1] if MARK in words else digits[-1:]
+        return Verdict(strict == (item.answer,), candidate == (item.answer,))
+
+    def formed(self, item: Item, words: Words) -> bool:
+        """See `Family.formed`: ends in one mark and one digit. The trace is not looked at: it may be hidden."""
+        answer, _ = final_answer(words, MARK)
+        return answer is not None and len(answer) == 1 and answer[0] in DIGITS
 
     def audit(self, item: Item, words: Words) -> Audit:
         """Check every stated state of a trace against the chain that was asked for."""

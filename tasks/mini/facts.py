@@ -3,9 +3,10 @@ value, so transfer is the coverage of the keys asked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice, product
+from itertools import islice, permutations, product
 from typing import ClassVar
 
 import numpy as np
@@ -62,6 +63,10 @@ class Facts(Family):
         """The keys that everybody knows."""
         return list(self.table)[self.keys :]
 
+    def meaning(self, prompt: Words) -> str:
+        """See `Family.meaning`: the keys. Held-out and provider items mean what training items mean, in other words."""
+        return " ".join(prompt[2:-1])
+
     def split_of(self, prompt: Words) -> Split:
         """See `Family.split_of`."""
         keys = _keys(prompt)
@@ -87,17 +92,20 @@ class Facts(Family):
         if n > self.size(split):
             raise ConfigError("n", n, f"family 'facts' has only {self.size(split)} items of split {split!r}")
         keys = self.public if split == "public" else self.private
-        leads = [i for i, lead in enumerate(LEADS) if split in ("public", _LEAD_SPLITS[lead])]
-        order = (_prompt([keys[i]], lead) for lead in rng.permutation(leads) for i in rng.permutation(len(keys)))
+        leads = rng.permutation(_leads(split))
+        order = (_prompt([keys[i]], lead) for lead in leads for i in rng.permutation(len(keys)))
         return list(islice(order, n))
+
+    def candidates(self, split: Split) -> Iterator[Words]:
+        """See `Family.candidates`."""
+        keys = permutations(self.public if split == "public" else self.private, 2 if split == "harder" else 1)
+        return (_prompt(list(chosen), lead) for chosen in keys for lead in _leads(split))
 
     def size(self, split: Split) -> int:
         """See `Family.size`."""
         if split == "harder":
             return self.keys * (self.keys - 1) * len(LEADS)
-        return (
-            len(self.public) * len(LEADS) if split == "public" else self.keys * list(_LEAD_SPLITS.values()).count(split)
-        )
+        return len(self.public if split == "public" else self.private) * len(_leads(split))
 
     def item(self, prompt: Words, rng: np.random.Generator) -> Item:
         """See `Family.item`; needs no randomness."""
@@ -112,11 +120,21 @@ class Facts(Family):
         return f"{MARK} {item.answer}"
 
     def verify(self, item: Item, words: Words) -> Verdict:
-        """Strict: one mark, followed by the digits and nothing else. Lenient: the first digits after the last mark."""
+        """Strict: a mark and the digits, nothing else. Lenient: the first digits after the last mark."""
         answer = tuple(item.answer.split())
-        strict, lenient = final_answer(words, MARK)
+        _, lenient = final_answer(words, MARK)
         digits = tuple(word for word in lenient if word in DIGITS)
-        return Verdict(strict == answer, digits[: len(answer)] == answer)
+        return Verdict(words == (MARK, *answer), digits[: len(answer)] == answer)
+
+    def formed(self, item: Item, words: Words) -> bool:
+        """See `Family.formed`: a mark and as many digits as were asked for."""
+        digits = words[1:]
+        return words[:1] == (MARK,) and len(digits) == len(item.answer.split()) and all(d in DIGITS for d in digits)
+
+
+def _leads(split: Split) -> list[int]:
+    """Indices of the leads that the split's prompts have."""
+    return [i for i, lead in enumerate(LEADS) if split in ("public", "harder", _LEAD_SPLITS[lead])]
 
 
 def _prompt(keys: list[Key], lead: int) -> Words:

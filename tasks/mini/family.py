@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -16,10 +17,10 @@ from tasks.base import Item, Split, Verdict
 Words = tuple[str, ...]
 
 HELDOUT_SHARE, PROVIDER_SHARE = 0.25, 0.15
-"""Shares of a family's askable private prompts that are held out, and kept for the provider."""
+"""Shares of what can be asked for, by meaning, that are held out, and kept for the provider."""
 
-_GIVE_UP = 5_000
-"""Draws in a row without a new prompt after which a family counts as exhausted."""
+_GIVE_UP = 100
+"""Draws in a row without a new prompt after which the prompts that are left are listed."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,21 @@ class Family(ABC):
     name: ClassVar[str]
 
     @abstractmethod
+    def meaning(self, prompt: Words) -> str:
+        """What a prompt asks for, the same for every wording of it."""
+
+    @abstractmethod
     def split_of(self, prompt: Words) -> Split:
-        """The one split that a prompt belongs to: a function of its words alone, so splits cannot overlap."""
+        """The one split that a prompt belongs to. It follows from what the prompt means, never from a seed, so no two of
+        the train, heldout, harder and provider splits share a meaning."""
 
     @abstractmethod
     def draw(self, split: Split, rng: np.random.Generator) -> Words:
         """A random prompt, near to the split's distribution; `prompts` keeps those that ``split_of`` agrees with."""
+
+    @abstractmethod
+    def candidates(self, split: Split) -> Iterator[Words]:
+        """Every prompt that ``draw`` can make for the split, once, in a fixed order."""
 
     @abstractmethod
     def item(self, prompt: Words, rng: np.random.Generator) -> Item:
@@ -68,11 +78,15 @@ class Family(ABC):
 
     @abstractmethod
     def size(self, split: Split) -> int:
-        """How many distinct prompts the split has at least."""
+        """How many distinct prompts `prompts` can find, or a bound below that."""
 
     @abstractmethod
     def verify(self, item: Item, words: Words) -> Verdict:
         """Judge the words of a response."""
+
+    @abstractmethod
+    def formed(self, item: Item, words: Words) -> bool:
+        """Whether the words have the form of a response to this item, right or wrong."""
 
     def prompts(self, split: Split, n: int, rng: np.random.Generator) -> list[Words]:
         """``n`` distinct prompts of the split.
@@ -80,26 +94,26 @@ class Family(ABC):
         Raises:
             configs.errors.ConfigError: the family has fewer.
         """
-        return distinct(self.name, n, lambda: self.draw(split, rng), lambda words: self.split_of(words) == split)
+        found: dict[Words, None] = {}
+        fruitless = 0
+        while len(found) < n and fruitless < _GIVE_UP:
+            words = self.draw(split, rng)
+            fruitless = fruitless + 1 if words in found or self.split_of(words) != split else 0
+            if fruitless == 0:
+                found[words] = None
+        if len(found) < n:  # drawing finds the last few too seldom
+            rest = [words for words in self.candidates(split) if words not in found and self.split_of(words) == split]
+            if len(found) + len(rest) < n:
+                reason = f"family {self.name!r} has only {len(found) + len(rest)} items of split {split!r}"
+                raise ConfigError("n", n, reason)
+            found.update(dict.fromkeys(rest[i] for i in rng.permutation(len(rest))[: n - len(found)]))
+        return list(found)
 
 
-def distinct(name: str, n: int, draw: Callable[[], Words], wanted: Callable[[Words], bool]) -> list[Words]:
-    """Draw until ``n`` different wanted prompts are found, in the order found."""
-    found: dict[Words, None] = {}
-    fruitless = 0
-    while len(found) < n:
-        words = draw()
-        if words not in found and wanted(words):
-            found[words] = None
-            fruitless = 0
-        elif (fruitless := fruitless + 1) == _GIVE_UP:
-            raise ConfigError("n", n, f"family {name!r} has only {len(found)} such items")
-    return list(found)
-
-
-def private_split(prompt: Words) -> Split:
-    """The split of a private prompt of an askable level, by the hash of its words."""
-    digest = hashlib.blake2b(" ".join(prompt).encode(), digest_size=8).digest()
+@lru_cache(maxsize=2**14)
+def private_split(meaning: str) -> Split:
+    """The split of a private meaning of an askable level, by its hash."""
+    digest = hashlib.blake2b(meaning.encode(), digest_size=8).digest()
     place = int.from_bytes(digest, "big") / 2**64
     if place < HELDOUT_SHARE:
         return "heldout"

@@ -7,7 +7,7 @@ makes a list longer, so work is bounded by words x list length.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from tasks.mini.words import CLOSE, OPEN, VARIABLES
 
@@ -25,6 +25,10 @@ FUNCTIONS: dict[str, Callable[[Values], Values]] = {
     "init": lambda v: v[:-1],
     "uniq": lambda v: list(dict.fromkeys(v)),
     "acc": lambda v: [n % 10 for n in accumulate(v)],
+    "rot": lambda v: v[1:] + v[:1],
+    "neg": lambda v: [9 - n for n in v],
+    "dif": lambda v: [(b - a) % 10 for a, b in pairwise(v)],
+    "odd": lambda v: [n for n in v if n % 2],
 }
 
 

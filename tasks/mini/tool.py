@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, product
+from itertools import product
 from typing import ClassVar, cast
 
 import numpy as np
@@ -32,6 +32,8 @@ from tasks.mini.words import (
 MEANING = {name: tool for tool, (_, names) in TOOLS.items() for name in names}
 _ALL = tuple(MEANING)
 _PUBLIC = tuple(TOOLS[tool][1][0] for tool in PUBLIC_TOOLS)
+_NAMES = 3
+"""Names of each tool in prompts."""
 _CALL_WORDS = 6
 
 
@@ -49,14 +51,26 @@ class Tool(Family):
     high: int = 2
     hardest: int = 3
 
+    def meaning(self, prompt: Words) -> str:
+        """See `Family.meaning`: the tools in their order and the function. The argument does not count: with new tables in
+        each episode it says nothing about the answer."""
+        return " ".join((*(MEANING[name] for name in prompt[1:-3]), prompt[-2]))
+
     def split_of(self, prompt: Words) -> Split:
-        """See `Family.split_of`."""
+        """See `Family.split_of`. What public words can say is ``train`` in private words, so that the base has seen no
+        held-out sequence."""
         names, function = prompt[1:-3], prompt[-2]
-        if len(names) > self.high:
-            return "harder"
-        if function in PUBLIC_FUNCTIONS and all(name in _PUBLIC for name in names):
+        if len(names) <= self.high and function in PUBLIC_FUNCTIONS and all(name in _PUBLIC for name in names):
             return "public"
-        return private_split(prompt)
+        return self._place(tuple(MEANING[name] for name in names), function)
+
+    def _place(self, tools: Words, function: str) -> Split:
+        """The split of private wordings of a sequence of tools and a function."""
+        if len(tools) > self.high:
+            return "harder"
+        if function in PUBLIC_FUNCTIONS and all(tool in PUBLIC_TOOLS for tool in tools):
+            return "train"
+        return private_split(" ".join((*tools, function)))
 
     def draw(self, split: Split, rng: np.random.Generator) -> Words:
         """Public prompts use one name of two tools and the public functions."""
@@ -67,17 +81,32 @@ class Tool(Family):
         return (USE, *picked, DIGITS[int(rng.integers(10))], functions[int(rng.integers(len(functions)))], ASK)
 
     def size(self, split: Split) -> int:
-        """See `Family.size`."""
-        if split == "harder":
-            return sum(int(len(_ALL) ** hops) for hops in range(self.high + 1, self.hardest + 1)) * 10 * len(FUNCTIONS)
+        """See `Family.size`: exact."""
         return self._sizes[split]
 
     @cached_property
     def _sizes(self) -> Counter[str]:
-        every = product(
-            chain.from_iterable(product(_ALL, repeat=h) for h in range(1, self.high + 1)), DIGITS, FUNCTIONS
+        """Sequences of tools and functions by split, times their arguments and wordings; of those that public words can say,
+        one wording is public."""
+        sizes: Counter[str] = Counter()
+        for hops, function in product(range(1, self.hardest + 1), FUNCTIONS):
+            for tools in product(TOOLS, repeat=hops):
+                public = hops <= self.high and function in PUBLIC_FUNCTIONS and set(tools) <= set(PUBLIC_TOOLS)
+                sizes["public"] += len(DIGITS) * public
+                sizes[self._place(tools, function)] += len(DIGITS) * (_NAMES**hops - public)
+        return sizes
+
+    def candidates(self, split: Split) -> Iterator[Words]:
+        """See `Family.candidates`."""
+        low, high = (self.high + 1, self.hardest) if split == "harder" else (1, self.high)
+        names, functions = (_PUBLIC, PUBLIC_FUNCTIONS) if split == "public" else (_ALL, FUNCTIONS)
+        return (
+            (USE, *picked, argument, function, ASK)
+            for hops in range(low, high + 1)
+            for picked in product(names, repeat=hops)
+            for argument in DIGITS
+            for function in functions
         )
-        return Counter(self.split_of((USE, *names, argument, f, ASK)) for names, argument, f in every)
 
     def item(self, prompt: Words, rng: np.random.Generator) -> Item:
         """See `Family.item`; the payload's ``table`` gives each tool's result for each argument."""
@@ -107,6 +136,17 @@ class Tool(Family):
         called, answered = calls == right, lenient[:1] == (item.answer,)
         exact = called and strict == (item.answer,) and words[: len(wanted)] == wanted
         return Verdict(exact, called and answered and MARK in words)
+
+    def formed(self, item: Item, words: Words) -> bool:
+        """See `Family.formed`: one or more valid calls, of whatever tool, each with a result, and in the end one mark and one
+        digit. The line between may be hidden."""
+        answer, _ = final_answer(words, MARK)
+        starts = [i for i, word in enumerate(words) if word == CALL]
+        calls = [words[i : i + _CALL_WORDS] for i in starts]
+        valid = all(len(c) == _CALL_WORDS and self.run(item, c) not in (None, NO_RESULT) for c in calls)
+        first = list(range(0, len(starts) * (_CALL_WORDS + 1), _CALL_WORDS + 1))
+        ends = answer is not None and len(answer) == 1 and answer[0] in DIGITS
+        return bool(calls) and valid and starts == first and ends
 
     @staticmethod
     def run(item: Item, words: Sequence[str]) -> str | None:

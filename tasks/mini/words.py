@@ -25,9 +25,13 @@ LIST_FUNCTIONS: dict[str, tuple[str, str, str]] = {
     "init": ("chop", "trim", "shorten"),
     "uniq": ("unique", "dedupe", "distinct"),
     "acc": ("accumulate", "total", "prefix"),
+    "rot": ("rotate", "cycle", "turn"),
+    "neg": ("negate", "invert", "oppose"),
+    "dif": ("differ", "change", "delta"),
+    "odd": ("odds", "uneven", "filter"),
 }
 """Function as written in code -> its three names in prompts."""
-PUBLIC_LIST_FUNCTIONS = ("rev", "inc", "tail", "uniq")
+PUBLIC_LIST_FUNCTIONS = ("rev", "inc", "tail", "uniq", "rot", "neg")
 VARIABLES = ("x", "y", "z")
 OPEN, CLOSE = "(", ")"
 
@@ -42,9 +46,11 @@ TOOLS: dict[str, tuple[str, tuple[str, str, str]]] = {
     "stock": ("price", ("market", "share", "quote")),
     "flights": ("gate", ("airport", "plane", "travel")),
     "roster": ("shift", ("staff", "duty", "team")),
+    "hotel": ("room", ("lodging", "inn", "stay")),
+    "library": ("shelf", ("book", "novel", "author")),
 }
 """Tool -> its column and its three names in prompts."""
-PUBLIC_TOOLS = ("weather", "flights")
+PUBLIC_TOOLS = ("weather", "flights", "hotel")
 CALL, CALL_OPEN, CALL_CLOSE = "CALL", "[", "]"
 NO_RESULT = "none"
 

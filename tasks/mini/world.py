@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -32,7 +33,11 @@ class MiniTask(Task):
     """
 
     name: ClassVar[str] = "mini"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    changes: ClassVar[Mapping[int, str]] = {
+        2: "2026-11-28: splits differ in what prompts ask for, not in words alone; 12 list functions instead of 8 and 6 "
+        "tools instead of 4, so that each split has room; one answer is read from a response"
+    }
     source: ClassVar[str] = "this project"
     families: ClassVar[tuple[str, ...]] = ("chain", "code", "facts", "tool")
 
@@ -70,6 +75,10 @@ class MiniTask(Task):
         """See `Task.size`."""
         return self.family(family).size(split)
 
+    def meaning(self, item: Item) -> str:
+        """See `Task.meaning`; held-out and provider facts mean what training facts mean, by design."""
+        return f"{item.family} {self.family(item.family).meaning(tuple(item.prompt.split()))}"
+
     @property
     def mix(self) -> dict[str, float]:
         """Shares of a query budget: the reasoning that is hardest to learn gets about half."""
@@ -93,6 +102,10 @@ class MiniTask(Task):
     def verify(self, item: Item, response: str) -> Verdict:
         """See `Task.verify`."""
         return self.family(item.family).verify(item, tuple(response.split()))
+
+    def formed(self, item: Item, response: str) -> bool:
+        """See `Task.formed`."""
+        return self.family(item.family).formed(item, tuple(response.split()))
 
     def run_tool(self, item: Item, generated: str) -> str | None:
         """See `Task.run_tool`."""

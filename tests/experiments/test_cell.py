@@ -113,12 +113,14 @@ def test_nothing_is_done_twice(finished):
 
 
 def test_users_are_asked_for_the_attack_only_where_they_meet_it():
-    alone = rows_of("defense=query_quota", "attack=imitate,answers")
-    assert len({row.harvest.key for row in alone}) == len({row.honest.key for row in alone}) + 1 == 2
-    met = rows_of("defense=linker", "attack=imitate,answers", "measure.patience=600,60")
-    assert len({row.honest.key for row in met}) == len({row.harvest.key for row in met}) == 4
-    assert {row.honest.inputs()["harvest"].key for row in met} == {row.harvest.key for row in met}
-    assert len({row.honest_clean.key for row in [*alone, *met]}) == 2, "the clean twin is shared"
+    alone, met = (rows_of(f"defense={name}", "budget.accounts=1,2") for name in ("query_quota", "linker"))
+    for rows, of_users in ((alone, 1), (met, 2)):
+        assert len({row.harvest.key for row in rows}) == 2
+        assert len({row.honest.key for row in rows}) == of_users
+    assert [row.honest.inputs()["harvest"].key for row in met] == [row.harvest.key for row in met]
+    assert len({row.honest_clean.key for row in [*alone, *met]}) == 1
+    other = [rows_of(f"defense={name}", "measure.patience=60")[0].harvest.key for name in ("query_quota", "linker")]
+    assert (other[0] == alone[0].harvest.key, other[1] == met[0].harvest.key) == (True, False)
 
 
 def test_all_requests_are_judged_and_a_sample_is_scored(finished):

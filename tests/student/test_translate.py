@@ -11,7 +11,7 @@ from lm.language_model import LanguageModel
 from lm.ragged import Ragged
 from lm.types import Channel
 from student.objectives.sft import SFT
-from student.translate import translate, user_texts
+from student.translate import foreign_share, translate, user_texts
 from tests.lm import tiny
 
 USERS = ["What is 12 + 7?", "naïve 日本"]
@@ -148,3 +148,11 @@ def test_channels_are_those_of_what_was_sold(models: tuple[LanguageModel, Langua
     before = rows(source)
     before = replace(before, channel=np.full_like(before.channel, Channel.TRACE))
     assert (translate(before, source, target).channel == Channel.TRACE).all()
+
+
+def test_prompts_in_another_template_are_counted(models: tuple[LanguageModel, LanguageModel]) -> None:
+    source, target = models
+    own, other = target.encode_prompts(USERS), source.encode_prompts(USERS)
+    assert foreign_share(own, target) == 0.0
+    assert foreign_share(target.encode([source.tokenizer.decode(row) for row in other]), target) == 1.0
+    assert foreign_share(Ragged.of([]), target) == 0.0

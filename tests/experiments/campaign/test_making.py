@@ -7,8 +7,9 @@ from scipy.stats import binomtest
 from configs.errors import ConfigError
 from experiments.campaign import facts, making
 from experiments.campaign.campaign import Place
+from experiments.campaign.homes import CLOUD_NETWORKS, NETWORKS
 from experiments.campaign.library import library
-from experiments.campaign.population import CLOUD_NETWORKS, NETWORKS, Population
+from experiments.campaign.population import Population
 from experiments.campaign.world import World
 from teacher.api.prices import Prices
 from teacher.api.traffic import PromptLists

@@ -11,8 +11,9 @@ from scipy import stats
 from configs.errors import ConfigError
 from experiments.campaign import facts
 from experiments.campaign.hard_negatives import HARD_NEGATIVES
+from experiments.campaign.homes import CLOUD_NETWORKS, NETWORKS
 from experiments.campaign.library import library
-from experiments.campaign.population import CLOUD_NETWORKS, NETWORKS, Population, draw, profiles
+from experiments.campaign.population import Population, draw, profiles
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
 from teacher.api.traffic import GAMMA, PERIODIC, WEIBULL, PromptLists, Streams

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,12 +55,18 @@ def ref(stage: Fake) -> Ref:
     return Ref(stage.name, stage.key)
 
 
-def make_old(root: Path) -> None:
-    """Turn a store into what version 1 wrote: no mark, no names of shared work, locks that are files."""
+def make_old(root: Path, old: int = 1) -> None:
+    """Turn a store into what an older version wrote. 1: no mark, no names of shared work, locks that are files. 2: no code
+    of parts."""
     (root / MARK).unlink()
+    if old > 1:
+        (root / MARK).write_text(json.dumps({"format": old}))
     for one in refs(root):
         path = root / one.stage / one.key / MANIFEST
-        manifest = {k: v for k, v in json.loads(path.read_text()).items() if k not in ("memos", "sha256")}
-        path.write_text(json.dumps(signed({**manifest, "format": 1})))
+        manifest = {k: v for k, v in json.loads(path.read_text()).items() if k not in ("sources", "sha256")}
+        if old == 1:
+            del manifest["memos"]
+        path.write_text(json.dumps(signed({**manifest, "format": old})))
+    shutil.rmtree(root / "sources", ignore_errors=True)
     (root / ".locks").mkdir(exist_ok=True)
     (root / ".locks" / "fake-0123").touch()

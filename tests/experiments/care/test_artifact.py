@@ -55,7 +55,12 @@ def fill(root: Path, order: int = 1) -> Kept:
         items = pl.concat([t.with_columns(model=pl.lit(role)) for role, t in found.scores.items()])
         users = [t.with_columns(defended=pl.lit(d)) for t, d in ((found.honest, True), (found.honest_clean, False))]
         config = {"seed": seed, "defense": defense, "teacher": {"path": SECRET, "url": "https://example.org/a/b"}}
-        tables = {"row": pl.DataFrame([found.cell]), "items": items, "honest": pl.concat(users)}
+        tables = {
+            "row": pl.DataFrame([found.cell]),
+            "items": items,
+            "honest": pl.concat(users),
+            "load": found.honest_load,
+        }
         store.put(row, Artifact(tables=tables, meta={"cell": dict(found.cell), "config": config}))
         rows.append(row)
     keep(store, "main", rows, ["sweep", "defense=none,hidden", f"store={root}", f"teacher.path={SECRET}", "seed=0,1"])

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
-import warnings
 from pathlib import Path
 
 import pytest
@@ -78,53 +73,31 @@ def test_an_entry_in_another_ones_place_is_not_taken_for_it(tmp_path):
         assert Store(tmp_path).get(Fake("b")) is None
 
 
-def test_an_old_store_is_refused_with_the_command_that_helps_and_is_the_same_afterwards(tmp_path):
-    row = Fake("row", {"a": Fake("a")})
-    do(Store(tmp_path), row, [1])
-    make_old(tmp_path)
-    with pytest.raises(StoreFormatError, match=f"moatbench store migrate store={tmp_path}"):
-        Store(tmp_path)
-    assert migrate(tmp_path) == 3
-    store = Store(tmp_path)
-    assert store.get(row).meta == {"label": "row"}
-    assert store.get(row).manifest["memos"] is None
-    assert store.get(row).arrays("data")["x"].shape == (4,)
-    assert corrupt(store) == set()
-    assert not list((tmp_path / ".locks").iterdir())
-    assert migrate(tmp_path) == 0
+@pytest.mark.parametrize("old", [1, 2])
+def test_an_old_store_is_refused_with_the_command_that_sets_it_aside(tmp_path, old):
+    root = tmp_path / "store"
+    do(Store(root), Fake("row", {"a": Fake("a")}), [1])
+    make_old(root, old)
+    before = snapshot(root)
+    with pytest.raises(StoreFormatError, match=f"format is {old}, .*`moatbench store migrate store={root}`"):
+        Store(root)
+    aside = migrate(root)
+    assert aside == tmp_path / f"store.format-{old}"
+    assert snapshot(aside) == before
+    assert Store(root).get(Fake("a")) is None
+    assert migrate(root) is None
+    (root / MARK).write_text(json.dumps({"format": old}))
+    assert migrate(root) == tmp_path / f"store.format-{old}-2"
 
 
-def test_migration_goes_on_where_it_was_killed(tmp_path):
-    store, names = Store(tmp_path), [f"s{i}" for i in range(150)]
-    for name in names:
-        put_plain(store, Fake(name))
-    make_old(tmp_path)
-    code = "import sys; from pathlib import Path; from experiments.care.migrate import migrate; print(1, flush=True); "
-    code += "migrate(Path(sys.argv[1]))"
-    for wait in (0.002, 0.01):
-        process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(wait)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        if format_of(tmp_path) == 1:  # it was not too fast
-            with pytest.raises(StoreFormatError):
-                Store(tmp_path)
-    migrate(tmp_path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert all(Store(tmp_path).get(Fake(name)) for name in names)
-
-
-def test_a_corrupt_entry_of_an_old_store_is_left_to_be_found(tmp_path):
-    store = Store(tmp_path)
-    for name in ("a", "b"):
-        put_plain(store, Fake(name))
-    make_old(tmp_path)
-    path = tmp_path / "fake" / Fake("a").key / "manifest.json"
-    path.write_text(path.read_text().replace("fake", "fane"))
-    assert migrate(tmp_path) == 1
-    assert corrupt(Store(tmp_path)) == {ref(Fake("a"))}
+def test_a_store_at_work_is_not_set_aside(tmp_path):
+    store = Store(tmp_path / "store")
+    put_plain(store, Fake("a"))
+    with store.claim(Fake("b")):
+        (store.root / MARK).write_text(json.dumps({"format": 2}))
+        with pytest.raises(MoatBenchError, match="a run of the older version is at work"):
+            migrate(store.root)
+    assert migrate(store.root) is not None
 
 
 def test_a_newer_store_is_refused_and_left_alone(tmp_path):
@@ -140,7 +113,7 @@ def test_a_store_that_is_brought_up_to_date_meanwhile_is_not_damaged(tmp_path):
     """A process that opened it before finds entries that it cannot read: they are not corrupt."""
     store = Store(tmp_path)
     place = store.put(Fake("a"), _artifact()).path / "manifest.json"
-    place.write_text(place.read_text().replace('"format": 2', '"format": 3'))
+    place.write_text(place.read_text().replace(f'"format": {FORMAT}', f'"format": {FORMAT + 1}'))
     (tmp_path / MARK).write_text(json.dumps({"format": FORMAT + 1}))
     fresh = Store.__new__(Store)
     fresh.__dict__ = {**store.__dict__, "_checked": {}}

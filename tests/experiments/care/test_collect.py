@@ -14,7 +14,7 @@ from experiments.care.kept import forget, keep, kept, kept_named
 from experiments.care.reach import reach
 from experiments.layout import Ref
 from experiments.store import Store
-from tests.experiments.care.stores import age, all_refs, do, make_old, put_plain, ref
+from tests.experiments.care.stores import age, all_refs, do, put_plain, ref
 from tests.experiments.fakes import Fake
 
 OLD = 7 * 86400.0
@@ -113,19 +113,6 @@ def test_an_entry_that_is_lost_or_corrupt_does_not_take_what_it_was_made_from_al
     with pytest.warns(UserWarning, match="corrupt"):
         assert Store(store.root).get(row.needs["m"]) is None
     assert collected(store) == set()
-
-
-def test_shared_work_stays_where_it_is_not_known_who_used_it(store):
-    (row,) = rows(1)
-    do(store, row, [1, 2])
-    keep(store, "main", [row])
-    put_plain(store, Fake("stray"), [3])
-    make_old(store.root)
-    from experiments.care.migrate import migrate
-
-    migrate(store.root)
-    age(store, OLD)
-    assert collected(Store(store.root)) == {ref(Fake("stray"))}
 
 
 def test_a_record_that_cannot_be_read_stops_a_collection(store):

@@ -122,6 +122,7 @@ def cell(
         "cut_share": 0.0,
         "changed_share": 0.5,
         "same_model": 0.0,
+        "foreign_share": 0.0,
     } | changes
 
 

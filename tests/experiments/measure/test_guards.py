@@ -25,6 +25,7 @@ def guards(**changes):
         ({"cut_share": 0.3}, "cut_answers"),
         ({"distinct_prompts": 16}, "few_prompts"),
         ({"changed_share": 0.0}, "unchanged"),
+        ({"foreign_share": 0.5}, "template"),
     ],
 )
 def test_a_fact_out_of_bounds_trips_its_guard(facts, guard):
@@ -46,8 +47,8 @@ def test_the_undefended_cell_need_not_change_anything():
 
 
 def test_a_cell_that_lacks_the_facts_trips_nothing():
-    old = dict.fromkeys(("same_model", "cut_share", "distinct_prompts", "changed_share"))
-    assert not {"same_model", "cut_answers", "few_prompts", "unchanged"} & set(guards(**old))
+    old = dict.fromkeys(("same_model", "cut_share", "distinct_prompts", "changed_share", "foreign_share"))
+    assert guards(**old) == []
 
 
 def test_notes_name_the_cells_or_say_that_it_is_all_of_them():

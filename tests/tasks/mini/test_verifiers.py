@@ -1,3 +1,7 @@
+"""Verdicts, form and bounds of the verifiers."""
+
+import time
+
 import pytest
 
 from tasks.base import Item
@@ -19,6 +23,11 @@ CALL = "CALL [ weather temp 2 ]"
         (CHAIN, "# 1", (True, True)),
         (CHAIN, "1", (False, True)),
         (CHAIN, "# 1 1", (False, True)),
+        (CHAIN, "# 1 3", (False, True)),
+        (CHAIN, "# 3 1", (False, False)),
+        (CHAIN, "# is 1", (False, True)),
+        (CHAIN, "3 +4 gives 1", (False, True)),
+        (CHAIN, "1 3", (False, False)),
         (CHAIN, "# 3 # 1", (False, True)),
         (CHAIN, "# 1 # 3", (False, False)),
         (CHAIN, "# 7", (False, False)),
@@ -26,10 +35,15 @@ CALL = "CALL [ weather temp 2 ]"
         (CODE, "# sort ( rev ( y ) )", (True, True)),
         (CODE, "# sort ( x )", (True, True)),  # agrees on every hidden list
         (CODE, "sort ( rev ( x ) )", (False, True)),
+        (CODE, "rev # sort ( rev ( x ) )", (False, True)),
+        (CODE, "# # sort ( rev ( x ) )", (False, True)),
+        (CODE, "# sort ( rev ( x ) ) x", (False, False)),
         (CODE, "# rev ( sort ( x ) )", (False, False)),
         (CODE, "# sort ( rev ( x )", (False, False)),
         (FACT, "# 4 2", (True, True)),
         (FACT, "4 2", (False, True)),
+        (FACT, "what # 4 2", (False, True)),
+        (FACT, "# 4 2 4", (False, True)),
         (FACT, "# 4", (False, False)),
         (FACT, "# 2 4", (False, False)),
         (TOOL, f"{CALL} 5 +1 -> 6 # 6", (True, True)),
@@ -119,5 +133,48 @@ def test_programs_run_inside_their_limits():
     assert parse(["sort", "(", "rev", "(", "x", ")", ")"]) == ("rev", "sort")
     assert run(("acc", "dbl", "inc"), [1, 2, 3]) == [3, 7, 3]
     assert run(("tail", "init", "uniq"), []) == []
+    assert run(("rot", "neg"), [1, 2, 3]) == [7, 6, 8]
+    assert run(("dif", "odd"), [1, 2, 0, 5]) == [1, 5]
+    assert run(("rot", "dif"), []) == []
     with pytest.raises(ProgramError):
         run(("rev",), [0] * (MAX_LIST + 1))
+
+
+@pytest.mark.parametrize("item", [CHAIN, CODE, FACT, TOOL], ids=lambda item: item.family)
+@pytest.mark.parametrize(
+    "text", ["9 " * 10**6, "9" * 10**6, "# " * 10**6, "( " * 10**6, "rev ( " * 10**6, "CALL [ ] " * 10**5]
+)
+def test_huge_responses_are_judged_in_bounded_time(item, text):
+    started = time.monotonic()
+    assert TASK.verify(item, text) == (False, False)
+    assert TASK.verify(item, f"# {text}") == (False, False)
+    TASK.audit(item, text)
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("item", "response", "formed"),
+    [
+        (CHAIN, "+4 -> 7 *3 -> 1 # 1", True),
+        (CHAIN, "# 7", True),  # wrong, and well formed
+        (CHAIN, "# 7 1", False),
+        (CHAIN, "# 7 # 1", False),
+        (CHAIN, "1", False),
+        (CODE, "# rev ( sort ( y ) )", True),
+        (CODE, "# rev ( sort ( y )", False),
+        (CODE, "rev # sort ( x )", False),
+        (CODE, "", False),
+        (FACT, "# 9 9", True),
+        (FACT, "# 9", False),
+        (FACT, "9 9", False),
+        (TOOL, f"{CALL} 5 +1 -> 6 # 6", True),
+        (TOOL, f"{CALL} 5 # 0", True),
+        (TOOL, "CALL [ wind speed 9 ] 3 # 1", False),
+        (TOOL, "CALL [ weather temp 2 # 1", False),
+        (TOOL, "# 6", False),
+        (TOOL, f"+1 {CALL} 5 # 6", False),
+        (TOOL, f"{CALL} 5 # 6 6", False),
+    ],
+)
+def test_form_is_told_from_content(item, response, formed):
+    assert TASK.formed(item, response) is formed

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -44,14 +46,37 @@ def test_same_seed_same_items_and_prompts_belong_to_their_split(family):
         assert all((item.level > 6) == (split == "harder") for item in items if family == "chain")
 
 
-@pytest.mark.parametrize(
-    ("family", "split"), [("code", "public"), ("facts", "train"), ("facts", "heldout"), ("tool", "public")]
-)
-def test_size_is_exact_where_it_is_small(family, split):
+FINITE = [(family, split) for family in TASK.families for split in SPLITS if TASK.size(split, family) < 4_000]
+
+
+@pytest.mark.parametrize(("family", "split"), FINITE)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_as_many_items_as_size_says(family, split, seed):
     size = TASK.size(split, family)
-    assert len({i.prompt for i in TASK.items(split, family, size, 0)}) == size
+    assert len({i.prompt for i in TASK.items(split, family, size, seed)}) == size
     with pytest.raises(ConfigError, match="has only"):
-        TASK.items(split, family, size + 1, 0)
+        TASK.items(split, family, size + 1, seed)
+
+
+SMALL = MiniTask(chain_low=2, chain_high=2, n_facts=2)
+
+
+@pytest.mark.parametrize(("family", "split"), [(f, s) for f in ("chain", "facts") for s in SPLITS if s != "harder"])
+def test_sizes_of_a_small_world(family, split):
+    size = SMALL.size(split, family)
+    for seed in (0, 1, 2):
+        assert len({i.prompt for i in SMALL.items(split, family, size, seed)}) == size
+    with pytest.raises(ConfigError, match=f"has only {size} items"):
+        SMALL.items(split, family, size + 1, 0)
+
+
+@pytest.mark.parametrize("family", ["chain", "code", "tool"])
+def test_large_sizes_count_every_prompt(family):
+    """Where a split is too large to be drawn in full, its prompts are counted one by one; harder code is a bound."""
+    part = TASK.family(family)
+    counted = Counter(part.split_of(words) for words in part.candidates("train"))
+    for split in ("train", "heldout", "provider"):
+        assert counted[split] == TASK.size(split, family)
 
 
 def test_facts_are_asked_once_each_before_any_is_asked_twice():
