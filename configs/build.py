@@ -79,6 +79,22 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], field: str) -> T:
         raise ConfigError(field, dict(values), f"lacks {', '.join(missing)}" if missing else str(error)) from error
 
 
+def named_parts(values: Any, field: str) -> dict[str, Any]:
+    """Parts by name, as a stack of defenses is written; nothing (null) is none of them.
+
+    Raises:
+        ConfigError: no mapping, or a part that is not nested under a name of its own.
+    """
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise ConfigError(field, values, "must be a mapping of names to parts")
+    if "_target_" in values:
+        reason = "must be nested under a name of its own: NAME: {_target_: ...}"
+        raise ConfigError(f"{field}._target_", values["_target_"], reason)
+    return {str(name): part for name, part in values.items()}
+
+
 def describe(part: Any) -> Any:
     """JSON-able description of a built object, its class included, from which `build` makes it again: what is kept with
     results. Keys hold its `configs.identity.identity` instead."""
@@ -103,9 +119,7 @@ def converted(hint: Any, value: Any, field: str) -> Any:
     hint = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
     if isinstance(value, Mapping) and (inner := _present(hint)) is not None:
         hint = inner
-    if isinstance(value, Mapping) and "_target_" in value:
-        if not isinstance(hint, type):
-            raise ConfigError(f"{field}._target_", value["_target_"], "names a class where none is wanted")
+    if isinstance(value, Mapping) and "_target_" in value and isinstance(hint, type):
         return build(value, hint, field)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_mapping(typing.cast("type[Any]", hint), {str(k): v for k, v in value.items()}, field)
@@ -114,7 +128,7 @@ def converted(hint: Any, value: Any, field: str) -> Any:
         return tuple(_entries(typing.get_args(hint), value, field))
     if (origin in (dict, Mapping) or hint in (dict, Mapping)) and isinstance(value, Mapping):
         inner = typing.get_args(hint)[1] if typing.get_args(hint) else Any
-        return {k: converted(inner, v, f"{field}.{k}") for k, v in value.items()}
+        return {k: converted(inner, v, f"{field}.{k}") for k, v in named_parts(value, field).items()}
     if origin is typing.Literal:
         if value not in typing.get_args(hint):
             raise ConfigError(field, value, "is not allowed", [str(a) for a in typing.get_args(hint)])

@@ -56,12 +56,12 @@ def between(part: Any, low: float, high: float, *names: str) -> None:
     _check(part, names, lambda value, _: low <= value <= high, low, f"must be between {low:g} and {high:g}")
 
 
-def whole_number(value: object, field: str, least: int) -> int:
-    """``value``, if it is a whole number that a field can have, and at least ``least``."""
-    require(isinstance(value, int) and not isinstance(value, bool), field, value, "must be a whole number")
-    assert isinstance(value, int)
+def whole_number(value: object, field: str, least: int, most: int = LARGEST) -> int:
+    """``value``, if it is a whole number from ``least`` to ``most``; raises `ConfigError` otherwise."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigError(field, value, "must be a whole number")
     require(value >= least, field, value, f"must be at least {least}")
-    check_number(value, field)
+    require(value <= most, field, value, f"must be at most {most:,}")
     return value
 
 

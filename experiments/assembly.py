@@ -45,7 +45,7 @@ class Assembly:
             config = dict(self._whole(surroundings))
             for part, own in by_part.items():
                 config[part] = self._part(part, surroundings, tuple(own))
-        except (_NotSeparableError, HydraException, OmegaConfBaseException):
+        except (_NotSeparableError, HydraException, OmegaConfBaseException, ValueError):
             return None
         return config
 

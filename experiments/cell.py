@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from math import isfinite
+from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from attacks.base import Harvest, Recover
 from attacks.budget import Budget, allocate
+from configs.build import named_parts
 from configs.errors import ConfigError, require
+from configs.groups import chosen
+from configs.ranges import whole_number
 from defenses.base import Defense, hooks_of
 from experiments.compose import PATHS
 from experiments.gateway import Offer
@@ -32,6 +36,8 @@ from tasks.base import Task
 from teacher.api.gateway import require_sold
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class Cell:
             "api": self.offer.interface.name,
             "defense": " + ".join(label(n, d) for n, d in self.offer.defenses.items()) or "none",
             "defense_name": names,
-            "strength": float(strengths[0]) if len(names) == 1 and strengths else None,
+            "strength": float(strengths[0]) if len(names) == 1 and strengths and isfinite(strengths[0]) else None,
             "attack": self.attack,
             "harvest": self.harvest.name,
             "recover": "+".join(self.recover),
@@ -163,26 +169,34 @@ def cell_from(config: DictConfig | Mapping[str, Any], sharing: Sharing | None = 
     for name in plain:
         if name not in (*PARTS, *PATHS, "experiment"):
             raise ConfigError(name, plain[name], "is not a part of a cell", (*PARTS, *PATHS), meant=name)
-    sharing = sharing or Sharing()
-    part, attack = sharing.part, plain["attack"]
+    sharing, attack = sharing or Sharing(), chosen(plain, "attack")
+    for name in attack:
+        if name not in ATTACK:
+            raise ConfigError(f"attack.{name}", attack[name], "is not a part of an attack", ATTACK, meant=name)
+    plain["defense"] = named_parts(plain.get("defense"), "defense")
+
+    def part(base: type[T], group: str) -> T:
+        return sharing.part(chosen(attack if "/" in group else plain, group), base, group.replace("/", "."))
+
     offer = Offer(
-        interface=part(plain["api"], Interface, "api"),
-        prices=part(plain["prices"], Prices, "prices"),
-        defenses={n: part(d, Defense, f"defense.{n}") for n, d in (plain["defense"] or {}).items()},
+        interface=part(Interface, "api"),
+        prices=part(Prices, "prices"),
+        defenses={n: sharing.part(d, Defense, f"defense.{n}") for n, d in plain["defense"].items()},
     )
+    steps = named_parts(attack.get("recover"), "attack.recover")
     cell = Cell(
-        task=part(plain["task"], Task, "task"),  # type: ignore[type-abstract]
-        teacher=part(plain["teacher"], ModelSpec, "teacher"),  # type: ignore[type-abstract]
-        student=part(plain["student"], StudentSpec, "student"),  # type: ignore[type-abstract]
+        task=part(Task, "task"),  # type: ignore[type-abstract]
+        teacher=part(ModelSpec, "teacher"),  # type: ignore[type-abstract]
+        student=part(StudentSpec, "student"),  # type: ignore[type-abstract]
         offer=sharing.one(offer),
-        attack=str(attack["name"]),
-        harvest=part(attack["harvest"], Harvest, "attack.harvest"),  # type: ignore[type-abstract]
-        recover={n: part(r, Recover, f"attack.recover.{n}") for n, r in (attack.get("recover") or {}).items()},  # type: ignore[type-abstract]
-        objective=part(attack["objective"], Objective, "attack.objective"),  # type: ignore[type-abstract]
-        budget=part(plain["budget"], Budget, "budget"),
-        measure=part(plain["measure"], Measure, "measure"),
-        max_tokens=_whole(plain, "max_tokens", 1),
-        seed=_whole(plain, "seed", 0),
+        attack=_named(attack.get("name"), "attack.name"),
+        harvest=part(Harvest, "attack/harvest"),  # type: ignore[type-abstract]
+        recover={n: sharing.part(r, Recover, f"attack.recover.{n}") for n, r in steps.items()},  # type: ignore[type-abstract]
+        objective=part(Objective, "attack/objective"),  # type: ignore[type-abstract]
+        budget=part(Budget, "budget"),
+        measure=part(Measure, "measure"),
+        max_tokens=whole_number(plain.get("max_tokens"), "max_tokens", 1, LONGEST_RESPONSE),
+        seed=whole_number(plain.get("seed"), "seed", 0),
         resolved={name: sharing.described(plain[name]) for name in PARTS},
         sharing=sharing,
     )
@@ -194,6 +208,10 @@ PARTS = (
     "task", "teacher", "student", "api", "prices", "defense", "attack", "budget", "measure", "max_tokens", "seed",
 )  # fmt: skip
 """Parts of a configuration that say what a cell is."""
+ATTACK = ("name", "harvest", "recover", "objective")
+"""Parts of an attack."""
+LONGEST_RESPONSE = 1_000_000
+"""Tokens: more than any model generates in one answer."""
 
 
 def check(cell: Cell) -> None:
@@ -229,8 +247,7 @@ def _check_budget(cell: Cell) -> None:
         require(count <= size, "budget.data", budget.data, reason)
 
 
-def _whole(plain: Mapping[str, Any], field: str, least: int) -> int:
-    value = plain[field]
-    require(isinstance(value, int) and not isinstance(value, bool), field, value, "must be a whole number")
-    require(value >= least, field, value, f"must be at least {least}")
-    return int(value)
+def _named(value: Any, field: str) -> str:
+    """A name for tables."""
+    require(isinstance(value, (str, int, float)) and str(value).strip() != "", field, value, "must be a name")
+    return str(value)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +17,13 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, require
+from configs.groups import chosen
 from experiments.assembly import Assembly, Plain
 from experiments.compose_errors import in_words
 from experiments.hydra_session import HydraSession, session
@@ -31,6 +34,7 @@ EXPERIMENT = "experiment"
 FIELDS = ("description", "grids", "of")
 PATHS = ("store", "out", "tracking", "launcher")
 """Parts of a configuration that say where and how a cell runs, not what it is."""
+MOST_CELLS, MANY_CELLS = 20_000, 2_000
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ def compose_sweep(arguments: Sequence[str], root: str = ROOT) -> Sweep:
         grids = [
             [Composed(o, _composed(o, hydra, assembly, root)) for o in grid] for grid in expand(arguments, hydra, root)
         ]
+    for cell in (cell for grid in grids for cell in grid):
+        _require_paths(cell.plain)
     for part in PATHS:
         ways = {str(cell.plain[part]) for grid in grids for cell in grid}
         if len(ways) > 1:
@@ -135,10 +141,13 @@ def expand(arguments: Sequence[str], hydra: HydraSession, root: str = ROOT) -> l
         else:
             rest.append(override)
     if not names:
-        return [_product(rest)]
-    search = [o.input_line for o in rest if o.is_hydra_override()]
-    lines = [line for name in names for line in experiment_grids(name, hydra, search, root)]
-    return [_product(_merged(_parsed(shlex.split(line), hydra), rest)) for line in lines]
+        grids = [rest]
+    else:
+        search = [o.input_line for o in rest if o.is_hydra_override()]
+        lines = [line for name in names for line in experiment_grids(name, hydra, search, root)]
+        grids = [_merged(_parsed(shlex.split(line), hydra), rest) for line in lines]
+    _require_few(sum(math.prod(_count(o) for o in _last(grid).values()) for grid in grids), arguments)
+    return [_product(grid) for grid in grids]
 
 
 def experiment_names(arguments: Sequence[str]) -> list[str]:
@@ -159,6 +168,9 @@ def experiment_grids(name: str, hydra: HydraSession, search: Sequence[str] = (),
     Raises:
         ConfigError: there is no such file, it holds other things than a description and grids, or grids of something else.
     """
+    group, _, last = f"{EXPERIMENT}/{name}".rpartition("/")
+    if last not in hydra.options(group, search):
+        raise ConfigError(EXPERIMENT, name, "there is no such experiment", _experiments(hydra, search, root))
     node = _whole((*search, f"+{EXPERIMENT}={name}"), hydra, root)[EXPERIMENT]
     field = f"{EXPERIMENT}.{name}"
     for key in node:
@@ -174,9 +186,32 @@ def experiment_grids(name: str, hydra: HydraSession, search: Sequence[str] = (),
     return list(grids)
 
 
+def _experiments(hydra: HydraSession, search: Sequence[str], root: str) -> list[str]:
+    """Names of the experiments whose grids are of this root, as they are typed."""
+    files = [f"{f}/{name}" for f in _folders(EXPERIMENT, hydra, search) for name in hydra.options(f, search)]
+    read = {name: hydra.repository(search).load_config(name) for name in files}
+    wanted = [name for name, found in read.items() if found is not None and found.config.get("of", ROOT) == root]
+    return sorted(name.removeprefix(f"{EXPERIMENT}/") for name in wanted)
+
+
+def _folders(group: str, hydra: HydraSession, search: Sequence[str]) -> list[str]:
+    inner = [_folders(f"{group}/{name}", hydra, search) for name in hydra.groups(group, search)]
+    return [group, *itertools.chain.from_iterable(inner)]
+
+
 def _composed(overrides: Sequence[str], hydra: HydraSession, assembly: Assembly, root: str) -> Plain:
     config = assembly.config(overrides)
     return config if config is not None else _whole(overrides, hydra, root)
+
+
+def _require_paths(plain: Plain) -> None:
+    """Refuse a configuration that does not say where and how it runs."""
+    for part in ("store", "out"):
+        name = plain.get(part)
+        if not isinstance(name, str) or not name:
+            raise ConfigError(part, name, f"must be a folder: {part}=PATH")
+    for part in ("tracking", "launcher"):
+        chosen(plain, part)
 
 
 def _whole(overrides: Sequence[str], hydra: HydraSession, root: str) -> Plain:
@@ -226,8 +261,27 @@ def _choices(override: Override) -> list[str]:
 
 def _product(overrides: Sequence[Override]) -> list[tuple[str, ...]]:
     """Cartesian product of all sweeps; of two overrides of the same thing, the last counts."""
-    lists = {_named(o): _choices(o) for o in overrides}
-    return list(itertools.product(*lists.values()))
+    return list(itertools.product(*(_choices(o) for o in _last(overrides).values())))
+
+
+def _last(overrides: Sequence[Override]) -> dict[tuple[Any, ...], Override]:
+    return {(o.key_or_group, o.package): o for o in overrides}
+
+
+def _count(override: Override) -> int:
+    """How many values a sweep has, none of them written out: a range may be longer than memory."""
+    sweep = override.value() if override.is_sweep_override() else None
+    if isinstance(sweep, RangeSweep) and sweep.start is not None and sweep.stop is not None and sweep.step:
+        return max(math.ceil((sweep.stop - sweep.start) / sweep.step), 0)
+    return len(sweep.list) if isinstance(sweep, ChoiceSweep) else 1
+
+
+def _require_few(cells: int, arguments: Sequence[str]) -> None:
+    """Refuse what would take minutes to compose and months to run; announce what takes a while to compose."""
+    reason = f"describes {cells:,} cells, and at most {MOST_CELLS:,} are planned at a time: split it"
+    require(cells <= MOST_CELLS, "command line", " ".join(arguments), reason)
+    if cells >= MANY_CELLS:
+        print(f"moatbench: composing {cells:,} cells", file=sys.stderr)
 
 
 def _merged(line: Sequence[Override], extra: Sequence[Override]) -> list[Override]:
@@ -237,7 +291,3 @@ def _merged(line: Sequence[Override], extra: Sequence[Override]) -> list[Overrid
     below = tuple(f"{key}{mark}" for key in replaced for mark in "./")
     kept = [o for o in line if o.key_or_group not in replaced and not o.key_or_group.startswith(below)]
     return [*kept, *extra]
-
-
-def _named(override: Override) -> tuple[Any, ...]:
-    return (override.key_or_group, override.package)

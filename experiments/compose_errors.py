@@ -33,7 +33,7 @@ def in_words(
     if isinstance(error, MissingConfigException):
         return _missing(error)
     if isinstance(error, OverrideParseException):
-        return ConfigError("command line", error.override, f"cannot be read ({_first_line(error)})")
+        return ConfigError("command line", error.override, f"cannot be read{_quoting(error)}")
     text = _text(error)
     if found := _OVERRIDE.search(text):
         inner = getattr(error.__cause__, "full_key", None) or found.group(
@@ -61,6 +61,18 @@ def unavailable_search_path() -> Iterator[None]:
             raise ConfigError(
                 "hydra.searchpath", place, "cannot be found; write pkg://PACKAGE or file:///FOLDER"
             ) from None
+
+
+def _quoting(error: OverrideParseException) -> str:
+    """How to write a value that Hydra's grammar does not take as it stands."""
+    key, equals, value = str(error.override).partition("=")
+    bare = value.strip("'\"")
+    if not equals or not bare:
+        return ": write FIELD=VALUE"
+    if bare[0] in "[{":
+        return f" ({_first_line(error)}); quote names with spaces, accents or signs in them: 'a b'"
+    inner = bare.replace("\\", "\\\\").replace("'", "\\'")
+    return f": quote it, for the shell and for Hydra: \"{key}='{inner}'\""
 
 
 def _missing(error: MissingConfigException) -> ConfigError:

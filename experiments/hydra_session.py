@@ -4,6 +4,7 @@ once, each choice of groups composed once. Raises Hydra's own errors; knows noth
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,8 +23,13 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from configs.errors import ConfigError
 from experiments.compose_errors import unavailable_search_path
 from experiments.search_path import SEARCH_PATH, admit
+from experiments.yaml_file import check_yaml
+
+STACKS = ("defense", "attack/recover")
+"""Groups of which several choices are made at once, or none."""
 
 
 class HydraSession:
@@ -45,7 +51,7 @@ class HydraSession:
         """Hydra's overrides; raises `OverrideParseException`."""
         for argument in arguments:
             if argument not in self._parsed:
-                self._parsed[argument] = self._parser.parse_overrides([argument])[0]
+                self._parsed[argument] = _said_fully(self._parser.parse_overrides([argument])[0])
         return [self._parsed[argument] for argument in arguments]
 
     def compose(self, overrides: Sequence[str], name: str) -> DictConfig:
@@ -59,7 +65,7 @@ class HydraSession:
         """Overrides that choose from groups or are Hydra's own, and those that set fields."""
         repository, parsed = self.repository(overrides), self.parse(overrides)
         chosen = [o.is_hydra_override() or _chooses(o, repository) for o in parsed]
-        choices = tuple(str(o.input_line) for o, is_choice in zip(parsed, chosen, strict=True) if is_choice)
+        choices = tuple(self._choice(o, overrides) for o, is_choice in zip(parsed, chosen, strict=True) if is_choice)
         return choices, [o for o, is_choice in zip(parsed, chosen, strict=True) if not is_choice]
 
     def base(self, name: str, choices: tuple[str, ...]) -> DictConfig:
@@ -71,9 +77,10 @@ class HydraSession:
 
     def repository(self, overrides: Sequence[str]) -> CachingConfigRepository:
         """All places that configurations come from, ``hydra.searchpath`` among these overrides included."""
-        places = tuple(o for o in overrides if o.startswith(f"{SEARCH_PATH}="))
+        places = _places(overrides)
         if places not in self._repositories:
-            _, self._repositories[places] = self.loader._parse_overrides_and_create_caching_repo(None, list(places))
+            _, found = self.loader._parse_overrides_and_create_caching_repo(None, list(places))
+            self._repositories[places] = _Checked(found)
         return self._repositories[places]
 
     def options(self, group: str, overrides: Sequence[str] = ()) -> list[str]:
@@ -86,10 +93,28 @@ class HydraSession:
         found: list[str] = self.repository(overrides).get_group_options(parent, ObjectType.GROUP)
         return [name for name in found if name != "hydra" and not name.startswith("__")]
 
+    def _choice(self, override: Override, overrides: Sequence[str]) -> str:
+        """What is chosen from a group, as it is typed; a `ConfigError` with the choices where that is no name."""
+        line, value = str(override.input_line), override.value()
+        if override.is_hydra_override() or override.is_delete() or isinstance(value, str):
+            return line
+        group = str(override.key_or_group)
+        if isinstance(value, list) and group in STACKS:
+            return line
+        if value is None and group in STACKS:
+            return f"{line.partition('=')[0]}=[]"
+        if isinstance(value, list):
+            reason = f"takes one choice; to compare several, write {group}={','.join(map(str, value))}"
+            raise ConfigError(group, value, reason, self.options(group, overrides))
+        raise ConfigError(group, value, "must be one of the choices", self.options(group, overrides))
+
     def _composed(self, name: str, choices: tuple[str, ...]) -> DictConfig:
         """``hydra.compose`` reads all files again each time, and merges its own settings, which are thrown away. So it is
         asked once for each set of Hydra's own overrides, and where the short way fails: its errors are the ones to show."""
         own = tuple(o for o, parsed in zip(choices, self.parse(choices), strict=True) if parsed.is_hydra_override())
+        if _places(choices):  # files of somebody else are looked at before Hydra reads them
+            with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
+                self._merged(name, choices)
         if (name, *own) in self._accepted:
             try:
                 config = self._merged(name, choices)
@@ -116,6 +141,21 @@ class HydraSession:
         return config
 
 
+class _Checked(CachingConfigRepository):
+    """Looks at files of the user's own search path before they are read."""
+
+    def __init__(self, read: CachingConfigRepository) -> None:
+        super().__init__(read.delegate)
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        if f"config_path={config_path}" not in self.cache:
+            own = (place for place in self.get_sources() if place.is_config(config_path))
+            place = next(own, None)
+            if place is not None and place.provider == SEARCH_PATH:
+                check_yaml(place, config_path)
+        return super().load_config(config_path)
+
+
 class _Copies(CachingConfigRepository):
     """Gives copies of what another repository has read, since Hydra merges into the first node it is given."""
 
@@ -137,6 +177,17 @@ def session(arguments: Sequence[str] = ()) -> Iterator[HydraSession]:
     admit(arguments)
     with unavailable_search_path(), initialize_config_module("configs", job_name="moatbench", version_base="1.3"):
         yield HydraSession(GlobalHydra.instance().config_loader())
+
+
+def _places(overrides: Sequence[str]) -> tuple[str, ...]:
+    return tuple(o for o in overrides if o.startswith(f"{SEARCH_PATH}="))
+
+
+def _said_fully(override: Override) -> Override:
+    """An override that names something; Hydra takes ``=1`` for one."""
+    if not override.key_or_group:
+        raise ConfigError("command line", override.input_line, "has no name before the equals sign")
+    return override
 
 
 def _chooses(override: Override, repository: CachingConfigRepository) -> bool:

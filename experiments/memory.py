@@ -25,28 +25,38 @@ CGROUPS = (
 
 
 class Memory(NamedTuple):
-    """Bytes, on the machine and on its GPU."""
+    """Bytes, on the machine and on its GPU.
+
+    Args:
+        main: on the machine.
+        gpu: on its GPU.
+        most: what takes most of it.
+    """
 
     main: int
     gpu: int = 0
+    most: str = ""
 
 
 def needed(graph: Graph, workers: int) -> Memory:
-    """What this process and so many workers come to when each holds a teacher and a student, the largest of the plan. Models
-    whose size is not known count as nothing, and so do activations."""
+    """What this process and so many workers come to when each holds a teacher and a student, and what a stage takes besides:
+    the largest of the plan. Models whose size is not known count as nothing, and so do activations of pretrained ones."""
     if not graph.nodes:
         return Memory(0)
     workers = min(workers, len(graph.nodes))
     models: dict[str, tuple[int, bool]] = {}
+    besides = 0, ""
     seen: set[str] = set()
     for node in graph.nodes.values():
         for stage in (node.stage, *node.stage.inputs().values()):
             if stage.key not in seen:
                 seen.add(stage.key)
                 _note(stage, models)
-    main = sum(size for size, on_gpu in models.values() if not on_gpu)
+        besides = max(besides, (node.stage.memory(), f"stage {node.stage.name}"))
+    main = besides[0] + sum(size for size, on_gpu in models.values() if not on_gpu)
     gpu = sum(size for size, on_gpu in models.values() if on_gpu)
-    return Memory((workers + 1) * PROCESS + workers * main, workers * gpu)
+    _, most = max([besides, *((size, role) for role, (size, _) in models.items())])
+    return Memory((workers + 1) * PROCESS + workers * main, workers * gpu, most)
 
 
 def available() -> Memory:
@@ -67,12 +77,9 @@ def require_memory(graph: Graph, workers: int) -> None:
         if 0 <= has < wants:
             fixed = PROCESS if kind == "memory" else 0
             fit = max(has - fixed, 0) * workers // (wants - fixed)
-            change = f"use --workers {fit}" if fit else "choose smaller models, or a machine with more memory"
-            raise ConfigError(
-                "--workers",
-                workers,
-                f"needs at least {gigabytes(wants)} of {kind}, and {gigabytes(has)} are free: {change}",
-            )
+            change = f"use --workers {fit}" if fit else "choose smaller sizes, or a machine with more memory"
+            reason = f"needs at least {gigabytes(wants)} of {kind}, most of it for the {need.most}"
+            raise ConfigError("--workers", workers, f"{reason}, and {gigabytes(has)} are free: {change}")
 
 
 def gigabytes(size: int) -> str:

@@ -73,6 +73,10 @@ class Stage(ABC):
     def run(self, context: Context) -> Artifact:
         """Do the work."""
 
+    def memory(self) -> int:
+        """Bytes that running it takes at least, models left out; 0 where that is not known."""
+        return 0
+
     def company(self) -> str:
         """Stages of one class and equal company can be run as one by `run_together`; "" for a stage that runs alone. Says
         nothing about results: those are the same in any company."""

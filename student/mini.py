@@ -9,9 +9,11 @@ from typing import ClassVar, Literal, cast
 import numpy as np
 
 from configs.errors import ConfigError, require
+from configs.ranges import at_least
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.mini.build import fresh_model, mini_language_model, weights_of, word_examples
+from lm.mini.size import memory_of
 from lm.mini.train import Member, train_mini
 from lm.train import Recipe
 from lm.types import Progress, Weights
@@ -50,6 +52,9 @@ class MiniStudent(StudentSpec):
     recipe: Recipe = field(default_factory=lambda: Recipe(balance=True))
 
     def __post_init__(self) -> None:
+        at_least(self, 1, "width", "layers", "heads")
+        at_least(self, 0, "base_rows")
+        require(self.init == "scratch" or sum(self.base_rows) > 0, "base_rows", self.base_rows, "must hold a row")
         require(self.width % (2 * self.heads) == 0, "student.width", self.width, "must be a multiple of 2 x heads")
         rows = self.base_rows
         reason = "must be four numbers of rows (chain, code, facts, tool), none negative and one above 0"
@@ -67,8 +72,9 @@ class MiniStudent(StudentSpec):
         mini_world(task, "student")
 
     def memory(self, task: Task) -> int:
-        """Measured: tables of the world and what sampling a whole harvest takes, the weights being nothing beside it."""
-        return 120_000_000
+        """See `lm.mini.size`: the world, the weights in training, the rows of a step."""
+        steps = ((sum(self.base_rows), self.base_recipe), (self.recipe.batch_size, self.recipe))
+        return max(memory_of(self.width, self.layers, rows, recipe.micro_tokens) for rows, recipe in steps)
 
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:
         """The base model; see `ModelSpec.train`.

@@ -8,9 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from configs.errors import require
+from configs.ranges import at_least, between
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.mini.build import fresh_model, mini_language_model, weights_of, word_examples
+from lm.mini.size import memory_of
 from lm.mini.train import Member, train_mini
 from lm.train import Recipe
 from lm.types import ModelSpec, Progress, Weights
@@ -22,6 +24,7 @@ from tasks.mini.code import Code
 
 EARLY, MIDDLE = 0.35, 0.6
 """Shares of the training at which the rows a step of each family change."""
+PHASES = (0.0, EARLY, MIDDLE)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,14 @@ class Curriculum:
     merging: float = 0.65
     merge_rate: float = 0.4
     state_weight: float = 3.0
+
+    def __post_init__(self) -> None:
+        at_least(self, 0, "chain", "code", "facts", "tool", "state_weight")
+        between(self, 0, 1, "short", "merging", "merge_rate")
+        for done in PHASES:
+            require(
+                sum(self.rows(done).values()) > 0, "chain", self.chain, "leaves a part of the training without a row"
+            )
 
     def rows(self, done: float) -> dict[str, int]:
         """Rows of each family when the share ``done`` of the training is over."""
@@ -76,6 +87,7 @@ class MiniTeacher(ModelSpec):
     )
 
     def __post_init__(self) -> None:
+        at_least(self, 1, "width", "layers", "heads")
         require(self.width % (2 * self.heads) == 0, "teacher.width", self.width, "must be a multiple of 2 x heads")
 
     @property
@@ -88,8 +100,9 @@ class MiniTeacher(ModelSpec):
         mini_world(task, "teacher")
 
     def memory(self, task: Task) -> int:
-        """Measured: tables of the world and what sampling a whole harvest takes, the weights being nothing beside it."""
-        return 120_000_000
+        """See `lm.mini.size`: the world, the weights in training, the rows of a step."""
+        rows = max(sum(self.curriculum.rows(done).values()) for done in PHASES)
+        return memory_of(self.width, self.layers, rows, self.recipe.micro_tokens)
 
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:
         """See `ModelSpec.train`.

@@ -75,12 +75,13 @@ class Operation:
         period_hours: of the shared scheduler.
         jitter: seconds by which accounts of the shared scheduler are apart.
         templates: wordings per capability.
-        pivot: in the 24 hours after a model release demand is 1 + pivot times as high.
+        pivot: share of its demand, from 0 to 1, that moves to a new model: in the 24 hours after a release demand is
+            1 + pivot times as high.
         standby: accounts opened at the start that only begin when ``standby_after`` of the first pool is gone; they share
             no card, network or wording with it, so each pool has half of the networks and at most half of the wordings.
         standby_after: share of the first pool.
         lead_days: accounts are opened evenly over so many days before they begin.
-        replacement_hours: median time until a banned account is replaced, in its own pool (lognormal, σ 1); negative: never.
+        replacement_hours: median time until a banned account is replaced, in its own pool (lognormal, σ 1); null: never.
         most_accounts: accounts it will open in all; 0: as many as it takes.
         pace: most requests a day it asks of one account; 0: four times what the plan needs.
         networks: proxy networks (/24) it sends from.
@@ -113,7 +114,7 @@ class Operation:
     standby: int = 0
     standby_after: float = 0.5
     lead_days: float = 7.0
-    replacement_hours: float = 6.0
+    replacement_hours: float | None = 6.0
     most_accounts: int = 0
     pace: float = 0.0
     networks: int = 2_000
@@ -133,17 +134,18 @@ class Operation:
 
     def __post_init__(self) -> None:
         _check_finite(self, "operation")
-        at_least = {
+        lowest = {
             "exchanges": 1, "accounts": 1, "templates": 1, "networks": 1, "networks_per_account": 1, "accounts_per_card": 1,
             "clients": 1, "batch": 1, "networks_per_batch": 1, "standby": 0, "most_accounts": 0, "probe_budget": 0,
-            "start_day": 0, "jitter": 0, "pivot": 0, "lead_days": 0, "pace": 0,
+            "start_day": 0, "jitter": 0, "lead_days": 0, "pace": 0,
         }  # fmt: skip
-        for name, least in at_least.items():
+        for name, least in lowest.items():
             require(getattr(self, name) >= least, f"operation.{name}", getattr(self, name), f"must be at least {least}")
         for name in ("days", "period_hours"):
             require(getattr(self, name) > 0, f"operation.{name}", getattr(self, name), "must be more than 0")
-        for name in ("shared_proxies", "contamination", "displacement", "standby_after"):
+        for name in ("shared_proxies", "contamination", "displacement", "standby_after", "pivot"):
             require(0 <= getattr(self, name) <= 1, f"operation.{name}", getattr(self, name), "must be between 0 and 1")
+        at_least(self, 0, "replacement_hours")
         require(self.clients <= 1_000_000, "operation.clients", self.clients, "must be at most 1,000,000")
         require(0 < self.share <= 1, "operation.share", self.share, "must be more than 0 and at most 1")
         if self.pacing not in PACINGS:

@@ -187,7 +187,7 @@ class Operator:
     def _replace(self, lost: NDArray[np.int64], now: float) -> None:
         operation = self.operation
         room = operation.most_accounts - len(self._row) if operation.most_accounts else len(lost)
-        if operation.replacement_hours < 0 or now >= self.end or self.obtained >= operation.exchanges:
+        if operation.replacement_hours is None or now >= self.end or self.obtained >= operation.exchanges:
             return
         ready = now + 3600.0 * operation.replacement_hours * self._rng.lognormal(0.0, 1.0, len(lost))
         in_time = np.flatnonzero(ready < self.end)[: max(room, 0)]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import require
+from configs.ranges import at_least
 from defenses.admission.actions import HOUR, KINDS
 from defenses.admission.detector import Suspicion
 from defenses.admission.incidence import Incidence, incidence
@@ -75,6 +76,7 @@ class Linker(LinkDetector):
         require(self.max_frequency >= 2, "detector.max_frequency", self.max_frequency, "must be at least 2")
         long = self.memory_hours / 2**22 < self.bucket_hours <= self.memory_hours
         require(long, "detector.bucket_hours", self.bucket_hours, "must be more than 0 and at most memory_hours")
+        at_least(self, 0, "release_days")
         in_order = all(a < b for a, b in zip(self.release_days, self.release_days[1:], strict=False))
         require(in_order, "detector.release_days", self.release_days, "must be in order, each once")
 

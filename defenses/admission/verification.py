@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import require
+from configs.ranges import Unlimited
 from defenses.base import AdmissionState, Defense
 from defenses.keyed import secret_word
 from lm.randomness import mixed
@@ -58,8 +59,8 @@ class Verification(Defense):
     )
     strength: ClassVar[str | None] = "after_requests"
 
-    after_requests: float = 0.0
-    after_dollars: float = math.inf
+    after_requests: Unlimited = 0.0
+    after_dollars: Unlimited = math.inf
     days: float = 90.0
     abandonment: float = 0.20
     false_reject: float = 0.02

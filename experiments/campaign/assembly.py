@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from attacks.accounts.operation import Operation
-from configs.build import build, from_mapping
+from configs.build import build, converted, from_mapping
 from configs.errors import ConfigError, require
+from configs.groups import chosen
+from configs.ranges import whole_number
 from experiments.campaign.campaign import Campaign, Past, Place
 from experiments.campaign.feasible import check_feasible
 from experiments.campaign.link import CapabilityLink
@@ -25,7 +27,18 @@ PARTS = (
 """Parts of a configuration that say what a campaign is, and how it is read."""
 SHIPPED = "shipped"
 """Of ``curves``: those that come with the project."""
-PRESET = ("name", "days", "release_days", "operations")
+MOST_THREADS = 1024
+"""More than any machine gains from."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is chosen as ``campaign``; see `Campaign` for the fields."""
+
+    name: str
+    days: float
+    operations: Mapping[str, Operation] = field(default_factory=dict)
+    release_days: tuple[float, ...] = ()
 
 
 def stage_from(plain: Mapping[str, Any]) -> CampaignStage:
@@ -37,51 +50,37 @@ def stage_from(plain: Mapping[str, Any]) -> CampaignStage:
     for name in plain:
         if name not in (*PARTS, *PATHS, "experiment"):
             raise ConfigError(name, plain[name], "is not a part of a campaign", (*PARTS, *PATHS), meant=name)
-    for name in ("campaign", "market"):
-        require(isinstance(plain[name], Mapping), name, plain[name], "must be chosen")
-    for name, place in plain["market"].items():
-        require(
-            isinstance(place, Mapping), f"market.{name}", place, "must say how large it is and whether it is guarded"
-        )
-    preset = plain["campaign"]
-    for name in ("name", "days"):
-        require(name in preset, f"campaign.{name}", "", "must be given")
-    for name in preset:
-        if name not in PRESET:
-            raise ConfigError(f"campaign.{name}", preset[name], "is not a field here", PRESET, meant=name)
-    operations = {
-        name: build(node, Operation, f"campaign.operations.{name}")
-        for name, node in (preset.get("operations") or {}).items()
-    }
-    threads = plain["threads"]
-    require(isinstance(threads, int) and threads >= 1, "threads", threads, "must be a whole number, at least 1")
-    require(
-        isinstance(plain["seed"], int) and plain["seed"] >= 0,
-        "seed",
-        plain["seed"],
-        "must be a whole number, at least 0",
-    )
+    preset = from_mapping(Preset, chosen(plain, "campaign"), "campaign")
+    threads = whole_number(plain.get("threads"), "threads", 1, MOST_THREADS)
     link_from(plain)
-    curves = str(plain["curves"])
-    require(curves == SHIPPED or Path(curves).is_file(), "curves", curves, f"is neither {SHIPPED!r} nor a file")
+    _check_curves(plain.get("curves"))
     campaign = Campaign(
-        name=str(preset["name"]),
-        days=float(preset["days"]),
-        operations=operations,
-        release_days=tuple(float(day) for day in preset.get("release_days") or ()),
-        market={n: from_mapping(Place, node, f"market.{n}") for n, node in plain["market"].items()},
-        population=build(plain["population"], Population, "population"),
-        policy=build(plain["policy"], Policy, "policy"),
-        prices=build(plain["prices"], Prices, "prices"),
-        past=from_mapping(Past, plain["past"], "past"),
-        epoch_hours=float(plain["epoch_hours"]),
-        encoder=str(plain["encoder"]),
-        seed=int(plain["seed"]),
+        name=preset.name,
+        days=preset.days,
+        operations=preset.operations,
+        release_days=preset.release_days,
+        market=converted(Mapping[str, Place], chosen(plain, "market"), "market"),
+        population=build(chosen(plain, "population"), Population, "population"),
+        policy=build(chosen(plain, "policy"), Policy, "policy"),
+        prices=build(chosen(plain, "prices"), Prices, "prices"),
+        past=from_mapping(Past, plain.get("past"), "past"),
+        epoch_hours=converted(float, plain.get("epoch_hours"), "epoch_hours"),
+        encoder=converted(str, plain.get("encoder"), "encoder"),
+        seed=whole_number(plain.get("seed"), "seed", 0),
     )
     check_feasible(campaign)
     return CampaignStage(campaign, threads)
 
 
+def _check_curves(where: Any) -> None:
+    """Refuse what the report could not be read off; reads nothing where it is the table that comes with the project."""
+    require(isinstance(where, str), "curves", where, f"must be {SHIPPED!r} or a file")
+    if where != SHIPPED:
+        from experiments.campaign.curves.choice import curves_of
+
+        curves_of(where)
+
+
 def link_from(plain: Mapping[str, Any]) -> CapabilityLink:
     """How its exchanges stand for queries of the lab."""
-    return build(plain["link"], CapabilityLink, "link")
+    return build(chosen(plain, "link"), CapabilityLink, "link")

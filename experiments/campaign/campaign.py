@@ -102,7 +102,8 @@ class Campaign:
             )
             _check_reported(name, operation)
         for day in self.release_days:
-            require(0 <= day < math.inf, "campaign.release_days", day, "must be at least 0")
+            reason = f"must be from 0 to the {self.days:g} simulated days"
+            require(0 <= day <= self.days, "campaign.release_days", day, reason)
         mimics, honest = (
             sum(o.accounts for o in self.operations.values() if o.mimic),
             self.honest(next(iter(self.market))),

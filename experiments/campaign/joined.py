@@ -7,11 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from experiments.campaign.assembly import SHIPPED, link_from
-from experiments.campaign.curves.fit import Curves, fit_curves
-from experiments.campaign.curves.table import checked, shipped
+from experiments.campaign.assembly import link_from
+from experiments.campaign.curves.choice import curves_of
+from experiments.campaign.curves.fit import Curves
 from experiments.campaign.exchange import bundles
 from experiments.campaign.link import CapabilityLink
 from experiments.campaign.measure.summary import TransferRecord
@@ -71,11 +69,6 @@ def _indicators(entries: Sequence[Entry], path: Path) -> dict[str, Path]:
             path.write_text(bundles(table, float(sharing["lifetime_days"]), MOST_BUNDLES), encoding="utf-8")
             return {"indicators": path}
     return {}
-
-
-def curves_of(where: str) -> Curves:
-    """Fitted curves of the shipped table, or of a file that ``python -m experiments.campaign.curves --table`` wrote."""
-    return fit_curves(shipped() if where == SHIPPED else checked(pl.read_csv(where)))
 
 
 def records(result: CampaignResult, link: CapabilityLink, curves: Curves) -> list[TransferRecord]:

@@ -27,6 +27,8 @@ CLIENTS = 2_000
 """Kinds of client software, of Zipf popularity."""
 KNOWN_DAYS = 30.0
 """Accounts older than this at the start are known to the provider, and count as verified."""
+REQUEST, ACCOUNT = 100, 200
+"""Bytes that a request and an account take at least while they are simulated (measured, docs/performance.md)."""
 GROUP = {"chat_small": "chat", "chat_mid": "chat", "chat_large": "chat"}
 """Library group of a workload, where it has another name."""
 
@@ -86,6 +88,10 @@ class Population:
         low_high = len(self.trough) == 2 and 1 <= self.trough[0] <= self.trough[1] < np.inf
         if not low_high:
             raise ConfigError("population.trough", self.trough, "must be two ratios, 1 at least, the smaller first")
+
+    def memory(self, days: float) -> int:
+        """Bytes that these accounts and what they send in so many days take at least."""
+        return round(self.accounts * (ACCOUNT + REQUEST * self.requests_per_day * days))
 
 
 class Shelf(Protocol):

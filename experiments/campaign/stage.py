@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
@@ -13,12 +13,15 @@ from configs.content import content_of
 from configs.identity import identity
 from experiments.campaign import facts
 from experiments.campaign.campaign import Campaign
+from experiments.campaign.population import ACCOUNT, REQUEST
 from experiments.campaign.result import CampaignResult
 from experiments.stage import Artifact, Context, Stage
 
 if TYPE_CHECKING:
     from experiments.store import Entry
 
+EPOCH = 400
+"""Bytes that the record of a provider's epoch takes at least."""
 TABLES = ("epochs", "harvest", "accounts", "clusters", "edges")
 
 
@@ -65,6 +68,20 @@ class CampaignStage(Stage):
     def inputs(self) -> dict[str, Stage]:
         """None: all of it is configuration."""
         return {}
+
+    def memory(self) -> int:
+        """See `Stage.memory`: what is drawn in an epoch, the accounts of all providers, a record of each epoch."""
+        campaign = self.campaign
+        honest = sum(campaign.honest(name) for name in campaign.market)
+        opened = sum(o.accounts + o.standby + (o.most_accounts or 0) for o in campaign.operations.values())
+        sent = sum(min(o.most_pace, o.planned_pace) * o.accounts for o in campaign.operations.values())
+        days = campaign.epoch_hours / 24
+        if campaign.policy.detectors:
+            days = max(days, campaign.past.days * min(campaign.past.accounts / honest, 1))
+        everybody = replace(campaign.population, accounts=honest).memory(days)
+        return everybody + round(
+            REQUEST * sent * days + ACCOUNT * opened + EPOCH * campaign.epochs * len(campaign.market)
+        )
 
     def run(self, context: Context) -> Artifact:
         """The five tables of a `CampaignResult`, and its facts."""

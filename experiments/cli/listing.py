@@ -7,11 +7,9 @@ import ast
 import importlib.util
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra.plugins.config_source import ConfigSource
 from omegaconf import OmegaConf
 from rich.table import Table
 
@@ -19,6 +17,8 @@ from configs.errors import ConfigError
 from experiments.cli import consoles
 from experiments.cli.arguments import KINDS, Asked
 from experiments.hydra_session import HydraSession, session
+from experiments.search_path import SEARCH_PATH
+from experiments.yaml_file import check_yaml, text_of
 
 GROUPS = {
     "tasks": ("task",),
@@ -143,15 +143,10 @@ def _reports(node: Any) -> Iterator[str]:
 def _text(path: str, hydra: HydraSession, overrides: Sequence[str]) -> str:
     for place in hydra.repository(overrides).get_sources():
         if place.is_config(path):
-            return _read(place, path)
+            if place.provider == SEARCH_PATH:
+                check_yaml(place, path)
+            return text_of(place, path)
     return ""
-
-
-def _read(place: ConfigSource, path: str) -> str:
-    if place.scheme() == "pkg":
-        module, *folders = place.path.split("/")
-        return resources.files(module).joinpath(*folders, f"{path}.yaml").read_text()
-    return (Path(place.path) / f"{path}.yaml").read_text()
 
 
 @lru_cache(maxsize=1024)

@@ -33,7 +33,7 @@ def summary(cells: int, graph: Graph, workers: int) -> str:
     saved = sum(kind.uses - len(kind.keys) for kind in shared(graph.wanted).values())
     said = [f"{count(to_do, 'stage')} to do", f"{stored} stored results reused", f"{saved} saved by sharing"]
     if to_do:
-        memory = gigabytes(sum(needed(graph, workers)))
+        memory = gigabytes(sum(needed(graph, workers)[:2]))
         said.append(f"about {duration(graph.seconds(workers))} and {memory} with {workers} at a time")
     return f"{count(cells, 'cell')}: {', '.join(said)}"
 

@@ -35,3 +35,7 @@ class Measure:
         require(self.temperature > 0, "temperature", self.temperature, "must be positive")
         require(self.hours > 0, "hours", self.hours, "must be positive")
         require(self.patience >= 0, "patience", self.patience, "must be at least 0")
+
+    def memory(self) -> int:
+        """Bytes that the honest population takes at least."""
+        return self.population.memory(self.hours / 24)

@@ -15,6 +15,7 @@ from attacks.budget import Budget, allocate
 from attacks.client import Client, Harvested
 from attacks.examples import to_examples
 from configs.identity import identity
+from experiments.campaign.population import ACCOUNT
 from experiments.gateway import Offer, open_gateway
 from experiments.measure.settings import Measure
 from experiments.models import model_of
@@ -86,6 +87,10 @@ class HarvestStage(Stage):
             "max_tokens": self.max_tokens,
             "seed": self.seed,
         }
+
+    def memory(self) -> int:
+        """See `Stage.memory`: the attacker's accounts, and the honest population where it is served along."""
+        return ACCOUNT * self.budget.accounts + (self.measure.memory() if self.measure is not None else 0)
 
     def inputs(self) -> dict[str, Stage]:
         """The served model, the attacker's base model, prepared defenses."""

@@ -66,6 +66,10 @@ class HonestStage(Stage):
             "seed": self.seed,
         }
 
+    def memory(self) -> int:
+        """See `Stage.memory`: the population and all that it asks."""
+        return self.measure.memory()
+
     def inputs(self) -> dict[str, Stage]:
         """The teacher; the attack that was met, or the provider's proxy and prepared defenses."""
         if self.harvest is not None:

@@ -13,6 +13,7 @@ from lm.language_model import LanguageModel
 from lm.mini.configuration import MiniConfig
 from lm.mini.format import MiniFormat
 from lm.mini.modeling import MiniForCausalLM
+from lm.mini.size import VOCABULARY
 from lm.mini.tokenizer import build_tokenizer
 from lm.ragged import Ragged
 from lm.types import Channel, Weights
@@ -41,7 +42,7 @@ def fresh_model(width: int, layers: int, heads: int, seed: int) -> MiniForCausal
     """An untrained model of the mini world's vocabulary; its weights are drawn on the CPU, so that they are the same on any
     device."""
     config = MiniConfig(
-        vocab_size=-(-(len(WORDS) + 4) // 8) * 8,
+        vocab_size=VOCABULARY,
         hidden_size=width,
         num_hidden_layers=layers,
         num_attention_heads=heads,

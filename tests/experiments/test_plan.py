@@ -110,10 +110,12 @@ def test_more_memory_than_there_is_is_refused(graph, monkeypatch):
     fits = needed(graph, 3).main
     monkeypatch.setattr(memory, "available", lambda: Memory(fits, -1))
     require_memory(graph, 3)
-    with pytest.raises(ConfigError, match=r"--workers = 4: needs at least .* GB are free: use --workers 3"):
+    with pytest.raises(
+        ConfigError, match=r"--workers = 4: needs at least .* most of it for the .* GB are free: use --workers 3"
+    ):
         require_memory(graph, 4)
     monkeypatch.setattr(memory, "available", lambda: Memory(10**6, -1))
-    with pytest.raises(ConfigError, match="choose smaller models"):
+    with pytest.raises(ConfigError, match="choose smaller sizes"):
         require_memory(graph, 1)
     monkeypatch.setattr(memory, "available", lambda: Memory(-1, -1))
     require_memory(graph, 10**6)

@@ -108,7 +108,7 @@ def test_nothing_that_can_be_had_is_refused(exchanges, rate, queries, start, age
     bucket = TokenBucket(requests_per_minute=rate, burst_minutes=1.01 / rate, tiers=(tier,))
     admission = {"quota": QueryQuota(queries=queries, window_hours=48.0), "bucket": bucket}
     lab = operation(
-        exchanges=exchanges, days=2.0, accounts=6, start_day=start, share=1.0, pivot=0.0, replacement_hours=-1.0
+        exchanges=exchanges, days=2.0, accounts=6, start_day=start, share=1.0, pivot=0.0, replacement_hours=None
     )
     few = Population(accounts=20, requests_per_day=1.0)
     one = campaign({"lab": lab}, policy=limited(**admission), population=few)

@@ -62,7 +62,7 @@ def test_altered_answers_look_whole():
 
 def test_who_fails_the_check_is_blocked_from_then_on():
     told = policy("verify", verification=Verification(forged_pass=0.3))
-    result = World(campaign({"lab": operation(replacement_hours=-1.0)}, policy=told)).run()
+    result = World(campaign({"lab": operation(replacement_hours=None)}, policy=told)).run()
     lost = result.epochs["attack_lost"].to_list()
     assert lost[0] == pytest.approx(21, abs=8)
     assert result.accounts.filter(pl.col("lost_day").is_not_null())["banned_day"].null_count() == sum(lost)
@@ -81,7 +81,7 @@ def test_wrong_alarms_cost_honest_accounts():
 
 
 def test_a_banned_account_that_is_not_replaced_ends_the_campaign():
-    result = World(campaign({"lab": operation(replacement_hours=-1.0)}, policy=policy("ban"))).run()
+    result = World(campaign({"lab": operation(replacement_hours=None)}, policy=policy("ban"))).run()
     assert attack(result, "banned")[0] == attack(result, "active")[0]
     assert sum(attack(result, "served")[1:]) <= 30
     assert result.epochs["distil_usable"].sum() < 600
@@ -91,7 +91,7 @@ def test_a_delay_gives_days_of_harvest():
     harvested = []
     for delay in (0.0, 24.0, 48.0):
         told = policy("ban", delay_hours=delay)
-        result = World(campaign({"lab": operation(replacement_hours=-1.0)}, policy=told)).run()
+        result = World(campaign({"lab": operation(replacement_hours=None)}, policy=told)).run()
         harvested.append(result.harvest["usable"].sum())
     assert harvested[0] < 0.6 * harvested[1] < 0.8 * harvested[2]
 
@@ -176,7 +176,7 @@ def test_money_is_for_what_was_served_at_list_prices():
 
 def test_identities_are_asked_for_once_at_admission_and_attackers_pay_for_each():
     checks = Policy("checks", admission={"identity": Verification(after_requests=3, forged_pass=0.4)})
-    world = World(campaign({"lab": operation(replacement_hours=-1.0)}, policy=checks))
+    world = World(campaign({"lab": operation(replacement_hours=None)}, policy=checks))
     result = world.run()
     lab = result.accounts.filter(operation="lab")
     assert world.operators["lab"].identities == 30
