@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtr, stdtrit
 
 from experiments.measure.quantity import MISSING, NOISE, Quantity
-from experiments.measure.spread import spread
+from experiments.measure.spread import MOST, spread
 
 LEVEL = 0.95
 STEADY = 4.0
@@ -51,7 +51,7 @@ class Estimate(NamedTuple):
             return None
         if self.error == 0:
             return 1.0 if self.value == 0 else 0.0
-        return float(2 * student_t.sf(abs(self.value) / self.error, self.freedom))
+        return float(2 * stdtr(self.freedom, -abs(self.value) / self.error))
 
     @property
     def resolved(self) -> bool:
@@ -77,7 +77,7 @@ class Estimate(NamedTuple):
 
 def critical(freedom: float | None, level: float = LEVEL) -> float:
     """The t quantile of a two-sided interval; the normal one without degrees of freedom."""
-    return float(student_t.ppf((1 + level) / 2, np.inf if freedom is None else freedom))
+    return float(stdtrit(MOST if freedom is None else freedom, (1 + level) / 2))
 
 
 def estimates(quantities: Sequence[Quantity], beside: Sequence[Quantity] = ()) -> list[Estimate]:
@@ -100,18 +100,18 @@ def estimates(quantities: Sequence[Quantity], beside: Sequence[Quantity] = ()) -
         row[[places[s] for s in q.seeds]] = q.values
     learnt = spread(values, np.array([q.noise for q in column]))
     several = any(len(q.seeds) > 1 for q in column)
-    halves = student_t.ppf((1 + LEVEL) / 2, learnt.freedom)
-    for at, i in enumerate(rows):
-        q = quantities[i]
-        error = float(np.sqrt(learnt.variance[at] / len(q.seeds)))
+    halves = stdtrit(np.minimum(learnt.freedom, MOST), (1 + LEVEL) / 2)
+    errors = np.sqrt(learnt.variance[: len(rows)] / [len(quantities[i].seeds) for i in rows])
+    for i, error, half, freedom in zip(rows, errors.tolist(), halves.tolist(), learnt.freedom.tolist(), strict=False):
+        q, point = quantities[i], quantities[i].point
         if not several and error == 0:
-            found[i] = Estimate(q.point, reason=q.reason, seeds=len(q.seeds), mark=q.mark)
+            found[i] = Estimate(point, reason=q.reason, seeds=len(q.seeds), mark=q.mark)
             continue
-        low, high = q.point - error * halves[at], q.point + error * halves[at]
+        low, high = point - error * half, point + error * half
         if q.bounded:
             low, high = max(low, 0.0), min(high, 1.0)
-        freedom = float(learnt.freedom[at]) if several else None
-        found[i] = Estimate(q.point, float(low), float(high), q.reason, error, freedom, len(q.seeds), q.mark)
+        known = min(freedom, MOST) if several else None
+        found[i] = Estimate(point, low, high, q.reason, error, known, len(q.seeds), q.mark)
     return found
 
 

@@ -35,6 +35,8 @@ SPECIAL = {
     "α": r"$\alpha$",
     "β": r"$\beta$",
     "→": r"$\to$",
+    "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
 }
 
 ROWS_PER_PAGE = 28
