@@ -94,6 +94,7 @@ class Cell:
             "attack": self.attack,
             "harvest": type(self.harvest).__name__,
             "recover": "+".join(self.recover),
+            "adaptive": self.harvest.adaptive or any(step.adaptive for step in self.recover.values()),
             "objective": type(self.objective).__name__,
             "queries": self.budget.queries,
             "data": self.budget.data,

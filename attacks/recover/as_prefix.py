@@ -31,6 +31,7 @@ class AsPrefix(Recover):
     """
 
     source: ClassVar[str] = "MoatBench; the visible part of a truncated trace as in DistillGuard, arXiv 2603.07835"
+    adaptive: ClassVar[bool] = True
 
     public_rows: int = 500
 

@@ -24,6 +24,7 @@ class VerifyAnswers(Recover):
     """
 
     source: ClassVar[str] = "Zelikman et al. 2022 (STaR), arXiv 2203.14465; Yuan et al. 2023 (RFT), arXiv 2308.01825"
+    adaptive: ClassVar[bool] = True
 
     keep_unknown: bool = True
 

@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from experiments.measure.quantity import MISSING, NOISE, Quantity
+from experiments.measure.quantity import MISSING, NOISE, Array, Quantity
 from experiments.measure.spread import MOST, spread
 
 LEVEL = 0.95
+CLUMP = 4.0
+"""Most that `_clumped` counts answers as one."""
 STEADY = 4.0
 """A denominator counts from so many standard errors on: below, a ratio is too skewed for a symmetric interval (simulated:
 `python -m benchmarks.coverage`)."""
@@ -98,10 +100,12 @@ def estimates(quantities: Sequence[Quantity], beside: Sequence[Quantity] = ()) -
     values = np.full((len(column), len(places)), np.nan)
     for row, q in zip(values, column, strict=True):
         row[[places[s] for s in q.seeds]] = q.values
-    learnt = spread(values, np.array([q.noise for q in column]))
+    noise = np.array([q.noise for q in column])
+    learnt = spread(values, noise)
+    variance = learnt.variance + _clumped(learnt.variance, noise, np.array([q.extra.mean() for q in column]))
     several = any(len(q.seeds) > 1 for q in column)
     halves = stdtrit(np.minimum(learnt.freedom, MOST), (1 + LEVEL) / 2)
-    errors = np.sqrt(learnt.variance[: len(rows)] / [len(quantities[i].seeds) for i in rows])
+    errors = np.sqrt(variance[: len(rows)] / [len(quantities[i].seeds) for i in rows])
     for i, error, half, freedom in zip(rows, errors.tolist(), halves.tolist(), learnt.freedom.tolist(), strict=False):
         q, point = quantities[i], quantities[i].point
         if not several and error == 0:
@@ -113,6 +117,13 @@ def estimates(quantities: Sequence[Quantity], beside: Sequence[Quantity] = ()) -
         known = min(freedom, MOST) if several else None
         found[i] = Estimate(point, low, high, q.reason, error, known, len(q.seeds), q.mark)
     return found
+
+
+def _clumped(variance: Array, noise: Array, extra: Array) -> Array:
+    """What the pseudo answers in ``extra`` add where seeds move a cell: answers then come in clumps, n of them tell as much as
+    n·noise/variance independent ones, and near 0 and 1 a few right seeds look as certain as a few right answers."""
+    clump = np.clip(variance / np.where(noise > 0, noise, np.inf), 1.0, CLUMP)
+    return np.asarray(extra * (clump**2 - clump), np.float64)
 
 
 def in_noise_over(quantities: Sequence[Quantity]) -> set[int]:

@@ -88,7 +88,7 @@ def _distinct(values: Array, noise: Array) -> Spread:
         return Spread(noise, np.full(len(noise), np.inf))
     column = _Column(np.maximum(noise / scale, LEAST), between / scale, d, seen)
     rough = (column.v + column.m_P[:, None] * column.w_PC).mean(axis=0)
-    r = _correlation(residual[seen] / np.sqrt(rough[seen] * scale)[:, None])
+    r = correlation(residual[seen] / np.sqrt(rough[seen] * scale)[:, None])
     found = _posterior(column, 1.0 / (1.0 + (float(seen.sum()) - 1) * r**2))
     return Spread(found.variance * scale, found.freedom)
 
@@ -154,7 +154,7 @@ def _quasi(s2: Array, v: Array, w_PC: Array, d: Array) -> Array:
     return m
 
 
-def _correlation(z_CS: Array) -> float:
+def correlation(z_CS: Array) -> float:
     """Mean correlation of the rows' residuals over pairs of cells that share seeds; 0 for one cell."""
     known = np.isfinite(z_CS)
     z = np.where(known, z_CS, 0.0)

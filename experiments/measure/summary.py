@@ -19,6 +19,8 @@ from experiments.measure.transfer import POOLED
 
 GRADERS = ("strict", "lenient")
 SYMBOLS = {"student": "S_def", "undefended": "S_undef", "base": "S_base", "self": "S_self", "teacher": "T_clean"}
+LIKE = {"S_undef": "S_def", "S_self": "S_def", "transfer_undefended": "transfer", "transfer_self": "transfer"}
+"""Students of few different attacks, and the column of those that tell how much seeds move a student."""
 HONEST = {
     "refusals": "refused",
     "wait_seconds": "waited",
@@ -134,7 +136,9 @@ def estimated(summaries: Sequence[Summary]) -> list[Summary]:
             columns.setdefault(measure, []).append(i)
     found: list[dict[Measure, Estimate]] = [dict.fromkeys(s.quantities, Estimate(None)) for s in summaries]
     for measure, places in columns.items():
-        column = estimates([summaries[i].quantities[measure] for i in places])
+        like = measure._replace(name=LIKE.get(measure.name, measure.name))
+        beside = [summaries[i].quantities[like] for i in columns.get(like, ())] if like != measure else []
+        column = estimates([summaries[i].quantities[measure] for i in places], beside)
         for i, estimate in zip(places, column, strict=True):
             found[i][measure] = estimate
     return [replace(s, estimates=own) for s, own in zip(summaries, found, strict=True)]

@@ -40,7 +40,7 @@ class HarvestStage(Stage):
     Args:
         task: where the attacker's prompts come from.
         served: the model behind the API: the teacher, or for ``S_self`` the attacker's own base model.
-        base: the attacker's base model (adaptive harvests start from it) and the provider's proxy.
+        base: the attacker's base model (harvests that train in between start from it) and the provider's proxy.
         prepared: preparation stages by defense name, for those that need one.
         offer: interface, prices and defenses.
         harvest: how the attacker asks.
@@ -68,13 +68,13 @@ class HarvestStage(Stage):
     seed: int
 
     def config(self) -> dict[str, Any]:
-        """See `Stage.config`. The objective and the student enter only where the harvest adapts to them."""
-        adaptive = {"objective": describe(self.objective), "student": describe(self.student)}
+        """See `Stage.config`. The objective and the student enter only where the harvest trains in between."""
+        trained = {"objective": describe(self.objective), "student": describe(self.student)}
         return {
             "offer": self.offer.identity(),
             "harvest": describe(self.harvest),
             "budget": describe(self.budget),
-            "adaptive": adaptive if self.harvest.adaptive else {},
+            "adaptive": trained if self.harvest.trains_between else {},
             "max_tokens": self.max_tokens,
             "seed": self.seed,
         }

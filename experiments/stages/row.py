@@ -36,7 +36,7 @@ class RowStage(Stage):
     """
 
     name: ClassVar[str] = "row"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 0.5
 
     cell: Mapping[str, Any]
