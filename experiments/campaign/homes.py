@@ -1,4 +1,4 @@
-"""Networks that honest accounts come from: homes and companies of Zipf-like popularity, clouds. Knows nothing of what is sent."""
+"""Networks that honest accounts come from: homes and companies of Zipf-like popularity, clouds. Knows nothing of requests."""
 
 from __future__ import annotations
 
