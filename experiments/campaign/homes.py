@@ -1,4 +1,4 @@
-"""Networks that honest accounts come from: homes and companies of Zipf-like popularity, clouds. Knows nothing of requests."""
+"""Networks that honest accounts come from: homes and companies of Zipf-like popularity, clouds. Knows no requests."""
 
 from __future__ import annotations
 
