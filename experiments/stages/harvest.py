@@ -1,5 +1,5 @@
-"""The attack on the API: which prompts were sent, what came back, what it cost; and where a defense looks across accounts, what
-became of the honest users who called at the same time."""
+"""The attack on the API: which prompts were sent, what came back, what it cost; and where a defense looks across accounts,
+what became of the honest users who called at the same time."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ class HarvestStage(Stage):
         return {"served": self.served, "base": self.base, **{f"prepared.{n}": s for n, s in self.prepared.items()}}
 
     def run(self, context: Context) -> Artifact:
-        """Responses, the pool's items they answer, the attacker's part of the ledger, and what was spent; with ``measure`` also
-        what `experiments.stages.users.Served` holds."""
+        """Responses, the pool's items they answer, the attacker's part of the ledger, and what was spent; with ``measure``
+        also what `experiments.stages.users.Served` holds."""
         served = model_of(self.served, context.inputs["served"])
         base = model_of(self.base, context.inputs["base"])
         items, mix = pool_items(self.task, self.budget, self.seed)

@@ -1,5 +1,5 @@
-"""What people who only use the API get from it: the held-out items, asked in a sample of the requests of an honest population
-through the same defenses."""
+"""What people who only use the API get from it: the held-out items, asked in a sample of the requests of an honest
+population through the same defenses."""
 
 from __future__ import annotations
 
