@@ -15,11 +15,12 @@ def main(asked: Asked) -> int:
         with timed("planning"):
             one = asked.command == "run"
             sweep = Sweep([compose_one(asked.words)]) if one else compose_sweep(asked.words)
-            from experiments.cli.execute import carry_out
+            from experiments.cli.execute import Rows, carry_out
             from experiments.cli.plan import repetitions
         for remark in repetitions(sweep):
             print(f"moatbench: {remark}", file=sys.stderr)
         options = asked.options
         name = options.name or "+".join(experiment_names(asked.words)) or asked.command
         dry, words = getattr(options, "dry_run", False), (asked.command, *asked.words)
-        return carry_out(sweep.cells, name, options.workers, dry, options.profile, words)
+        kind = Rows(getattr(options, "difference", None))
+        return carry_out(sweep.cells, name, options.workers, dry, options.profile, words, kind)

@@ -28,7 +28,7 @@ def main(asked: Asked) -> int:
 
     store = store_of(cells)
     if asked.options.all:
-        results = list(_newest(store))
+        results = list(newest(store))
     else:
         rows = wanted_rows(cells)
         results = stored_results(rows, store)
@@ -52,7 +52,7 @@ def _out(cells: list[Composed]) -> object:
     return cells[0].config.out
 
 
-def _newest(store: Store) -> Iterator[CellResult]:
+def newest(store: Store) -> Iterator[CellResult]:
     """The newest row of every cell there is, of the present version."""
     from experiments.stages.row import RowStage, result_of
 

@@ -14,9 +14,10 @@ dm / (1 + m) (Box & Tiao 1973, section 5.2), and an atom at 0. m, p and d0 are i
 a cell's precision 1/sigma2_c then has a mean and a variance, and the t distribution with these is what is returned.
 Without items, one cell alone has Student's t with K - 1 degrees of freedom.
 
-Cells share their seeds, hence part of their noise: a lucky teacher lifts all its students. C cells whose residuals correlate by
-r in the mean are worth sum(d_c) / (1 + (C - 1) r^2) degrees of freedom (Satterthwaite 1946, doi 10.2307/3002019), and their
-likelihood is tempered to that (Pauli, Racugno & Ventura 2011). Cells with the very same values count once.
+Cells share their seeds, hence part of their noise: a lucky teacher lifts all its students. C cells whose residuals
+correlate by r in the mean are worth sum(d_c) / (1 + (C - 1) r^2) degrees of freedom (Satterthwaite 1946, doi
+10.2307/3002019), and their likelihood is tempered to that (Pauli, Racugno & Ventura 2011). Cells with the very same
+values count once.
 
 Settings were chosen by simulation: `python -m benchmarks.coverage`.
 """
@@ -94,8 +95,8 @@ def _distinct(values: Array, noise: Array) -> Spread:
 
 
 class _Column:
-    """A column in units of its mean item noise: v, s2 and d by cell (C), the cells that have several seeds, and per power (P)
-    the form w = v^p of the seeds' part and the quasi-likelihood estimate of its size m."""
+    """A column in units of its mean item noise: v, s2 and d by cell (C), the cells that have several seeds, and per
+    power (P) the form w = v^p of the seeds' part and the quasi-likelihood estimate of its size m."""
 
     def __init__(self, v: Array, s2: Array, d: Array, seen: NDArray[np.bool_]) -> None:
         self.v, self.s2, self.d, self.seen = v, s2, d, seen

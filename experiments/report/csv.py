@@ -20,10 +20,11 @@ MEASURE = ("measure", "family", "decoding", "grader", "value", "low", "high", "s
 def render(summaries: Sequence[Summary], found: Sequence[Comparison]) -> str:
     """Comma-separated text with a header.
 
-    Blank values are empty with their reason; ``p`` is of 0, uncorrected. ``transfer_lost_corrected`` has interval and p corrected
-    for the losses of the report, its reading as the reason, and so have differences at a drop. Measures taken at a matched drop stand at the end: their ``measure`` is
-    ``student_at_drop``, ``slack_at_drop`` (how much lower it is at most if the curve is convex) or ``difference_at_drop``, their
-    ``drop`` the drop of honest accuracy, and their ``mark`` how they were read off the curve.
+    Blank values are empty with their reason; ``p`` is of 0, uncorrected. ``transfer_lost_corrected`` has interval and
+    p corrected for the losses of the report, its reading as the reason, and so have differences at a drop. Measures
+    taken at a matched drop stand at the end: their ``measure`` is ``student_at_drop``, ``slack_at_drop`` (how much
+    lower it is at most if the curve is convex) or ``difference_at_drop``, their ``drop`` the drop of honest accuracy,
+    and their ``mark`` how they were read off the curve.
     """
     keys = sorted({key for s in summaries for key in s.configuration} - {"settings"})
     columns = [*keys, *MEASURE, "drop", "compared_with"]
@@ -44,14 +45,21 @@ def render(summaries: Sequence[Summary], found: Sequence[Comparison]) -> str:
             writer.writerow(head | {"measure": f"attack_{name}"} | _estimate(Estimate(s.facts[name])))
         for family in s.families:
             if (i, family) in judged:
-                tail = {"family": family, "decoding": s.decoding, "grader": "strict", "reason": judged[i, family].reading}
+                tail = {
+                    "family": family,
+                    "decoding": s.decoding,
+                    "grader": "strict",
+                    "reason": judged[i, family].reading,
+                }
                 loss = _estimate(judged[i, family].estimate) | {"p": _text(judged[i, family].p)}
                 writer.writerow(head | loss | tail | {"measure": "transfer_lost_corrected"})
     for c in found:
         for name, estimate in c.accuracy.items():
             writer.writerow(_at_drop(c) | {"defense": name, "measure": "student_at_drop"} | _estimate(estimate))
             if c.slack.get(name):
-                writer.writerow(_at_drop(c) | {"defense": name, "measure": "slack_at_drop", "value": _text(c.slack[name])})
+                writer.writerow(
+                    _at_drop(c) | {"defense": name, "measure": "slack_at_drop", "value": _text(c.slack[name])}
+                )
         for name, verdict in c.difference.items():
             head = _at_drop(c) | {"defense": c.reference, "compared_with": name, "measure": "difference_at_drop"}
             writer.writerow(head | _estimate(verdict.estimate) | {"p": _text(verdict.p)})

@@ -90,10 +90,12 @@ def seeds_caveat(summaries: Sequence[Summary]) -> str:
     """What the number of seeds allows to conclude; '' from three on."""
     fewest = min((len(s.seeds) for s in summaries), default=3)
     if all(len(s.seeds) == 1 for s in summaries):
-        return "With 1 seed the intervals cover held-out items only, not teachers or training runs, and nothing is tested."
+        return (
+            "With 1 seed the intervals cover held-out items only, not teachers or training runs, and nothing is tested."
+        )
     if fewest <= 2:
         return (
-            f"With {fewest} seed{'s' * (fewest > 1)} a row's interval rests on how much seeds differ in the other rows: a row that "
-            "varies more than they do has too narrow a one."
+            f"With {fewest} seed{'s' * (fewest > 1)} a row's interval rests on how much seeds differ in the other rows: a "
+            "row that varies more than they do has too narrow a one."
         )
     return ""

@@ -85,12 +85,12 @@ def _main_notes(summaries: Sequence[Summary]) -> tuple[str, ...]:
         filter(
             None,
             (
-                f"Transfer = (S_def − S_base)/(T_clean − S_base), {decodings} decoding, strict grading; [95 % interval], t with "
-                f"the variance between seeds from all rows together, {seeds_text(summaries)}. Pooled: ratio of means over "
-                "families. Relative: share of the gain of the best undefended attack on equal budgets; relative to own: of the "
-                "same attack's. Blank (–): denominator inside its noise, or not measured.",
-                "Honest accuracy counts refusals as wrong. Refused: share of honest requests. Wait: mean per honest request. "
-                "Trace seen: share of the working that honest users were shown. "
+                f"Transfer = (S_def − S_base)/(T_clean − S_base), {decodings} decoding, strict grading; [95 % interval], t "
+                f"with the variance between seeds from all rows together, {seeds_text(summaries)}. Pooled: ratio of means "
+                "over families. Relative: share of the gain of the best undefended attack on equal budgets; relative to own: "
+                "of the same attack's. Blank (–): denominator inside its noise, or not measured.",
+                "Honest accuracy counts refusals as wrong. Refused: share of honest requests. Wait: mean per honest "
+                "request. Trace seen: share of the working that honest users were shown. "
                 "Accepted and cost: the attacker's queries and bill, mean over seeds.",
                 floor_note("loss of transfer against the undefended attack", lost),
                 seeds_caveat(summaries),
@@ -139,10 +139,13 @@ def hidden_trace_table(summaries: Sequence[Summary]) -> Table | None:
         Column("reading", "reading", "text"),
     )
     note = (
-        f"p, the interval of the loss and its reading are corrected for the {len(judged)} losses of the report (Holm): lost, or gained, "
-        "where the interval excludes 0, which is where p < .05; unchanged where it lies within ±.05; otherwise undecided."
+        f"p, the interval of the loss and its reading are corrected for the {len(judged)} losses of the report (Holm): "
+        "lost, or gained, where the interval excludes 0, which is where p < .05; unchanged where it lies within ±.05; "
+        "otherwise undecided."
     )
-    lost = {family: [judged[i, family].estimate for i, s in chosen if family in s.families] for family in _families(chosen)}
+    lost = {
+        family: [judged[i, family].estimate for i, s in chosen if family in s.families] for family in _families(chosen)
+    }
     notes = filter(None, (note, floor_note("loss", lost), seeds_caveat([s for _, s in chosen])))
     return Table("hidden_trace", "Hiding the trace (claim C1)", columns, tuple(rows), tuple(notes))
 

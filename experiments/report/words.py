@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.measure.matched import TARGETS
 from experiments.measure.estimate import Estimate
+from experiments.measure.matched import TARGETS
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
 from experiments.measure.verdict import read
@@ -68,7 +68,11 @@ def hidden_trace(summaries: Sequence[Summary]) -> str:
 def matched(found: Sequence[Comparison]) -> str:
     """Claim C2 where most defenses can be compared: passive attacks before adaptive ones, families in their order, pooled
     last; the largest drop up to the greatest of the fixed ones."""
-    complete = [c for c in found if _known(c.accuracy.get(c.reference)) and any(_known(v.estimate) for v in c.difference.values())]
+    complete = [
+        c
+        for c in found
+        if _known(c.accuracy.get(c.reference)) and any(_known(v.estimate) for v in c.difference.values())
+    ]
     if not complete:
         return ""
     order = {family: -i for i, family in enumerate(family_order(sorted({c.family for c in complete})))}
@@ -128,9 +132,7 @@ def limits(summaries: Sequence[Summary]) -> str:
     if before.value is None or after.value is None or lost.value is None:
         return text + "."
     change = f"pooled transfer {share(before.value)} to {share(after.value)}"
-    verdict = {"lost": "and lowers", "gained": "and raises", "unchanged": "but leaves unchanged"}.get(
-        reading
-    )
+    verdict = {"lost": "and lowers", "gained": "and raises", "unchanged": "but leaves unchanged"}.get(reading)
     if verdict is None:
         limits_text = interval(lost, "share")
         return f"{text}; its effect on transfer is not resolved ({change}, loss {share(lost.value)} {limits_text})."

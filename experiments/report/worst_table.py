@@ -10,12 +10,11 @@ from experiments.measure.pareto import NO_GAIN, front, hypervolume, worst_case
 from experiments.measure.quantity import Quantity
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
-from experiments.report.grouping import by_defense, by_threat, threat_text
 from experiments.report.floor import floor_note
+from experiments.report.grouping import by_defense, by_threat, threat_text
 from experiments.report.names import is_passive
 from experiments.report.numbers import Value
 from experiments.report.structure import Column, Table
-
 
 NONE = Estimate(None)
 
@@ -47,7 +46,9 @@ def worst_table(summaries: Sequence[Summary], family: str = POOLED) -> Table | N
         gaps = dict(zip(worst, estimates([each.gap for each in worst.values()]), strict=True))
         quality = {label: cells[0].estimate("T_def", ALL, "", "strict") for label, cells in settings.items()}
         transfer = {
-            label: next((s.headline_estimate("transfer", family) for s in cells if s.attack == worst[label].attack), NONE)
+            label: next(
+                (s.headline_estimate("transfer", family) for s in cells if s.attack == worst[label].attack), NONE
+            )
             for label, cells in settings.items()
         }
         labels = list(settings)
@@ -81,9 +82,10 @@ def worst_table(summaries: Sequence[Summary], family: str = POOLED) -> Table | N
     )
     notes = (
         "Pooled transfer under the attack that moves most; its interval takes the choice of attack as given. Beyond "
-        "passive: "
-        "more than the best attack that does not answer to the defense, 0 where that is the worst; blank where none was run.",
-        f"Hypervolume of the front (transfer below, honest accuracy above; reference 1, 0; of the values, without an interval): {'; '.join(volumes)}.",
+        "passive: more than the best attack that does not answer to the defense, 0 where that is the worst; blank where "
+        "none was run.",
+        f"Hypervolume of the front (transfer below, honest accuracy above; reference 1, 0; of the values, without an "
+        f"interval): {'; '.join(volumes)}.",
     )
     floor = floor_note("gain beyond passive", {family: [e for row in rows if isinstance(e := row["gap"], Estimate)]})
     return Table("worst", "Worst case over attacks", columns, tuple(rows), tuple(filter(None, (*notes, floor))))

@@ -35,7 +35,8 @@ where teacher and base are equal."""
 KEY = ("family", "defense", "strength", "attack", "queries", "seed")
 SHIPPED = "curves.csv"
 VARIES = (
-    "defense", "defense_name", "strength", "attack", "adaptive", "harvest", "recover", "objective", "queries", "data", "seed",
+    "defense", "defense_name", "strength", "attack", "adaptive", "harvest", "recover", "objective",
+    "queries", "data", "seed",
 )  # fmt: skip
 """What cells of one table may differ in; of ``settings`` it is the defense, the attack, the seed and the budget's size."""
 

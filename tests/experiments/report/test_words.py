@@ -12,11 +12,15 @@ from tests.experiments.report.cells import grid, one
 
 def judged(value: float | None, error: float = 0.05) -> Verdict:
     """A difference with a t distribution of 8 degrees of freedom."""
-    return verdicts([Estimate(value, error=error, freedom=8.0, seeds=3).at(0.95) if value is not None else Estimate(None)])[0]
+    return verdicts(
+        [Estimate(value, error=error, freedom=8.0, seeds=3).at(0.95) if value is not None else Estimate(None)]
+    )[0]
 
 
 def comparison(gaps: dict[str, Verdict], drop: float = 0.05, family: str = "chain", own: float = 0.47) -> Comparison:
-    others = {name: Estimate(None if gap.estimate.value is None else own - gap.estimate.value) for name, gap in gaps.items()}
+    others = {
+        name: Estimate(None if gap.estimate.value is None else own - gap.estimate.value) for name, gap in gaps.items()
+    }
     accuracy = {"antidistillation": Estimate(own, own - 0.05, own + 0.05), **others}
     return Comparison("imitate", family, drop, False, accuracy, gaps, {}, "antidistillation", True)
 
