@@ -92,12 +92,22 @@ COMMANDS = {
         "run a grid of cells; what is stored already is not run again",
         (
             ("moatbench sweep +experiment=quick", "the grids of configs/experiment/quick.yaml"),
-            ("moatbench sweep +experiment=quick --dry-run", "count cells and stages, estimate the time, run nothing"),
+            (
+                "moatbench sweep +experiment=quick --dry-run",
+                "cells, stages, time, and the smallest effect it can show; runs nothing",
+            ),
+            ("moatbench sweep +experiment=quick --dry-run --difference 0.05", "how many seeds show a loss of .05"),
             ("moatbench sweep defense=none,trace_hidden attack=imitate,prefix seed=0,1", "2 x 2 x 2 cells"),
             ("moatbench sweep defense=temperature defense.temperature.tau=1,1.5,2", "a sweep over a field"),
             ("moatbench sweep +experiment=quick seed=5 --workers 1", "your own overrides win over the file's"),
         ),
-        (Option("--dry-run", "show the plan and run nothing", None), WORKERS, NAME, PROFILE),
+        (
+            Option("--dry-run", "show the plan and the noise floor, and run nothing", None),
+            Option("--difference", "with --dry-run: say how many seeds it takes to show this one, as 0.05", kind=float),
+            WORKERS,
+            NAME,
+            PROFILE,
+        ),
     ),
     "campaign": Command(
         "campaign",

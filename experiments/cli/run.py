@@ -17,10 +17,11 @@ def main(asked: Asked) -> int:
             one = asked.command == "run"
             sweep = Sweep([compose_one(asked.words)]) if one else compose_sweep(asked.words)
             name = stem(asked.options.name, experiment_names(asked.words), asked.command)
-            from experiments.cli.execute import carry_out
+            from experiments.cli.execute import Rows, carry_out
             from experiments.cli.plan import repetitions
         for remark in repetitions(sweep):
             print(f"moatbench: {remark}", file=sys.stderr)
         options = asked.options
         dry, words = getattr(options, "dry_run", False), (asked.command, *asked.words)
-        return carry_out(sweep.cells, name, options.workers, dry, options.profile, words)
+        kind = Rows(getattr(options, "difference", None))
+        return carry_out(sweep.cells, name, options.workers, dry, options.profile, words, kind)

@@ -30,7 +30,7 @@ def main(asked: Asked) -> int:
 
     store, out = store_of(cells), out_of(cells)
     if asked.options.all:
-        results = list(_newest(store))
+        results = list(newest(store))
     else:
         rows = wanted_rows(cells)
         results = stored_results(rows, store)
@@ -52,7 +52,7 @@ def main(asked: Asked) -> int:
     return int(place != out)
 
 
-def _newest(store: Store) -> Iterator[CellResult]:
+def newest(store: Store) -> Iterator[CellResult]:
     """The newest row of every cell there is, of the present version."""
     from experiments.stages.row import RowStage, result_of
 

@@ -18,10 +18,10 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
 
     The absolute value of a noisy sum is too large (Kumar, Liang & Ma 2019; Roelofs et al. 2022): a calibrated model reads
     .036 with 200 answers. So the sign of a bin's gap is taken from one half of its answers and its size from the other
-    (cross-fitting), in the mean over all random halves. With G = Σ (correct − confidence) and s² = Σ confidence·(1 −
-    confidence), the variance of G under perfect calibration, and halves taken as normal, that mean is G·(2Φ(G/s) − 1) −
-    2s·φ(G/s). Its expectation is 0 where calibration is perfect, and it is |G| where the gap is clear of its noise;
-    single values may fall below 0.
+    (cross-fitting), in the mean over all random halves. With G = Σ (correct − confidence), its variance under perfect
+    calibration s² = Σ confidence·(1 − confidence), and halves taken as normal, that mean is G·(2Φ(G/s) − 1) − 2s·φ(G/s).
+    Its expectation is 0 where calibration is perfect, and it is |G| where the gap is clear of its noise; single values may
+    fall below 0.
 
     Args:
         confidence: (n,) probabilities; a value on an edge belongs to the bin above, 1 to the last.

@@ -1,7 +1,7 @@
 """What is printed of a quantity: one t distribution gives the interval, the p-value and the verdict. Knows no table layout.
 
-The standard error comes from all cells of the column together (`experiments.measure.spread`): `estimates` takes a column
-at once.
+The standard error comes from all cells of the column together (`experiments.measure.spread`): `estimates` takes a
+column at once.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def estimates(quantities: Sequence[Quantity], beside: Sequence[Quantity] = ()) -
 
 
 def _clumped(variance: Array, noise: Array, extra: Array) -> Array:
-    """What the pseudo answers in ``extra`` add where seeds move a cell: answers then come in clumps, n of them tell as
-    much as n·noise/variance independent ones, and near 0 and 1 a few right seeds look as certain as a few right
+    """What the pseudo answers in ``extra`` add where seeds move a cell: answers then come in clumps, n of them tell
+    as much as n·noise/variance independent ones, and near 0 and 1 a few right seeds look as certain as a few right
     answers."""
     clump = np.clip(variance / np.where(noise > 0, noise, np.inf), 1.0, CLUMP)
     return np.asarray(extra * (clump**2 - clump), np.float64)

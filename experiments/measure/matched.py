@@ -1,10 +1,10 @@
 """The student at matched teacher drop: two defenses are compared where they cost honest users the same.
 
 A defense's strengths give points (drop of honest accuracy, student accuracy). What costs honest users nothing (the
-undefended API, and every strength measured at a drop of 0 or below) is the start of the curve, and counts by its best:
-the lowest student. From there the curve is piecewise linear; student accuracies are made non-increasing by isotonic
-regression (Barlow et al. 1972) and never exceed the start. Outside the measured drops there is no value: nothing is
-extrapolated.
+undefended API, and every strength measured at a drop of 0 or below) is the start of the curve, and counts by its
+best: the lowest student. From there the curve is piecewise linear; student accuracies are made non-increasing by
+isotonic regression (Barlow et al. 1972) and never exceed the start. Outside the measured drops there is no value:
+nothing is extrapolated.
 
 How a value came about is its mark: `INTERPOLATED` between two strengths, or a `CHORD` from the undefended API to the first
 strength, which says least. Of a convex curve both lie above the true value; `Read.slack` bounds by how much, from the

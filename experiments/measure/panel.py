@@ -128,8 +128,8 @@ def honest_block(results: Sequence[CellResult]) -> Block:
     """Requests of legitimate users with (``defended``) and without (``clean``) the defense, paired by item and account.
 
     A request without an answer (any status but `OK`: refused, or never sent) counts as wrong in ``strict`` and
-    ``lenient`` and is missing in everything about the answer: ``X_accepted``, ``finished``, the trace. ``X_finished`` is
-    X given an answer that finished. Waiting is in seconds a request; dollars, tokens a request.
+    ``lenient`` and is missing in everything about the answer: ``X_accepted``, ``finished``, the trace. ``X_finished``
+    is X given an answer that finished. Waiting is in seconds a request; dollars, tokens a request.
 
     Args:
         results: one configuration, one result a seed.

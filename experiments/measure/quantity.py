@@ -1,10 +1,10 @@
 """A measured number as it came out in each seed, and arithmetic on such numbers. Knows neither models nor tables.
 
-A `Quantity` carries a value per seed and what each group of items adds to that value, so that sums, differences and (to
-first order, the delta method; van der Vaart 1998, ch. 3) ratios keep what their parts share: a seed's luck, an item's
-difficulty. Items are put into `GROUPS` random groups by a hash of their id, the same in every cell; the sum of squares of
-the groups' deviations is the variance by items (random groups, Wolter 2007, ch. 2), without keeping every item of every
-measure.
+A `Quantity` carries a value per seed and what each group of items adds to that value, so that sums, differences and
+(to first order, the delta method; van der Vaart 1998, ch. 3) ratios keep what their parts share: a seed's luck, an
+item's difficulty. Items are put into `GROUPS` random groups by a hash of their id, the same in every cell; the sum of
+squares of the groups' deviations is the variance by items (random groups, Wolter 2007, ch. 2), without keeping every
+item of every measure.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def means(
             continue
         n = count_KC[keep, column]
         extra = PSEUDO / (keep.size * n**2) if limited else np.zeros(keep.size)
-        which = tuple(seeds[k] for k in keep)
+        which = tuple(seeds[k] for k in keep.tolist())
         found.append(Quantity(which, mean_KC[keep, column], items_KCG[keep, column], extra, limited))
     return found
 

@@ -95,8 +95,8 @@ def _distinct(values: Array, noise: Array) -> Spread:
 
 
 class _Column:
-    """A column in units of its mean item noise: v, s2 and d by cell (C), the cells that have several seeds, and per power
-    (P) the form w = v^p of the seeds' part and the quasi-likelihood estimate of its size m."""
+    """A column in units of its mean item noise: v, s2 and d by cell (C), the cells that have several seeds, and per
+    power (P) the form w = v^p of the seeds' part and the quasi-likelihood estimate of its size m."""
 
     def __init__(self, v: Array, s2: Array, d: Array, seen: NDArray[np.bool_]) -> None:
         self.v, self.s2, self.d, self.seen = v, s2, d, seen

@@ -1,5 +1,5 @@
-"""Everything measured of one configuration over its seeds, seed by seed; what to print of it follows from the table it
-stands in (`estimated`). Knows neither layout nor files."""
+"""Everything measured of one configuration over its seeds, seed by seed; what to print of it follows from the table
+it stands in (`estimated`). Knows neither layout nor files."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What many comparisons show together: Holm's correction of their p-values, and intervals and readings that agree with
-it."""
+"""What many comparisons show together: Holm's correction of their p-values, and intervals and readings that agree
+with it."""
 
 from __future__ import annotations
 

@@ -20,11 +20,11 @@ MEASURE = ("measure", "family", "decoding", "grader", "value", "low", "high", "s
 def render(summaries: Sequence[Summary], found: Sequence[Comparison]) -> str:
     """Comma-separated text with a header.
 
-    Blank values are empty with their reason; ``p`` is of 0, uncorrected. ``transfer_lost_corrected`` has interval and p
-    corrected for the losses of the report, its reading as the reason, and so have differences at a drop. Measures taken
-    at a matched drop stand at the end: their ``measure`` is ``student_at_drop``, ``slack_at_drop`` (how much lower it is
-    at most if the curve is convex) or ``difference_at_drop``, their ``drop`` the drop of honest accuracy, and their
-    ``mark`` how they were read off the curve.
+    Blank values are empty with their reason; ``p`` is of 0, uncorrected. ``transfer_lost_corrected`` has interval and
+    p corrected for the losses of the report, its reading as the reason, and so have differences at a drop. Measures
+    taken at a matched drop stand at the end: their ``measure`` is ``student_at_drop``, ``slack_at_drop`` (how much
+    lower it is at most if the curve is convex) or ``difference_at_drop``, their ``drop`` the drop of honest accuracy,
+    and their ``mark`` how they were read off the curve.
     """
     keys = sorted({key for s in summaries for key in s.configuration} - {"settings"})
     columns = [*keys, *MEASURE, "drop", "compared_with"]

@@ -69,8 +69,8 @@ def comparisons(summaries: Sequence[Summary]) -> tuple[list[Comparison], list[Su
     """All comparisons that the results allow, and the summaries they rest on.
 
     Defenses are compared under one threat model and attack, on the seeds that all their cells have. Defenses without a
-    strength have no curve. Where fewer than two defenses have a value there is no comparison. How much seeds differ is
-    learnt from all single strengths of a family.
+    strength have no curve. Where fewer than two defenses have a value there is no comparison. How much seeds differ
+    is learnt from all single strengths of a family.
 
     Args:
         summaries: all of a report, told apart.
@@ -197,18 +197,16 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
     )
     count = sum(len(c.difference) for c in found)
     notes = [
-        "Drop: points of honest accuracy in the family (pooled: of all honest users). Of strengths that cost "
-        "honest users nothing "
-        "the best counts; in between, student accuracy lies on straight lines. Blank (–) where the drop was not reached: "
-        "nothing is extrapolated.",
+        "Drop: points of honest accuracy in the family (pooled: of all honest users). Of strengths that cost honest users "
+        "nothing the best counts; in between, student accuracy lies on straight lines. Blank (–) where the drop was not "
+        "reached: nothing is extrapolated.",
         f"Differences: intervals corrected for the report's {count} comparisons (Holm).",
     ]
     slack = max((value for c in shown for value in c.slack.values()), default=0.0)
     if slack > 0:
         notes.append(
             "If students fall ever more slowly as the drop grows, straight lines lie above them: by at most "
-            f"{share(slack, 3)} here (each "
-            "value's bound is in the CSV)."
+            f"{share(slack, 3)} here (each value's bound is in the CSV)."
         )
     gaps = {
         f: [v.estimate for c in shown if c.family == f for v in c.difference.values()]

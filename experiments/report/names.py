@@ -95,8 +95,7 @@ def seeds_caveat(summaries: Sequence[Summary]) -> str:
         )
     if fewest <= 2:
         return (
-            f"With {fewest} seed{'s' * (fewest > 1)} a row's interval rests on how much seeds differ in the other "
-            "rows: a row that "
-            "varies more than they do has too narrow a one."
+            f"With {fewest} seed{'s' * (fewest > 1)} a row's interval rests on how much seeds differ in the other rows: a "
+            "row that varies more than they do has too narrow a one."
         )
     return ""

@@ -139,9 +139,9 @@ def hidden_trace_table(summaries: Sequence[Summary]) -> Table | None:
         Column("reading", "reading", "text"),
     )
     note = (
-        f"p, the interval of the loss and its reading are corrected for the {len(judged)} losses of the report "
-        "(Holm): lost, or gained, "
-        "where the interval excludes 0, which is where p < .05; unchanged where it lies within ±.05; otherwise undecided."
+        f"p, the interval of the loss and its reading are corrected for the {len(judged)} losses of the report (Holm): "
+        "lost, or gained, where the interval excludes 0, which is where p < .05; unchanged where it lies within ±.05; "
+        "otherwise undecided."
     )
     lost = {
         family: [judged[i, family].estimate for i, s in chosen if family in s.families] for family in _families(chosen)

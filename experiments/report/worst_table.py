@@ -82,11 +82,10 @@ def worst_table(summaries: Sequence[Summary], family: str = POOLED) -> Table | N
     )
     notes = (
         "Pooled transfer under the attack that moves most; its interval takes the choice of attack as given. Beyond "
-        "passive: "
-        "more than the best attack that does not answer to the defense, 0 where that is the worst; blank where "
+        "passive: more than the best attack that does not answer to the defense, 0 where that is the worst; blank where "
         "none was run.",
-        "Hypervolume of the front (transfer below, honest accuracy above; reference 1, 0; of the values, without "
-        f"an interval): {'; '.join(volumes)}.",
+        f"Hypervolume of the front (transfer below, honest accuracy above; reference 1, 0; of the values, without an "
+        f"interval): {'; '.join(volumes)}.",
     )
     floor = floor_note("gain beyond passive", {family: [e for row in rows if isinstance(e := row["gap"], Estimate)]})
     return Table("worst", "Worst case over attacks", columns, tuple(rows), tuple(filter(None, (*notes, floor))))

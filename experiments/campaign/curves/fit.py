@@ -1,11 +1,11 @@
 """Curves with their bands from the measured table: form chosen by held-out error, band from the points' t distributions.
 
-Each measured point has the t interval of every other table (`experiments.measure.estimate`), its variance between seeds
-learnt from all points of a family together. The band comes from draws of all points of a curve at once, from the
-multivariate t distribution with these errors and with the mean correlation of the family's points (they share teachers
-and items); each draw is fitted anew with the chosen form. Where a curve misses what was measured, the band is widened to
-hold it. It does not hold the choice of the form, nor what another kind of teacher, student or task would change. Outside
-the measured counts it is an extrapolation by that form.
+Each measured point has the t interval of every other table (`experiments.measure.estimate`), its variance between
+seeds learnt from all points of a family together. The band comes from draws of all points of a curve at once, from
+the multivariate t distribution with these errors and with the mean correlation of the family's points (they share
+teachers and items); each draw is fitted anew with the chosen form. Where a curve misses what was measured, the band
+is widened to hold it. It does not hold the choice of the form, nor what another kind of teacher, student or task
+would change. Outside the measured counts it is an extrapolation by that form.
 """
 
 from __future__ import annotations

@@ -97,8 +97,8 @@ def _measured(curves: Curves) -> Table:
         tuple(rows),
         (
             "Transfer = (S − S_base)/(T_clean − S_base), greedy decoding, strict grading; [95 % interval], t with "
-            f"the variance between seeds from all points of a family, {_seeds(curves)} (each another teacher, "
-            "harvest and student). Pooled: ratio of means over "
+            f"the variance between seeds from all points of a family, {_seeds(curves)} "
+            "(each another teacher, harvest and student). Pooled: ratio of means over "
             "families.",
             "Noise floor, the smallest transfer that could have been told from 0 (median over points): "
             f"{', '.join(_floors(curves))}.",

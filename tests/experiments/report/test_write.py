@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import replace
 from io import StringIO
 
@@ -12,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from configs.errors import MoatBenchError
+from experiments.measure.matched import CHORD, INTERPOLATED
 from experiments.report import write_report
 from tests.experiments.report.cells import grid, one
 
@@ -108,6 +110,47 @@ def test_matched_drop_has_the_truth_in_its_intervals(report):
         assert row["antidistillation"].low - 0.03 <= 0.51 <= row["antidistillation"].high + 0.03
         assert row["minus permuted"].low < 0.51 - 0.92 < row["minus permuted"].high + 0.05
         assert row["minus permuted"].high < 0
+
+
+def test_values_read_off_a_curve_are_marked_in_every_format(report):
+    """Between the strengths, and on the line from no defense to the weakest strength."""
+    rows = [r for r in tables(report)["matched"].rows if r["family"] == "reasoning" and r["attack"] == "imitate"]
+    marks = {row["drop"]: row["antidistillation"].mark for row in rows}
+    assert marks["1.0"] == CHORD
+    assert marks["5.0"] == INTERPOLATED
+    out = StringIO()
+    report.terminal(Console(file=out, width=160))
+    for text in (report.files["md"].read_text(), out.getvalue()):
+        assert "† on the straight line from no defense" in " ".join(text.split())
+        assert re.search(r"\.\d\d†", text)
+        assert re.search(r"\.\d\d‡", text)
+    tex = report.files["tex"].read_text()
+    assert re.search(r"\.\d\d\$\^\\dagger\$", tex)
+    assert re.search(r"\.\d\d\$\^\\ddagger\$", tex)
+    table = pl.read_csv(report.files["csv"], infer_schema_length=None).filter(pl.col("measure") == "student_at_drop")
+    assert {CHORD, INTERPOLATED} <= set(table["mark"])
+    assert "slack_at_drop" in report.files["csv"].read_text()
+    matched = json.loads(report.files["json"].read_text())["matched"]
+    assert {CHORD, INTERPOLATED} <= {e.get("mark") for c in matched for e in c["student"].values()}
+
+
+def test_every_table_states_its_noise_floor(report):
+    for table in report.tables:
+        assert any(note.startswith("Noise floor") for note in table.notes), table.name
+
+
+def test_p_value_interval_and_reading_of_every_line_agree(report):
+    for row in tables(report)["hidden_trace"].rows:
+        assert row["lost"].resolved == (row["p"] < 0.05) == (row["reading"] in ("lost", "gained"))
+    document = json.loads(report.files["json"].read_text())
+    for c in document["matched"]:
+        for e in c["difference"].values():
+            if "low" in e:
+                assert (e["low"] > 0 or e["high"] < 0) == (e["p_holm"] < 0.05)
+    for cell in document["cells"]:
+        for e in cell["measures"].values():
+            if "p" in e and e["low"] not in (0, 1) and e["high"] not in (0, 1):
+                assert (e["low"] > 0 or e["high"] < 0) == (e["p"] < 0.05)
 
 
 def test_threat_models_that_differ_become_columns(tmp_path):
