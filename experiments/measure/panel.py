@@ -17,7 +17,14 @@ ALL = "all"
 """Name, among the families of the honest block, of all requests together."""
 
 GRADES = ("strict", "lenient")
-SCORE_METRICS = (*GRADES, "finished", "strict_finished", "lenient_finished", "step_correct", "tokens")
+CONDITIONS = ("finished", "formed")
+SCORE_METRICS = (
+    *GRADES,
+    *CONDITIONS,
+    *(f"{grade}_{condition}" for condition in CONDITIONS for grade in GRADES),
+    "step_correct",
+    "tokens",
+)
 STUDENTS = ("student", "undefended")
 """Models of which everything is measured; of the others only the grades."""
 
@@ -68,7 +75,7 @@ def score_blocks(results: Sequence[CellResult]) -> dict[str, dict[str, Block]]:
     """Per split and family, the scores of all models, items paired by id within a seed.
 
     An item scored several times (several draws) counts with its mean. ``X_finished`` is X where the response finished and
-    missing elsewhere: accuracy given finished.
+    missing elsewhere: accuracy given finished; ``X_formed`` is X where it has the form that is asked for.
 
     Args:
         results: one configuration, one result a seed.
@@ -96,9 +103,11 @@ Scored = dict[tuple[str, str, str], tuple[NDArray[np.object_], NDArray[np.float6
 
 def _scored(table: pl.DataFrame) -> Scored:
     place = ("split", "family", "decoding")
-    frame = table.with_columns(pl.col(*GRADES, "finished", "step_correct", "tokens").cast(pl.Float64))
+    frame = table.with_columns(pl.col(*GRADES, *CONDITIONS, "step_correct", "tokens").cast(pl.Float64))
     frame = frame.with_columns(
-        pl.when(pl.col("finished") == 1).then(pl.col(grade)).alias(f"{grade}_finished") for grade in GRADES
+        pl.when(pl.col(condition) == 1).then(pl.col(grade)).alias(f"{grade}_{condition}")
+        for condition in CONDITIONS
+        for grade in GRADES
     )
     frame = frame.group_by(*place, "item").agg(pl.col(*SCORE_METRICS).mean()).sort(*place, "item")
     values, ids = _floats(frame, SCORE_METRICS), np.array(frame["item"].to_list(), object)

@@ -192,6 +192,7 @@ class _Scores:
                     found |= self._ratios(family, decoding, grader)
                 for name, metric in (
                     ("finished_share", "finished"),
+                    ("formed_share", "formed"),
                     ("step_correct", "step_correct"),
                     ("tokens", "tokens"),
                 ):
@@ -212,6 +213,7 @@ class _Scores:
             "relative_own": ratios.relative_transfer(student, base, twin),
             "DE": ratios.distillation_effectiveness(student, twin),
             "S_def_if_finished": self._value("student", family, decoding, f"{grader}_finished"),
+            "S_def_if_formed": self._value("student", family, decoding, f"{grader}_formed"),
         }
         return {Measure(f"{self.prefix}{name}", family, decoding, grader): q for name, q in named.items()}
 

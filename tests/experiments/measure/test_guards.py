@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.measure.guards import tripped
-from experiments.measure.summary import Summariser
+from experiments.measure.summary import estimated, summarise
 from experiments.report.guard_notes import guard_notes
 from tests.experiments.measure.synthetic import TRUTH, cell, result
 
@@ -42,8 +42,8 @@ def test_a_teacher_that_knows_nothing_is_named_with_its_family():
 
 
 def test_the_undefended_cell_need_not_change_anything():
-    untouched = Summariser()([result(cell("none", [], None, "imitate", 0, changed_share=0.0), TRUTH["undefended"])])
-    assert "unchanged" not in [t.guard for t in tripped(untouched)]
+    untouched = summarise([result(cell("none", [], None, "imitate", 0, changed_share=0.0), TRUTH["undefended"])])
+    assert "unchanged" not in [t.guard for t in tripped(estimated([untouched])[0])]
 
 
 def test_a_cell_that_lacks_the_facts_trips_nothing():
