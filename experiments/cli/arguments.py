@@ -161,9 +161,10 @@ COMMANDS = {
             ("moatbench store gc --dry-run", "what no kept table was made from"),
             ("moatbench store gc --keep quick,main --older-than 7d", "give up other tables, and what is a week old"),
             ("moatbench store forget quick", "give up a table; the next gc removes what only it needs"),
+            ("moatbench store forget recover/dedup", "remove all results that a part influenced"),
             ("moatbench store verify --repair", "check every byte; what is corrupt is removed and made again"),
             ("moatbench store export quick quick.tar.gz", "a table with all it stands on, to go with a paper"),
-            ("moatbench store migrate store=old/store", "bring a store of an older version up to date"),
+            ("moatbench store migrate store=old/store", "set a store of an older version aside, begin a new one"),
         ),
         (
             Option("--dry-run", "gc: say what would go and remove nothing", None),
