@@ -9,9 +9,8 @@ from tests.experiments.measure.synthetic import TRUTH, cell, result
 
 
 def summary(truth=TRUTH, defense="temperature", **facts):
-    return Summariser()(
-        [result(cell(defense, [defense], 1.0, "imitate", 0, **facts), TRUTH["undefended"], truth=truth)]
-    )
+    measured = result(cell(defense, [defense], 1.0, "imitate", 0, **facts), TRUTH["undefended"], truth=truth)
+    return estimated([summarise([measured])])[0]
 
 
 def guards(**changes):
