@@ -8,8 +8,10 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
+PARTS_OF_ATTACKS = ("harvest", "recover", "objective")
 KINDS = (
     "tasks", "teachers", "defenses", "attacks", "students", "apis", "budgets", "campaigns", "policies", "experiments",
+    *PARTS_OF_ATTACKS,
 )  # fmt: skip
 SHELLS = ("bash", "zsh", "fish")
 CARE = ("ls", "du", "gc", "verify", "export", "forget", "migrate")

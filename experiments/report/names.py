@@ -23,6 +23,8 @@ AXES = {
 HIDDEN_TRACE = "trace_hidden"
 REFERENCE_DEFENSE = "antidistillation"
 LIMITS = ("token_bucket", "query_quota")
+STACKS = ("defense", "recover")
+"""Settings that hold parts by name."""
 
 
 def family_name(family: str) -> str:
@@ -68,8 +70,17 @@ def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _with(label: str, paths: Sequence[str], leaves: Mapping[str, object]) -> str:
-    parts = ", ".join(f"{path.rsplit('.', 1)[-1]}={leaves.get(path)}" for path in paths)
+    """The label with the settings that a cell has, null ones left out."""
+    parts = ", ".join(_setting(path, leaves[path]) for path in paths if leaves.get(path) is not None)
     return f"{label} ({parts})" if parts else label
+
+
+def _setting(path: str, value: object) -> str:
+    """``keep=0.5``; of a class that was chosen the name of the part in a stack, else of the class (``harvest=Random``)."""
+    *above, part, last = path.split(".")
+    if last != "_target_":
+        return f"{last}={value}"
+    return part if above and above[-1] in STACKS else f"{part}={str(value).rpartition('.')[2]}"
 
 
 def is_passive(summary: Summary) -> bool:
