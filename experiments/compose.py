@@ -45,11 +45,13 @@ class Composed:
         overrides: the overrides it was composed from.
         plain: the whole configuration in plain containers, parts of which it shares with other cells.
         label: how it is called in messages: what sets it apart from the other cells of its sweep.
+        calibrated: the drop of honest accuracy that its defense's strength was calibrated to; None where it was stated.
     """
 
     overrides: tuple[str, ...]
     plain: Plain
     label: str = ""
+    calibrated: float | None = None
 
     @cached_property
     def config(self) -> DictConfig:

@@ -26,6 +26,15 @@ Every part of a cell is set as GROUP=NAME or FIELD=VALUE, in Hydra's override sy
 """
 
 
+CALIBRATE = """\
+drop=SHARE      of honest accuracy that the defense may cost, pooled over families: 0.05 is five points
+family=NAME     whose drop instead, one family of the task
+seed=0,1,2      seeds that it is the mean of (the default)
+The range of each strength is declared by its defense. Honest users ask measure.heldout of the provider's own items of each
+family, never held-out ones. As a value in a grid, FIELD=drop:0.05 stands for the strength so found.
+
+"""
+
 CAMPAIGN = """\
 Every part of a campaign is set as GROUP=NAME or FIELD=VALUE, in Hydra's override syntax:
   campaign population market policy link prices tracking launcher   groups (`moatbench list`)
@@ -110,6 +119,30 @@ COMMANDS = {
             NAME,
             PROFILE,
         ),
+    ),
+    "calibrate": Command(
+        "calibrate",
+        "find the strength of a defense that costs honest users a given share of their accuracy",
+        (
+            ("moatbench calibrate defense=temperature drop=0.05", "five points, mean over the seeds 0, 1 and 2"),
+            ("moatbench calibrate defense=temperature drop=0.02,0.05", "both; they share evaluations"),
+            ("moatbench calibrate defense=permuted drop=0.05 family=chain seed=0,1", "of one family, over two seeds"),
+            (
+                "moatbench calibrate defense=antidistillation drop=0.05 --dry-run",
+                "what the first evaluation would take",
+            ),
+            ("moatbench calibrate +experiment=matched", "everything that an experiment leaves to calibration"),
+            (
+                "moatbench run defense=temperature defense.temperature.tau=drop:0.05",
+                "found first where it is not known",
+            ),
+        ),
+        (
+            Option("--dry-run", "show what the next evaluation would take and run nothing", None),
+            Option("--json", "print the result and the path to it as JSON", None),
+            WORKERS,
+        ),
+        more=CALIBRATE + OVERRIDES,
     ),
     "campaign": Command(
         "campaign",

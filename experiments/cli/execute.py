@@ -125,7 +125,7 @@ class Rows:
 
     def report(self, entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> Shown:
         """See `Kind.report`."""
-        return write_report([result_of(entry) for entry in entries], folder, name)
+        return write_report(results_of(entries, cells), folder, name)
 
 
 def carry_out(
@@ -247,6 +247,17 @@ def stored(rows: Sequence[Wanted], store: Store) -> list[Entry]:
     return [entry for entry in entries.values() if entry is not None]
 
 
-def stored_results(rows: Sequence[Wanted], store: Store) -> list[CellResult]:
-    """The results of `stored`."""
-    return [result_of(entry) for entry in stored(rows, store)]
+def stored_results(rows: Sequence[Wanted], store: Store, cells: Sequence[Composed]) -> list[CellResult]:
+    """The results of `stored`, for the cells that gave the rows."""
+    return results_of(stored(rows, store), cells)
+
+
+def results_of(entries: Sequence[Entry], cells: Sequence[Composed]) -> list[CellResult]:
+    """What a report needs of stored rows. A row is the same whether its strength was typed or calibrated, so it is the cell
+    that says so: as ``calibrated_drop``."""
+    drops: dict[str, float] = {}
+    if any(cell.calibrated is not None for cell in cells):
+        rows = zip(wanted_rows(cells), cells, strict=True)
+        drops = {row.stage.key: cell.calibrated for row, cell in rows if cell.calibrated is not None}
+    found = [(result_of(entry), drops.get(str(entry.manifest["key"]))) for entry in entries]
+    return [r if drop is None else replace(r, cell={**r.cell, "calibrated_drop": drop}) for r, drop in found]

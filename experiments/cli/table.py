@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from configs.errors import MoatBenchError
+from experiments.calibration.settle import settle
 from experiments.cli import consoles
 from experiments.cli.arguments import Asked
 from experiments.compose import compose_cells, compose_one, experiment_names
@@ -32,9 +33,10 @@ def main(asked: Asked) -> int:
     if asked.options.all:
         results = list(newest(store))
     else:
-        rows = wanted_rows(cells)
-        results = stored_results(rows, store)
-        missing = len({row.stage.key for row in rows}) - len(results)
+        settled = settle(cells)
+        rows = wanted_rows(settled.cells)
+        results = stored_results(rows, store, settled.cells)
+        missing = len({row.stage.key for row in rows}) - len(results) + sum(waiting for _, waiting in settled.open)
         if missing:
             print(f"moatbench: {consoles.count(missing, 'cell')} not stored yet: run them with sweep", file=sys.stderr)
     if not results:

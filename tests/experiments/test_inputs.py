@@ -262,7 +262,7 @@ def test_only_trusted_packages_are_imported(here, monkeypatch):
 
 
 def test_a_class_is_built_only_where_one_is_wanted():
-    with pytest.raises(ConfigError, match="init = .* is not allowed"):
+    with pytest.raises(ConfigError, match=r"init = .* is not allowed"):
         from_mapping(MiniStudent, {"init": {"_target_": "attacks.budget.Budget"}}, "student")
     with pytest.raises(ConfigError, match="is not a StudentSpec"):
         build({"_target_": "attacks.budget.Budget"}, StudentSpec, "student")  # type: ignore[type-abstract]

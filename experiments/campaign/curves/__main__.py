@@ -16,12 +16,13 @@ from experiments.measure.result import CellResult
 
 def cells(words: Sequence[str]) -> list[CellResult]:
     """The stored cells that the words ask for, as `moatbench table` finds them."""
+    from experiments.calibration.settle import settle
     from experiments.cli.execute import store_of, stored_results, wanted_rows
     from experiments.compose import compose_cells
 
-    composed = compose_cells(list(words))
+    composed = settle(compose_cells(list(words))).cells
     rows, store = wanted_rows(composed), store_of(composed)
-    found = stored_results(rows, store)
+    found = stored_results(rows, store, composed)
     missing = len({row.stage.key for row in rows}) - len(found)
     if missing:
         print(f"{missing} cells are not stored yet: run them with `moatbench sweep`", file=sys.stderr)
