@@ -63,7 +63,7 @@ def class_of(node: Mapping[str, Any], base: type[T], field: str) -> type[T]:
     return typing.cast("type[T]", kind)
 
 
-def from_mapping(kind: type[T], values: Mapping[str, Any], field: str) -> T:
+def from_mapping(kind: type[T], values: Mapping[str, Any] | None, field: str) -> T:
     """Build the dataclass ``kind`` from ``values``; fields that are dataclasses or parts with a ``_target_`` are built
     in turn. Raises `ConfigError` as `build` does."""
     if not isinstance(values, Mapping):
