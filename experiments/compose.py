@@ -285,7 +285,8 @@ def _count(override: Override) -> int:
     """How many values a sweep has, none of them written out: a range may be longer than memory."""
     sweep = override.value() if override.is_sweep_override() else None
     if isinstance(sweep, RangeSweep) and sweep.start is not None and sweep.stop is not None and sweep.step:
-        return max(int(math.ceil((sweep.stop - sweep.start) / sweep.step)), 0)
+        steps: float = (sweep.stop - sweep.start) / sweep.step
+        return max(math.ceil(steps), 0)
     return len(sweep.list) if isinstance(sweep, ChoiceSweep) else 1
 
 
