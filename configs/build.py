@@ -41,9 +41,15 @@ def build(node: Any, base: type[T], field: str) -> T:
     if not isinstance(plain, Mapping):
         raise ConfigError(field, plain, "must be a mapping, with a _target_ that names a class and its fields")
     plain = {str(k): v for k, v in plain.items()}
-    target = plain.pop("_target_", None)
+    kind = class_of(plain, base, field)
+    return from_mapping(kind, {name: value for name, value in plain.items() if name != "_target_"}, field)
+
+
+def class_of(node: Mapping[str, Any], base: type[T], field: str) -> type[T]:
+    """The class that a node's ``_target_`` names, whatever its fields are; raises `ConfigError` as `build` does."""
+    target = node.get("_target_")
     if not isinstance(target, str):
-        raise ConfigError(field, plain, "has no _target_ that names a class")
+        raise ConfigError(field, node, "has no _target_ that names a class")
     require_trusted(target, f"{field}._target_")
     try:
         module, _, name = target.rpartition(".")
@@ -54,10 +60,10 @@ def build(node: Any, base: type[T], field: str) -> T:
         raise ConfigError(f"{field}._target_", target, f"is not a {base.__name__}")
     if issubclass(kind, Part):
         named(kind, f"{field}._target_")
-    return typing.cast("T", from_mapping(kind, plain, field))
+    return typing.cast("type[T]", kind)
 
 
-def from_mapping(kind: type[T], values: Mapping[str, Any], field: str) -> T:
+def from_mapping(kind: type[T], values: Mapping[str, Any] | None, field: str) -> T:
     """Build the dataclass ``kind`` from ``values``; fields that are dataclasses or parts with a ``_target_`` are built
     in turn. Raises `ConfigError` as `build` does."""
     if not isinstance(values, Mapping):

@@ -16,6 +16,7 @@ from transformers import LogitsProcessor
 
 from configs.errors import ConfigError
 from configs.identity import Part, identity, named
+from defenses.strength import Strength
 from lm.examples import Examples
 from lm.language_model import LanguageModel
 from lm.ragged import Ragged
@@ -147,7 +148,8 @@ class Defense(Part):
             nothing which `prepare` calls may say so; otherwise each class prepares for itself.
         uses: models besides the teacher that `decode` may run: ``proxy`` (`Serving.proxy`), or nothing. They are part of the
             key of what was sampled.
-        strength: the field that says how strong the defense is, along which defenses are compared at matched utility.
+        strength: the field that says how strong the defense is, along which defenses are compared at matched utility, and
+            the range in which `moatbench calibrate` searches it.
         across_accounts: whether `admit` judges a request by what other organisations' accounts did. If so attackers and
             honest users have to meet in one gateway; if not, each side gets the same verdicts without the other.
     """
@@ -158,7 +160,7 @@ class Defense(Part):
     prepared_from: ClassVar[tuple[str, ...] | None] = None
     prepared_as: ClassVar[type[Defense] | None] = None
     uses: ClassVar[tuple[str, ...]] = ("proxy",)
-    strength: ClassVar[str | None] = None
+    strength: ClassVar[Strength | None] = None
     across_accounts: ClassVar[bool] = False
 
     def prepare(self, context: Preparation) -> Prepared:

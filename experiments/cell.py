@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, TypeVar, cast
@@ -16,11 +16,13 @@ from configs.errors import ConfigError, require
 from configs.groups import chosen
 from configs.ranges import whole_number
 from defenses.base import Defense, hooks_of
+from experiments.calibration.asked import refuse_asked
 from experiments.compose import PATHS
 from experiments.gateway import Offer
 from experiments.measure.settings import Measure
 from experiments.prompts import shares
 from experiments.sharing import Sharing
+from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
 from experiments.stages.models import BaseStage, TeacherStage
@@ -32,7 +34,7 @@ from experiments.stages.training_set import TrainingSetStage
 from lm.types import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
-from tasks.base import Task
+from tasks.base import Split, Task
 from teacher.api.gateway import require_sold
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
@@ -86,10 +88,22 @@ class Cell:
             student=student,
         )
 
+    def drop_stage(self, seeds: Sequence[int]) -> DropStage:
+        """What this cell's defenses cost honest users who have the API to themselves, on the provider's own items."""
+        defended, clean = {}, {}
+        for seed in seeds:
+            own = replace(self, seed=seed)
+            undefended = replace(own, offer=self.sharing.one(replace(self.offer, defenses={})))
+            teacher = self.sharing.one(TeacherStage(self.task, self.teacher, seed))
+            base = self.sharing.one(BaseStage(self.task, self.student, seed))
+            defended[str(seed)] = own._honest(teacher, base, split="provider")
+            clean[str(seed)] = undefended._honest(teacher, base, split="provider")
+        return self.sharing.one(DropStage(defended, clean))
+
     def facts(self) -> dict[str, Any]:
         """What names this cell in tables: both sides, the three axes of the threat model, the seed."""
         names = list(self.offer.defenses)
-        strengths = [getattr(d, d.strength) for d in self.offer.defenses.values() if d.strength]
+        strengths = [getattr(d, d.strength.field) for d in self.offer.defenses.values() if d.strength]
         return {
             "task": self.task.name,
             "teacher": self.teacher.label,
@@ -101,6 +115,7 @@ class Cell:
             "attack": self.attack,
             "harvest": self.harvest.name,
             "recover": "+".join(self.recover),
+            "adaptive": self.harvest.adaptive or any(step.adaptive for step in self.recover.values()),
             "objective": self.objective.name,
             "queries": self.budget.queries,
             "data": self.budget.data,
@@ -138,17 +153,20 @@ class Cell:
         training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.seed))
         return one(StudentStage(base, training_set, self.student, self.objective, self.seed))
 
-    def _honest(self, teacher: TeacherStage, base: BaseStage, attack: HarvestStage | None = None) -> HonestStage:
+    def _honest(
+        self, teacher: TeacherStage, base: BaseStage, attack: HarvestStage | None = None, split: Split = "heldout"
+    ) -> HonestStage:
         """Honest users, in one gateway with the attack where that makes a difference to them."""
         prepared = self._prepared(teacher, base)
         met = attack if self.offer.across_accounts else None
-        honest = HonestStage(teacher, base, prepared, self.offer, self.measure, self.max_tokens, self.seed, met)
+        honest = HonestStage(teacher, base, prepared, self.offer, self.measure, self.max_tokens, self.seed, met, split)
         return self.sharing.one(honest)
 
 
 def label(name: str, defense: Defense) -> str:
     """Name of a defense with its strength, as tables print it."""
-    return f"{name}({defense.strength}={getattr(defense, defense.strength):g})" if defense.strength else name
+    field = defense.strength.field if defense.strength else ""
+    return f"{name}({field}={getattr(defense, field):g})" if field else name
 
 
 def cell_from(config: DictConfig | Mapping[str, Any], sharing: Sharing | None = None) -> Cell:
@@ -174,6 +192,7 @@ def cell_from(config: DictConfig | Mapping[str, Any], sharing: Sharing | None = 
         if name not in ATTACK:
             raise ConfigError(f"attack.{name}", attack[name], "is not a part of an attack", ATTACK, meant=name)
     plain["defense"] = named_parts(plain.get("defense"), "defense")
+    refuse_asked(plain)
 
     def part(base: type[T], group: str) -> T:
         return sharing.part(chosen(attack if "/" in group else plain, group), base, group.replace("/", "."))

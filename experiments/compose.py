@@ -45,11 +45,13 @@ class Composed:
         overrides: the overrides it was composed from.
         plain: the whole configuration in plain containers, parts of which it shares with other cells.
         label: how it is called in messages: what sets it apart from the other cells of its sweep.
+        calibrated: the drop of honest accuracy that its defense's strength was calibrated to; None where it was stated.
     """
 
     overrides: tuple[str, ...]
     plain: Plain
     label: str = ""
+    calibrated: float | None = None
 
     @cached_property
     def config(self) -> DictConfig:
@@ -283,7 +285,8 @@ def _count(override: Override) -> int:
     """How many values a sweep has, none of them written out: a range may be longer than memory."""
     sweep = override.value() if override.is_sweep_override() else None
     if isinstance(sweep, RangeSweep) and sweep.start is not None and sweep.stop is not None and sweep.step:
-        return max(math.ceil((sweep.stop - sweep.start) / sweep.step), 0)
+        steps: float = (sweep.stop - sweep.start) / sweep.step
+        return max(math.ceil(steps), 0)
     return len(sweep.list) if isinstance(sweep, ChoiceSweep) else 1
 
 

@@ -53,11 +53,15 @@ def draw(task: Task, split: Split, counts: Mapping[str, int], seed: int) -> list
 
 def scored_items(task: Task, measure: Measure, seed: int) -> dict[str, list[Item]]:
     """The items of one seed's test, by split: the same for every model and for the honest users."""
-    drawn = derived_seed(seed, "heldout")
     return {
-        "heldout": draw(task, "heldout", dict.fromkeys(task.families, measure.heldout), drawn),
-        "harder": draw(task, "harder", dict.fromkeys(task.families, measure.harder), drawn),
+        "heldout": honest_items(task, measure, "heldout", seed),
+        "harder": draw(task, "harder", dict.fromkeys(task.families, measure.harder), derived_seed(seed, "heldout")),
     }
+
+
+def honest_items(task: Task, measure: Measure, split: Split, seed: int) -> list[Item]:
+    """``measure.heldout`` items of each family that honest users ask, in one seed."""
+    return draw(task, split, dict.fromkeys(task.families, measure.heldout), derived_seed(seed, "heldout"))
 
 
 def shares(task: Task, mix: Mapping[str, float]) -> dict[str, float]:

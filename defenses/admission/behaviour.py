@@ -17,6 +17,7 @@ from configs.errors import require
 from defenses.admission.detector import Detector, Suspicion
 from defenses.admission.habits import Habits
 from defenses.base import AdmissionState, Prepared, Traffic
+from defenses.strength import Strength
 from teacher.api.ledger import Ledger
 from teacher.api.prices import Prices
 from teacher.api.schema import Requests
@@ -52,7 +53,7 @@ class Behaviour(Detector):
         "HistGradientBoosting, after Ke et al., NeurIPS 2017 (LightGBM); behaviour classifiers as providers disclose them "
         "(Anthropic, February 2026; CISA AA26-251A)"
     )
-    strength: ClassVar[str | None] = "false_alarms"
+    strength: ClassVar[Strength | None] = Strength("false_alarms", 1e-4, 0.5, log=True)
     needs_red_team: ClassVar[bool] = True
     across_accounts: ClassVar[bool] = True  # near copies of a prompt are found among those of all accounts
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from configs.errors import require
 from defenses.base import AdmissionState, Defense, Preparation, Prepared, Traffic
+from defenses.strength import Strength
 from teacher.api.schema import FORBIDDEN, Requests, Verdicts
 
 
@@ -61,7 +62,7 @@ class Detector(Defense):
 
     name: ClassVar[str] = "detector"
     version: ClassVar[int] = 1
-    strength: ClassVar[str | None] = None
+    strength: ClassVar[Strength | None] = None
     needs_red_team: ClassVar[bool] = False
 
     every_hours: float = 1.0

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from configs.errors import require
 from defenses.admission.windows import WindowDetector
 from defenses.base import AdmissionState, Prepared, Traffic
+from defenses.strength import Strength
 from teacher.api.schema import Prompts, Requests
 
 
@@ -35,7 +36,7 @@ class HODA(WindowDetector):
     name: ClassVar[str] = "hoda"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Sadeghzadeh, Sobhanian, Dehghan & Jalili 2021 (HODA), arXiv 2106.11424"
-    strength: ClassVar[str | None] = "quantile"
+    strength: ClassVar[Strength | None] = Strength("quantile", 0.99, 0.5)
 
     benign_requests: int = 60_000
     levels: int = 10

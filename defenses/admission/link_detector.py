@@ -15,6 +15,7 @@ from defenses.admission.actions import ATTRIBUTES, HOUR, KINDS, Sightings, Token
 from defenses.admission.detector import Detector, Suspicion
 from defenses.admission.sight import sketch_of
 from defenses.base import AdmissionState, Prepared, Traffic
+from defenses.strength import Strength
 from teacher.api.ledger import Ledger
 from teacher.api.prices import Prices
 from teacher.api.schema import Requests
@@ -131,7 +132,7 @@ class FittedLinkDetector(LinkDetector):
 
     name: ClassVar[str] = "fitted_link_detector"
     version: ClassVar[int] = 1
-    strength: ClassVar[str | None] = "false_alarms"
+    strength: ClassVar[Strength | None] = Strength("false_alarms", 1e-3, 0.5, log=True)
     floor: ClassVar[float] = 0.0
 
     benign_requests: int = 50_000

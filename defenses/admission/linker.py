@@ -16,6 +16,7 @@ from defenses.admission.incidence import Incidence, incidence
 from defenses.admission.link_detector import LinkDetector
 from defenses.admission.links import Edges, Links, edges_of, link
 from defenses.base import AdmissionState, Prepared, Traffic
+from defenses.strength import Strength
 
 MOST_EDGES = 20_000
 """Edges of the largest group that are kept for a picture."""
@@ -59,7 +60,7 @@ class Linker(LinkDetector):
     name: ClassVar[str] = "linker"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Cao et al., SynchroTrap, CCS 2014, sections 4 and 5"
-    strength: ClassVar[str | None] = "jaccard"
+    strength: ClassVar[Strength | None] = Strength("jaccard", 1, 0.05)
     offered: ClassVar[tuple[str, ...]] = KINDS
 
     constraints: tuple[str, ...] = KINDS

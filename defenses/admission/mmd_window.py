@@ -13,6 +13,7 @@ from configs.errors import require
 from defenses.admission.sight import embedding_of
 from defenses.admission.windows import WindowDetector, grown
 from defenses.base import AdmissionState, Prepared, Traffic
+from defenses.strength import Strength
 from lm.compiled import kernel
 from teacher.api.schema import Prompts, Requests
 
@@ -89,7 +90,7 @@ class MMDWindow(WindowDetector):
         "arXiv 2606.05725 (An Embarrassingly Simple Detector for Model Extraction Attacks in LLM API Traffic); "
         "Gretton et al., JMLR 2012; Nystroem features: Williams & Seeger, NIPS 2000"
     )
-    strength: ClassVar[str | None] = "quantile"
+    strength: ClassVar[Strength | None] = Strength("quantile", 0.99, 0.5)
 
     window: int = 1500
     benign_windows: Literal["across", "within"] = "across"

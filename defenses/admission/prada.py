@@ -14,6 +14,7 @@ from configs.errors import require
 from defenses.admission.sight import embedding_of
 from defenses.admission.windows import WindowDetector
 from defenses.base import Prepared, Traffic
+from defenses.strength import Strength
 from lm.compiled import kernel
 from teacher.api.schema import Prompts
 
@@ -41,7 +42,7 @@ class PRADA(WindowDetector):
     name: ClassVar[str] = "prada"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Juuti, Szyller, Marchal & Asokan, EuroS&P 2019 (PRADA), arXiv 1805.02628, algorithm 3"
-    strength: ClassVar[str | None] = "quantile"
+    strength: ClassVar[Strength | None] = Strength("quantile", 0.99, 0.5)
 
     benign_requests: int = 60_000
     cells: int = 10

@@ -17,6 +17,7 @@ from sklearn.cluster import KMeans
 from configs.errors import require
 from defenses.admission.sight import embedding_of
 from defenses.base import AdmissionState, Defense, Preparation, Prepared
+from defenses.strength import Strength
 from lm.compiled import compiled_for
 from teacher.api.schema import RATE_LIMITED, Prompts, Requests, Verdicts
 
@@ -60,7 +61,7 @@ class ProofOfWork(Defense):
     source: ClassVar[str] = (
         "Dziedzic et al., ICLR 2022, arXiv 2201.09243; leakage by novelty instead of PATE's privacy cost"
     )
-    strength: ClassVar[str | None] = "growth"
+    strength: ClassVar[Strength | None] = Strength("growth", 0, 5)
     prepared_from: ClassVar[tuple[str, ...] | None] = (
         *("overhead", "growth", "most", "cells", "hash_rate", "answer_seconds", "benign_requests"),
     )

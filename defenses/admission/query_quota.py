@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from configs.errors import ConfigError, require
 from defenses.base import AdmissionState, Defense
+from defenses.strength import Strength
 from teacher.api.schema import RATE_LIMITED, Requests, Verdicts
 
 
@@ -28,7 +29,7 @@ class QueryQuota(Defense):
     name: ClassVar[str] = "query_quota"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "provider practice: hard usage quotas, https://platform.openai.com/docs/guides/rate-limits"
-    strength: ClassVar[str | None] = "queries"
+    strength: ClassVar[Strength | None] = Strength("queries", 10_000, 1, log=True)
 
     queries: int = 500
     window_hours: float = 720.0

@@ -13,6 +13,7 @@ from configs.errors import require
 from defenses.admission.sight import embedding_of
 from defenses.admission.windows import WindowDetector
 from defenses.base import Prepared, Traffic
+from defenses.strength import Strength
 from lm.compiled import kernel
 from teacher.api.schema import Prompts
 
@@ -39,7 +40,7 @@ class SEAT(WindowDetector):
         "Zhang, Chen & Wagner, AISec 2021 (SEAT: Similarity Encoder by Adversarial Training for Detecting Model Extraction "
         "Attack Queries), doi 10.1145/3474369.3486863"
     )
-    strength: ClassVar[str | None] = "quantile"
+    strength: ClassVar[Strength | None] = Strength("quantile", 0.99, 0.5)
 
     benign_requests: int = 60_000
     similar: float = 0.001

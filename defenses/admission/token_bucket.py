@@ -13,6 +13,7 @@ from configs.errors import ConfigError, require
 from configs.ranges import Unlimited, at_least
 from defenses.admission.buckets import DAILY_CAP, Rows, Spending, empty, judge, promote
 from defenses.base import AdmissionState, Defense
+from defenses.strength import Strength
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY, MONTH
 from teacher.api.schema import RATE_LIMITED, Requests, Verdicts
@@ -103,7 +104,7 @@ class TokenBucket(Limits, Defense):
         "provider practice: https://docs.anthropic.com/en/api/rate-limits, "
         "https://platform.openai.com/docs/guides/rate-limits"
     )
-    strength: ClassVar[str | None] = "requests_per_minute"
+    strength: ClassVar[Strength | None] = Strength("requests_per_minute", 1000, 0.02, log=True)
 
     requests_per_minute: Unlimited = 0.5
     burst_minutes: float = 60.0

@@ -16,6 +16,7 @@ from configs.errors import require
 from configs.ranges import Unlimited
 from defenses.base import AdmissionState, Defense
 from defenses.keyed import secret_word
+from defenses.strength import Strength
 from lm.randomness import mixed
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
@@ -57,7 +58,7 @@ class Verification(Defense):
         "provider practice: https://help.openai.com/en/articles/10910291-api-organization-verification; "
         "step-up: NIST SP 800-63A"
     )
-    strength: ClassVar[str | None] = "after_requests"
+    strength: ClassVar[Strength | None] = Strength("after_requests", 10_000, 1, log=True)
 
     after_requests: Unlimited = 0.0
     after_dollars: Unlimited = math.inf

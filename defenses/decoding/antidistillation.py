@@ -12,6 +12,7 @@ from transformers import LogitsProcessor
 from configs.errors import ConfigError, require
 from defenses.base import Defense, Preparation, Prepared, Serving
 from defenses.decoding.proxy_delta import PerturbedProxy, holdout_gradient, teacher_weighted_sd
+from defenses.strength import Strength
 from lm.language_model import LanguageModel
 
 
@@ -42,7 +43,7 @@ class Antidistillation(Defense):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Savani et al., arXiv 2504.13146, algorithm 1"
     prepared_from: ClassVar[tuple[str, ...] | None] = ("epsilon", "traces")
-    strength: ClassVar[str | None] = "lam"
+    strength: ClassVar[Strength | None] = Strength("lam", 0, 1)
 
     lam: float
     epsilon: float = 0.1

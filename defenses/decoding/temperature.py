@@ -10,6 +10,7 @@ from transformers import LogitsProcessor
 
 from configs.errors import require
 from defenses.base import Defense, Serving
+from defenses.strength import Strength
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Temperature(Defense):
     name: ClassVar[str] = "temperature"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "the temperature control of Savani et al., arXiv 2504.13146"
-    strength: ClassVar[str | None] = "tau"
+    strength: ClassVar[Strength | None] = Strength("tau", 1, 3)
     uses: ClassVar[tuple[str, ...]] = ()
 
     tau: float

@@ -12,6 +12,7 @@ from configs.errors import require
 from defenses.base import Defense, Release
 from defenses.keyed import normals, prefix_hashes, row_hashes, secret_word
 from defenses.release.listing import Listing, listing_of, with_probs
+from defenses.strength import Strength
 from lm.randomness import mixed
 from teacher.api.schema import Responses
 
@@ -39,7 +40,7 @@ class GaussianNoise(Defense):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "logit noise: Carlini et al., arXiv 2403.06634; cached against fresh: statistics"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
-    strength: ClassVar[str | None] = "sigma"
+    strength: ClassVar[Strength | None] = Strength("sigma", 0, 20)
 
     sigma: float
     cached: bool = False

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from configs.errors import ConfigError, require
 from defenses.base import Defense, Release
+from defenses.strength import Strength
 from lm.types import Channel
 from teacher.api.schema import Responses
 
@@ -37,7 +38,7 @@ class RandomErrors(Defense):
     name: ClassVar[str] = "random_errors"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835"
-    strength: ClassVar[str | None] = "rate"
+    strength: ClassVar[Strength | None] = Strength("rate", 0, 1)
 
     rate: float
     where: Literal["answer", "step"] = "answer"

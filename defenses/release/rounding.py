@@ -10,6 +10,7 @@ import numpy as np
 from configs.errors import require
 from defenses.base import Defense, Release
 from defenses.release.listing import listing_of, with_probs
+from defenses.strength import Strength
 from teacher.api.schema import Responses
 
 
@@ -29,7 +30,7 @@ class Rounding(Defense):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Tramèr et al., USENIX Security 2016, section 7 (rounding confidences)"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
-    strength: ClassVar[str | None] = "digits"
+    strength: ClassVar[Strength | None] = Strength("digits", 6, 1)
 
     digits: int
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from configs.errors import require
 from defenses.base import Defense, Release
+from defenses.strength import Strength
 from teacher.api.schema import Responses
 
 
@@ -25,7 +26,7 @@ class TopK(Defense):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Tramèr et al., USENIX Security 2016, section 7; provider practice"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
-    strength: ClassVar[str | None] = "k"
+    strength: ClassVar[Strength | None] = Strength("k", 20, 1)
 
     k: int
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from configs.errors import require
 from defenses.base import Defense, Release
+from defenses.strength import Strength
 from lm.types import Channel
 from teacher.api.schema import Responses
 
@@ -27,7 +28,7 @@ class TraceHidden(Defense):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835; provider practice"
     needs: ClassVar[tuple[str, ...]] = ("trace",)
-    strength: ClassVar[str | None] = "fraction"
+    strength: ClassVar[Strength | None] = Strength("fraction", 0, 1)
 
     fraction: float = 1.0
 

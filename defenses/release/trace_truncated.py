@@ -9,6 +9,7 @@ import numpy as np
 
 from configs.errors import require
 from defenses.base import Defense, Release
+from defenses.strength import Strength
 from lm.types import Channel
 from teacher.api.schema import Responses
 
@@ -29,7 +30,7 @@ class TraceTruncated(Defense):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835"
     needs: ClassVar[tuple[str, ...]] = ("trace",)
-    strength: ClassVar[str | None] = "keep"
+    strength: ClassVar[Strength | None] = Strength("keep", 1, 0.01)
 
     keep: float
     side: Literal["first", "last"] = "first"

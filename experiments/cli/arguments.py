@@ -26,6 +26,15 @@ Every part of a cell is set as GROUP=NAME or FIELD=VALUE, in Hydra's override sy
 """
 
 
+CALIBRATE = """\
+drop=SHARE      of honest accuracy that the defense may cost, pooled over families: 0.05 is five points
+family=NAME     whose drop instead, one family of the task
+seed=0,1,2      seeds that it is the mean of (the default)
+The range of each strength is declared by its defense. Honest users ask measure.heldout of the provider's own items of each
+family, never held-out ones. As a value in a grid, FIELD=drop:0.05 stands for the strength so found.
+
+"""
+
 CAMPAIGN = """\
 Every part of a campaign is set as GROUP=NAME or FIELD=VALUE, in Hydra's override syntax:
   campaign population market policy link prices tracking launcher   groups (`moatbench list`)
@@ -94,12 +103,46 @@ COMMANDS = {
         "run a grid of cells; what is stored already is not run again",
         (
             ("moatbench sweep +experiment=quick", "the grids of configs/experiment/quick.yaml"),
-            ("moatbench sweep +experiment=quick --dry-run", "count cells and stages, estimate the time, run nothing"),
+            (
+                "moatbench sweep +experiment=quick --dry-run",
+                "cells, stages, time, and the smallest effect it can show; runs nothing",
+            ),
+            ("moatbench sweep +experiment=quick --dry-run --difference 0.05", "how many seeds show a loss of .05"),
             ("moatbench sweep defense=none,trace_hidden attack=imitate,prefix seed=0,1", "2 x 2 x 2 cells"),
             ("moatbench sweep defense=temperature defense.temperature.tau=1,1.5,2", "a sweep over a field"),
             ("moatbench sweep +experiment=quick seed=5 --workers 1", "your own overrides win over the file's"),
         ),
-        (Option("--dry-run", "show the plan and run nothing", None), WORKERS, NAME, PROFILE),
+        (
+            Option("--dry-run", "show the plan and the noise floor, and run nothing", None),
+            Option("--difference", "with --dry-run: say how many seeds it takes to show this one, as 0.05", kind=float),
+            WORKERS,
+            NAME,
+            PROFILE,
+        ),
+    ),
+    "calibrate": Command(
+        "calibrate",
+        "find the strength of a defense that costs honest users a given share of their accuracy",
+        (
+            ("moatbench calibrate defense=temperature drop=0.05", "five points, mean over the seeds 0, 1 and 2"),
+            ("moatbench calibrate defense=temperature drop=0.02,0.05", "both; they share evaluations"),
+            ("moatbench calibrate defense=permuted drop=0.05 family=chain seed=0,1", "of one family, over two seeds"),
+            (
+                "moatbench calibrate defense=antidistillation drop=0.05 --dry-run",
+                "what the first evaluation would take",
+            ),
+            ("moatbench calibrate +experiment=matched", "everything that an experiment leaves to calibration"),
+            (
+                "moatbench run defense=temperature defense.temperature.tau=drop:0.05",
+                "found first where it is not known",
+            ),
+        ),
+        (
+            Option("--dry-run", "show what the next evaluation would take and run nothing", None),
+            Option("--json", "print the result and the path to it as JSON", None),
+            WORKERS,
+        ),
+        more=CALIBRATE + OVERRIDES,
     ),
     "campaign": Command(
         "campaign",
@@ -153,9 +196,10 @@ COMMANDS = {
             ("moatbench store gc --dry-run", "what no kept table was made from"),
             ("moatbench store gc --keep quick,main --older-than 7d", "give up other tables, and what is a week old"),
             ("moatbench store forget quick", "give up a table; the next gc removes what only it needs"),
+            ("moatbench store forget recover/dedup", "remove all results that a part influenced"),
             ("moatbench store verify --repair", "check every byte; what is corrupt is removed and made again"),
             ("moatbench store export quick quick.tar.gz", "a table with all it stands on, to go with a paper"),
-            ("moatbench store migrate store=old/store", "bring a store of an older version up to date"),
+            ("moatbench store migrate store=old/store", "set a store of an older version aside, begin a new one"),
         ),
         (
             Option("--dry-run", "gc: say what would go and remove nothing", None),

@@ -30,6 +30,9 @@ _moatbench() {
 complete -o nospace -F _moatbench moatbench
 """
 
+CALIBRATES = ("drop=", "family=")
+"""Words of ``calibrate`` that are no overrides; its ``seed=`` looks like one."""
+
 SCRIPTS = {
     "bash": BASH,
     "zsh": "autoload -U +X bashcompinit && bashcompinit\n" + BASH,
@@ -73,6 +76,9 @@ def complete(line: str) -> list[str]:
     if words[0] == "store":
         return _for_store(word, words[1:])
     kinds = _starting(word, KINDS) if words[0] == "list" else []
+    if words[0] == "calibrate":
+        kinds = [own for own in CALIBRATES if own.startswith(word)]
+        words = [w for w in words if not w.startswith(CALIBRATES)]
     others = [w for w in words[1:] if "=" in w and not w.startswith("-")]
     return kinds + sorted({f for root in _roots(words[0], [word, *others]) for f in _overrides(word, others, root)})
 

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from configs.build import build
-from configs.errors import ConfigError, MoatBenchError
+from configs.errors import ConfigError, MoatBenchError, require
 from experiments.care.kept import Kept, keep, one_by_one
 from experiments.cell import cell_from
 from experiments.cli.consoles import count, not_written, remarks, results
 from experiments.cli.failures import conclude
+from experiments.cli.foresight import foresee
 from experiments.cli.plan import plan_table, summary
 from experiments.cli.profile import show_profile
 from experiments.compose import Composed
@@ -80,6 +81,9 @@ class Kind(Protocol):
     def facts(self, entry: Entry) -> Mapping[str, Any]:
         """What a tracker shows of a finished one."""
 
+    def foresee(self, rows: Sequence[Wanted], cells: Sequence[Composed], store: Store) -> list[str]:
+        """What it will be able to show, for a dry run."""
+
     def report(self, entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> Shown:
         """Write the report of those that are stored."""
 
@@ -96,7 +100,16 @@ class Shown(Protocol):
 
 
 class Rows:
-    """Cells, and their rows."""
+    """Cells, and their rows.
+
+    Args:
+        difference: for whose number of seeds a dry run is asked.
+    """
+
+    def __init__(self, difference: float | None = None) -> None:
+        if difference is not None:
+            require(0 < difference <= 1, "--difference", difference, "must be more than 0 and at most 1")
+        self.difference = difference
 
     def wanted(self, cells: Sequence[Composed]) -> list[Wanted]:
         """See `Kind.wanted`."""
@@ -106,9 +119,13 @@ class Rows:
         """See `Kind.facts`."""
         return entry.table("row").row(0, named=True)
 
+    def foresee(self, rows: Sequence[Wanted], cells: Sequence[Composed], store: Store) -> list[str]:
+        """See `Kind.foresee`."""
+        return foresee(rows, store, int(cells[0].plain["measure"]["heldout"]), self.difference)
+
     def report(self, entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> Shown:
         """See `Kind.report`."""
-        return write_report([result_of(entry) for entry in entries], folder, name)
+        return write_report(results_of(entries, cells), folder, name)
 
 
 def carry_out(
@@ -151,6 +168,8 @@ def carry_out(
         told.print(f"moatbench: {remark}", highlight=False, soft_wrap=True)
     if dry_run:
         out.print(plan_table(graph))
+        for sentence in kind.foresee(rows, cells, store):
+            out.print(sentence, highlight=False)
     if isinstance(engine, LocalEngine):
         require_memory(graph, engine.width())
     if dry_run:
@@ -228,6 +247,17 @@ def stored(rows: Sequence[Wanted], store: Store) -> list[Entry]:
     return [entry for entry in entries.values() if entry is not None]
 
 
-def stored_results(rows: Sequence[Wanted], store: Store) -> list[CellResult]:
-    """The results of `stored`."""
-    return [result_of(entry) for entry in stored(rows, store)]
+def stored_results(rows: Sequence[Wanted], store: Store, cells: Sequence[Composed]) -> list[CellResult]:
+    """The results of `stored`, for the cells that gave the rows."""
+    return results_of(stored(rows, store), cells)
+
+
+def results_of(entries: Sequence[Entry], cells: Sequence[Composed]) -> list[CellResult]:
+    """What a report needs of stored rows. A row is the same whether its strength was typed or calibrated, so it is the cell
+    that says so: as ``calibrated_drop``."""
+    drops: dict[str, float] = {}
+    if any(cell.calibrated is not None for cell in cells):
+        rows = zip(wanted_rows(cells), cells, strict=True)
+        drops = {row.stage.key: cell.calibrated for row, cell in rows if cell.calibrated is not None}
+    found = [(result_of(entry), drops.get(str(entry.manifest["key"]))) for entry in entries]
+    return [r if drop is None else replace(r, cell={**r.cell, "calibrated_drop": drop}) for r, drop in found]

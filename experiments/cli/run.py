@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from experiments.calibration.settle import settle
 from experiments.cli.arguments import Asked
+from experiments.cli.calibrate import find, waiting
 from experiments.compose import Sweep, compose_one, compose_sweep, experiment_names
 from experiments.naming import stem
 from lm.timing import collecting, timed
@@ -17,10 +19,21 @@ def main(asked: Asked) -> int:
             one = asked.command == "run"
             sweep = Sweep([compose_one(asked.words)]) if one else compose_sweep(asked.words)
             name = stem(asked.options.name, experiment_names(asked.words), asked.command)
-            from experiments.cli.execute import carry_out
+            from experiments.cli.execute import Rows, carry_out
             from experiments.cli.plan import repetitions
         for remark in repetitions(sweep):
             print(f"moatbench: {remark}", file=sys.stderr)
         options = asked.options
         dry, words = getattr(options, "dry_run", False), (asked.command, *asked.words)
-        return carry_out(sweep.cells, name, options.workers, dry, options.profile, words)
+        settled = settle(sweep.cells)
+        if settled.open and not dry:
+            code = find([one for one, _ in settled.open], sweep.cells[0], options.workers, words)
+            if code:
+                return code
+            settled = settle(sweep.cells)
+        for remark in [*settled.said, *waiting(settled)]:
+            print(f"moatbench: {remark}", file=sys.stderr)
+        if not settled.cells:  # of a plan, all of whose cells wait
+            return 0
+        kind = Rows(getattr(options, "difference", None))
+        return carry_out(settled.cells, name, options.workers, dry, options.profile, words, kind)

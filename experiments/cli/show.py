@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
+from experiments.calibration.settle import settle
 from experiments.cli.arguments import Asked
 from experiments.cli.roots import root_of
 from experiments.compose import ROOT, compose_one
@@ -19,6 +20,8 @@ def main(asked: Asked) -> int:
     """Print the YAML, which can be read back, and one comment line for each stage."""
     root = root_of(asked.words) or ROOT
     one = compose_one(asked.words, root)
+    if root == ROOT:
+        one = next(iter(settle([one]).cells), one)
     print(OmegaConf.to_yaml(one.config), end="")
     from experiments.cli.campaign import Campaigns
     from experiments.cli.execute import Kind, Rows, store_of

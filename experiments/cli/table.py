@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from configs.errors import MoatBenchError
+from experiments.calibration.settle import settle
 from experiments.cli import consoles
 from experiments.cli.arguments import Asked
 from experiments.compose import compose_cells, compose_one, experiment_names
@@ -30,11 +31,12 @@ def main(asked: Asked) -> int:
 
     store, out = store_of(cells), out_of(cells)
     if asked.options.all:
-        results = list(_newest(store))
+        results = list(newest(store))
     else:
-        rows = wanted_rows(cells)
-        results = stored_results(rows, store)
-        missing = len({row.stage.key for row in rows}) - len(results)
+        settled = settle(cells)
+        rows = wanted_rows(settled.cells)
+        results = stored_results(rows, store, settled.cells)
+        missing = len({row.stage.key for row in rows}) - len(results) + sum(waiting for _, waiting in settled.open)
         if missing:
             print(f"moatbench: {consoles.count(missing, 'cell')} not stored yet: run them with sweep", file=sys.stderr)
     if not results:
@@ -52,7 +54,7 @@ def main(asked: Asked) -> int:
     return int(place != out)
 
 
-def _newest(store: Store) -> Iterator[CellResult]:
+def newest(store: Store) -> Iterator[CellResult]:
     """The newest row of every cell there is, of the present version."""
     from experiments.stages.row import RowStage, result_of
 

@@ -25,7 +25,6 @@ REFERENCE_DEFENSE = "antidistillation"
 LIMITS = ("token_bucket", "query_quota")
 STACKS = ("defense", "recover")
 """Settings that hold parts by name."""
-PASSIVE = ("imitate", "random", "passive", "none")
 
 
 def family_name(family: str) -> str:
@@ -85,14 +84,9 @@ def _setting(path: str, value: object) -> str:
 
 
 def is_passive(summary: Summary) -> bool:
-    """Whether the attack does not answer to the defense: what the cell says under ``adaptive``; else whether it asks at
-    random and cleans nothing, where the cell says how it harvests; else by its name."""
-    cell = summary.configuration
-    if cell.get("adaptive") is not None:
-        return not cell["adaptive"]
-    if cell.get("harvest") is not None:
-        return str(cell["harvest"]).lower() == "random" and not cell.get("recover")
-    return cell.get("attack") in PASSIVE
+    """Whether the attack does not answer to the defense, as its parts say (`experiments.cell.Cell.facts`). A cell stored
+    before they did is not known to be passive."""
+    return summary.configuration.get("adaptive") is False
 
 
 def seeds_text(summaries: Sequence[Summary]) -> str:
@@ -105,9 +99,14 @@ def seeds_text(summaries: Sequence[Summary]) -> str:
 
 def seeds_caveat(summaries: Sequence[Summary]) -> str:
     """What the number of seeds allows to conclude; '' from three on."""
-    fewest = min((len(s.seeds) for s in summaries), default=0)
-    if fewest == 1:
-        return "With 1 seed the intervals cover held-out items only, not teachers or training runs."
-    if fewest == 2:
-        return "With 2 seeds the intervals are too narrow: read them as a lower bound on the uncertainty."
+    fewest = min((len(s.seeds) for s in summaries), default=3)
+    if all(len(s.seeds) == 1 for s in summaries):
+        return (
+            "With 1 seed the intervals cover held-out items only, not teachers or training runs, and nothing is tested."
+        )
+    if fewest <= 2:
+        return (
+            f"With {fewest} seed{'s' * (fewest > 1)} a row's interval rests on how much seeds differ in the other rows: a "
+            "row that varies more than they do has too narrow a one."
+        )
     return ""

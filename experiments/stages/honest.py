@@ -1,4 +1,4 @@
-"""What people who only use the API get from it: the held-out items, asked in a sample of the requests of an honest population
+"""What people who only use the API get from it: items of one split, asked in a sample of an honest population's requests
 through the same defenses."""
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from configs.identity import identity
 from experiments.gateway import Offer, open_gateway
 from experiments.measure.settings import Measure
 from experiments.models import model_of
-from experiments.prompts import prompts_of, scored_items
+from experiments.prompts import honest_items, prompts_of
 from experiments.randomness import derived_seed
 from experiments.stage import Artifact, Context, Stage
 from experiments.stages.harvest import HarvestStage
@@ -24,7 +23,7 @@ from experiments.stages.prepare import PrepareStage
 from experiments.stages.users import Served, Visit, drawn_users, honest_params, served_from
 from lm.language_model import LanguageModel
 from lm.types import Channel
-from tasks.base import Item, Task
+from tasks.base import Item, Split, Task
 from teacher.api.schema import Responses
 
 
@@ -42,6 +41,8 @@ class HonestStage(Stage):
         seed: of the cell.
         harvest: the attack that the users met in one gateway, where a defense looks across accounts; None where the users
             have a gateway to themselves, which then gives the same (tests/experiments/test_one_gateway.py).
+        split: whose items they ask: ``heldout`` for what is reported, ``provider`` for what a provider may tune a defense
+            on.
     """
 
     name: ClassVar[str] = "honest"
@@ -56,14 +57,17 @@ class HonestStage(Stage):
     max_tokens: int
     seed: int
     harvest: HarvestStage | None = None
+    split: Split = "heldout"
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
+        other = {} if self.split == "heldout" else {"split": self.split}
         return {
             "offer": self.offer.identity(),
             "measure": identity(self.measure),
             "max_tokens": self.max_tokens,
             "seed": self.seed,
+            **other,
         }
 
     def memory(self) -> int:
@@ -81,7 +85,7 @@ class HonestStage(Stage):
         (`experiments.measure.honest_load`), and ``accounts``, from which it was made."""
         teacher = model_of(self.teacher, context.inputs["teacher"])
         task = self.teacher.task
-        items = scored_items(task, self.measure, self.seed)["heldout"]
+        items = honest_items(task, self.measure, self.split, self.seed)
         served = self._served(items, teacher, context) if self.harvest is None else _met(context)
         asked = [items[row] for row in served.sample["item"]]
         table = served.sample.with_columns(
@@ -152,8 +156,8 @@ def judge(task: Task, requested: list[Item], responses: Responses, teacher: Lang
 
 
 def answer_probability(responses: Responses) -> list[float | None]:
-    """(R,) probability of the answer's tokens given what came before them; None where no logprobs are sold, and for a response
-    without an answer, which says nothing about how sure the teacher is."""
+    """(R,) probability of the answer's tokens given what came before them; None where no logprobs are sold, and for a
+    response without an answer, which says nothing about how sure the teacher is."""
     if responses.logprob is None:
         return [None] * len(responses)
     answer = responses.channel == Channel.ANSWER

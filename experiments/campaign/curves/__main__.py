@@ -16,12 +16,13 @@ from experiments.measure.result import CellResult
 
 def cells(words: Sequence[str]) -> list[CellResult]:
     """The stored cells that the words ask for, as `moatbench table` finds them."""
+    from experiments.calibration.settle import settle
     from experiments.cli.execute import store_of, stored_results, wanted_rows
     from experiments.compose import compose_cells
 
-    composed = compose_cells(list(words))
+    composed = settle(compose_cells(list(words))).cells
     rows, store = wanted_rows(composed), store_of(composed)
-    found = stored_results(rows, store)
+    found = stored_results(rows, store, composed)
     missing = len({row.stage.key for row in rows}) - len(found)
     if missing:
         print(f"{missing} cells are not stored yet: run them with `moatbench sweep`", file=sys.stderr)
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("words", nargs="*", metavar="WORD", help="cells of a store, e.g. +experiment=curves store=PATH")
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder of curves.md and curves.png")
     parser.add_argument("--table", type=Path, help="also write the measured table, as CSV, to this file")
-    parser.add_argument("--replicates", type=int, default=REPLICATES, help="resamples of a band")
+    parser.add_argument("--replicates", type=int, default=REPLICATES, help="draws of a band")
     asked = parser.parse_args(arguments)
     try:
         table = from_results(cells(asked.words)) if asked.words else shipped()

@@ -1,0 +1,174 @@
+"""One calibration: which strength of a cell's defense costs honest users a given drop, as far as the store knows.
+
+Nothing is kept of a search but its evaluations, which are stages: going over them again finds how far it is, and a search
+for another drop shares what it has in common. A calibration belongs to task, teacher, interface, prices, honest population
+and the provider's proxy; neither the attack nor the cell's seed matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, cast
+
+import polars as pl
+
+from configs.build import class_of
+from configs.errors import ConfigError, MoatBenchError
+from defenses.base import Defense
+from defenses.strength import Strength
+from experiments.calibration.asked import Asked, with_value
+from experiments.calibration.search import Point, Search
+from experiments.cell import Cell, cell_from
+from experiments.measure.panel import ALL
+from experiments.sharing import Sharing
+from experiments.stages.drop import DropStage
+from experiments.store import Store
+
+SEEDS = (0, 1, 2)
+"""Seeds that a calibration is the mean of where none are named; those of the cells that use it do not matter."""
+
+
+class UnreachedError(MoatBenchError):
+    """Honest users lose less than was asked for at every strength."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A search for one drop.
+
+    Args:
+        cell: with the defense at its strongest.
+        asked: which field, and which drop.
+        family: whose accuracy drops, or all users.
+        seeds: the drop is the mean over these.
+    """
+
+    cell: Cell
+    asked: Asked
+    family: str = ALL
+    seeds: tuple[int, ...] = SEEDS
+
+    @property
+    def strength(self) -> Strength:
+        """The field and its range."""
+        return _strength(type(self._defense), self.asked)
+
+    @cached_property
+    def search(self) -> Search:
+        """What to try."""
+        whole = isinstance(getattr(self._defense, self.strength.field), int)
+        return Search(self.strength, whole, self.asked.drop)
+
+    @cached_property
+    def key(self) -> tuple[str, float, str]:
+        """Equal for calibrations that find the same strength."""
+        return self.stage(self.strength.strongest).key, self.asked.drop, self.family
+
+    def stage(self, value: float) -> DropStage:
+        """What measures the drop at a strength; raises `ConfigError` where the defense cannot have it."""
+        try:
+            changed: Defense = replace(cast("Any", self._defense), **{self.strength.field: value})
+        except ConfigError as error:
+            reason = f"calibration tries {self.strength.field} = {value:g}, and then {error.field} {error.reason}"
+            field = f"defense.{self.asked.defense}.{error.field.rpartition('.')[2]}"
+            raise ConfigError(field, error.value, reason) from error
+        defenses = {**self.cell.offer.defenses, self.asked.defense: changed}
+        return replace(self.cell, offer=replace(self.cell.offer, defenses=defenses)).drop_stage(self.seeds)
+
+    def path(self, store: Store) -> tuple[list[Point], float | None]:
+        """The evaluations that are stored, as far as the search gets with them, and the strength it needs next."""
+        path: list[Point] = []
+        while (value := self.search.next(path)) is not None:
+            entry = store.get(self.stage(value))
+            if entry is None:
+                return path, value
+            row = entry.table("drop").row(by_predicate=pl.col("family") == self.family, named=True)
+            path.append(Point(value, float(row["drop"]), float(row["error"])))
+        return path, None
+
+    def found(self, path: Sequence[Point]) -> Point:
+        """What a finished search found.
+
+        Raises:
+            UnreachedError: the strongest costs too little.
+        """
+        if self.search.reached(path):
+            return self.search.nearest(path)
+        most = max(path, key=lambda point: point.drop)
+        a, b = self.strength.harmless, self.strength.strongest
+        raise UnreachedError(
+            f"{self.asked.place}: no strength within [{a:g}, {b:g}] costs honest users {100 * self.asked.drop:g} points"
+            f"{self._whose}; the largest drop found is {points(most)}"
+        )
+
+    def said(self, point: Point) -> str:
+        """The result in a line."""
+        seeds = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
+        far = abs(point.drop - self.asked.drop) > max(2 * point.error, point.tolerance)
+        return (
+            f"{self.asked.place}={point.strength:g} drops honest accuracy{self._whose} by {points(point)} ({seeds}; "
+            f"{self.cell.measure.heldout} provider items a family; target {100 * self.asked.drop:g})"
+            + ("; no strength nearer to the target was found" if far else "")
+        )
+
+    @property
+    def _defense(self) -> Defense:
+        return self.cell.offer.defenses[self.asked.defense]
+
+    @property
+    def _whose(self) -> str:
+        return "" if self.family == ALL else f" in {self.family}"
+
+
+def points(point: Point) -> str:
+    """A drop with its standard error: ``5.1 ± 0.6 points``."""
+    return f"{100 * point.drop:.1f} ± {100 * point.error:.1f} points"
+
+
+def calibration_of(
+    plain: Mapping[str, Any],
+    asked: Asked,
+    family: str = ALL,
+    seeds: tuple[int, ...] = SEEDS,
+    sharing: Sharing | None = None,
+) -> Calibration:
+    """The calibration that a resolved configuration asks for.
+
+    Raises:
+        ConfigError: the field is not the defense's strength, the task has no such family, or the parts do not fit.
+    """
+    kind = class_of(plain["defense"][asked.defense], Defense, f"defense.{asked.defense}")
+    strength = _strength(kind, asked)
+    cell = cell_from(with_value(plain, asked.defense, strength.field, strength.strongest), sharing)
+    if family not in (ALL, *cell.task.families):
+        raise ConfigError("family", family, f"is not a family of task {cell.task.name}", (ALL, *cell.task.families))
+    return Calibration(cell, asked, family, seeds)
+
+
+def _strength(kind: type[Defense], asked: Asked) -> Strength:
+    if kind.strength is None:
+        raise ConfigError(f"defense.{asked.defense}", kind.name, "has no strength to calibrate")
+    if kind.strength.field != asked.field:
+        reason = f"cannot be calibrated: the strength of {kind.name} is {kind.strength.field}"
+        raise ConfigError(asked.place, f"drop:{asked.drop:g}", reason)
+    return kind.strength
+
+
+def the_strength(plain: Mapping[str, Any], drop: float) -> Asked:
+    """The one strength of a configuration's defenses, to be calibrated to a drop.
+
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
+    kinds = {name: class_of(part, Defense, f"defense.{name}") for name, part in (plain.get("defense") or {}).items()}
+    found = [Asked(name, kind.strength.field, drop) for name, kind in kinds.items() if kind.strength is not None]
+    if not found:
+        raise ConfigError(
+            "defense", list(kinds) or "none", "has no strength to calibrate: choose one with defense=NAME"
+        )
+    if len(found) > 1:
+        meant = " or ".join(f"{one.place}=drop:{drop:g}" for one in found)
+        raise ConfigError("defense", list(kinds), f"has several strengths: instead of drop= write {meant}")
+    return found[0]

@@ -1,0 +1,98 @@
+"""Finds where a noisy, roughly monotone function of a strength takes a value, with few evaluations. Knows no cell, no store.
+
+What to try next follows from what was tried before and nothing else, so a search is resumed by going over its path again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from defenses.strength import Strength
+
+MOST = 12
+"""Evaluations of one search."""
+
+LEAST_TOLERANCE = 0.002
+"""A drop this near to the target is taken for it, also where its standard error is smaller."""
+
+DIGITS = 3
+"""Significant digits of a strength: what a paper prints is what was run."""
+
+
+class Point(NamedTuple):
+    """One evaluation: the drop of honest accuracy at a strength, with its standard error."""
+
+    strength: float
+    drop: float
+    error: float
+
+    @property
+    def tolerance(self) -> float:
+        """Nearer to a target than this is near enough: half a standard error, or `LEAST_TOLERANCE`."""
+        return max(LEAST_TOLERANCE, self.error / 2)
+
+
+class Search(NamedTuple):
+    """A search for one drop.
+
+    Args:
+        strength: the range.
+        whole: whether strengths are whole numbers.
+        target: the drop.
+    """
+
+    strength: Strength
+    whole: bool
+    target: float
+
+    def next(self, path: Sequence[Point]) -> float | None:
+        """The strength to try after these, None where the search is over.
+
+        The strongest comes first: it says whether the target can be reached. Then regula falsi with the Illinois rule (an
+        end that stays twice counts half; Dowell & Jarratt 1971) from the harmless end, taken to cost nothing; every third
+        step halves the bracket, since steps and noise can fool a chord.
+        """
+        if not path:
+            return self._rounded(self.strength.strongest)
+        if any(abs(p.drop - self.target) <= p.tolerance for p in path) or not self.reached(path) or len(path) >= MOST:
+            return None
+        low, high = _End(0.0, -self.target), _End(1.0, path[0].drop - self.target)
+        before = 0
+        for point in path[1:]:
+            end = _End(self.strength.position(point.strength), point.drop - self.target)
+            side = 1 if end.gap > 0 else -1
+            halved = side == before
+            if side > 0:
+                low, high = (low.half() if halved else low), end
+            else:
+                low, high = end, (high.half() if halved else high)
+            before = side
+        middle = (low.position + high.position) / 2
+        chord = low.position + (high.position - low.position) * low.gap / (low.gap - high.gap)
+        for guess in (middle,) if len(path) % 3 == 0 else (chord, middle):
+            value = self._rounded(self.strength.at(guess))
+            if low.position < self.strength.position(value) < high.position and all(value != p.strength for p in path):
+                return value
+        return None
+
+    def reached(self, path: Sequence[Point]) -> bool:
+        """Whether the strongest costs enough."""
+        return path[0].drop >= self.target - path[0].tolerance
+
+    def nearest(self, path: Sequence[Point]) -> Point:
+        """The evaluation whose drop is nearest to the target."""
+        return min(path, key=lambda point: abs(point.drop - self.target))
+
+    def _rounded(self, value: float) -> float:
+        return round(value) if self.whole else float(f"{value:.{DIGITS}g}")
+
+
+class _End(NamedTuple):
+    """An end of the bracket: position in the range, and how far its drop is above the target."""
+
+    position: float
+    gap: float
+
+    def half(self) -> _End:
+        return _End(self.position, self.gap / 2)

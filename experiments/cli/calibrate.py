@@ -1,0 +1,219 @@
+"""``moatbench calibrate``, and the calibrations that ``run`` and ``sweep`` do first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.table import Table
+
+from configs.errors import ConfigError
+from experiments.calibration.asked import asked_of, target
+from experiments.cli.arguments import Asked
+from experiments.cli.consoles import count, remarks, results
+from experiments.compose import Composed, compose_cells
+
+if TYPE_CHECKING:
+    from experiments.calibration.calibration import Calibration
+    from experiments.calibration.search import Point
+    from experiments.calibration.settle import Settled
+    from experiments.engine.graph import Graph, Wanted
+    from experiments.store import Store
+
+KEPT = "calibrations"
+"""The kept table that has the evaluations of all calibrations of a store."""
+
+
+def main(asked: Asked) -> int:
+    """Find the strengths, print them and the paths to them."""
+    own = own_words(asked.words)
+    cells = compose_cells(own.overrides)
+    from experiments.calibration.calibration import UnreachedError
+    from experiments.cli.execute import store_of
+
+    calibrations, store = _calibrations(own, cells), store_of(cells)
+    if asked.options.dry_run:
+        foretell(calibrations, cells[0], asked.options.workers)
+        return 0
+    code = find(calibrations, cells[0], asked.options.workers, (asked.command, *asked.words))
+    if code:
+        return code
+    out, found, unreached = results(), list[dict[str, Any]](), list[str]()
+    for calibration in calibrations:
+        path, _ = calibration.path(store)
+        try:
+            point = calibration.found(path)
+        except UnreachedError as error:
+            unreached.append(str(error))
+            continue
+        found.append(_record(calibration, point, path))
+        if not asked.options.json:
+            out.print(calibration.said(point), markup=False, highlight=False, soft_wrap=True)
+            out.print(_table(calibration, path))
+    if asked.options.json:
+        print(json.dumps(found, indent=1))
+    if unreached:
+        raise UnreachedError("\n".join(unreached))
+    return 0
+
+
+class Own(NamedTuple):
+    """What the words of ``calibrate`` say.
+
+    Args:
+        overrides: of cells.
+        drops: targets; empty where the overrides hold them.
+        family: whose accuracy; None for all users.
+        seeds: None for the default.
+    """
+
+    overrides: list[str]
+    drops: tuple[float, ...] = ()
+    family: str | None = None
+    seeds: tuple[int, ...] | None = None
+
+
+def own_words(words: Sequence[str]) -> Own:
+    """Take ``drop=``, ``family=`` and ``seed=`` out of the words.
+
+    Raises:
+        ConfigError: a drop or a seed that is none.
+    """
+    given = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+    rest = [word for word in words if word.partition("=")[0] not in ("drop", "family", "seed")]
+    drops = tuple(dict.fromkeys(target(text, "drop") for text in given["drop"].split(","))) if "drop" in given else ()
+    seeds = None
+    if "seed" in given:
+        texts = given["seed"].split(",")
+        if not all(text.isdecimal() for text in texts):
+            raise ConfigError(
+                "seed", given["seed"], "must be whole numbers with commas: the drop is the mean over them"
+            )
+        seeds = tuple(dict.fromkeys(map(int, texts)))
+    return Own(rest, drops, given.get("family"), seeds)
+
+
+def _calibrations(own: Own, cells: Sequence[Composed]) -> list[Calibration]:
+    """What is asked for, each once."""
+    from experiments.calibration.calibration import SEEDS, calibration_of, the_strength
+    from experiments.measure.panel import ALL
+    from experiments.sharing import Sharing
+
+    sharing = Sharing()
+    found: dict[tuple[str, float, str], Calibration] = {}
+    for cell in cells:
+        written = asked_of(cell.plain)
+        if written is not None and own.drops:
+            raise ConfigError("drop", own.drops[0], f"is given twice: {written.place} has one too")
+        wanted = [written] if written is not None else [the_strength(cell.plain, drop) for drop in own.drops]
+        for asked in wanted:
+            one = calibration_of(cell.plain, asked, own.family or ALL, own.seeds or SEEDS, sharing)
+            found.setdefault(one.key, one)
+    if not found:
+        raise ConfigError("drop", "", "must be given: drop=0.05 is a drop of honest accuracy by five points")
+    return list(found.values())
+
+
+def find(calibrations: Sequence[Calibration], cell: Composed, workers: int | None, command: Sequence[str]) -> int:
+    """Run evaluations until every search is over; those of several searches run side by side.
+
+    Args:
+        calibrations: some may be finished already, or begun.
+        cell: says where and how to run.
+        workers: overrides the launcher's.
+        command: words after ``moatbench``.
+
+    Returns:
+        exit code, see `experiments.cli.failures.conclude`.
+    """
+    from experiments.care.kept import keep
+    from experiments.cli.execute import engine_of, out_of, store_of
+    from experiments.cli.failures import conclude
+    from experiments.engine.display import display_of
+    from experiments.engine.graph import plan
+    from experiments.engine.local import LocalEngine
+    from experiments.engine.log import Logged, log_path
+    from experiments.memory import require_memory
+    from experiments.places import writable
+
+    told, place, store, engine = remarks(), out_of([cell]), store_of([cell]), engine_of(cell, workers)
+    while wanted := _next(calibrations, store):
+        graph = plan(wanted, store)
+        told.print(_trying(wanted, graph, engine.width()), markup=False, highlight=False, soft_wrap=True)
+        if isinstance(engine, LocalEngine):
+            require_memory(graph, engine.width())
+        writable("out", place)
+        with (
+            display_of(graph, engine.width(), told) as shown,
+            closing(Logged(shown, log_path(place, KEPT))) as display,
+        ):
+            outcome = engine.run(graph, store, display)
+        stages = [one.stage for one in wanted]
+        keep(store, KEPT, stages, command, run=KEPT)
+        if outcome.failures or outcome.full:
+            missing = sum(not store.has(stage) for stage in stages)
+            return conclude(outcome, len(stages), missing, store.root, told)
+    return 0
+
+
+def foretell(calibrations: Sequence[Calibration], cell: Composed, workers: int | None) -> None:
+    """Say what the next evaluation of each would take; runs nothing."""
+    from experiments.cli.execute import engine_of, store_of
+    from experiments.cli.plan import plan_table
+    from experiments.engine.graph import plan
+
+    store = store_of([cell])
+    wanted = _next(calibrations, store)
+    graph = plan(wanted, store)
+    width = engine_of(cell, workers).width()
+    said = _trying(wanted, graph, width) if wanted else "nothing to do: all evaluations are stored"
+    remarks().print(said, markup=False, highlight=False, soft_wrap=True)
+    results().print(plan_table(graph))
+
+
+def waiting(settled: Settled) -> list[str]:
+    """What the cells of a sweep still wait for, a line each."""
+    return [
+        f"to be calibrated first: {one.asked.place}=drop:{one.asked.drop:g}, for {count(cells, 'cell')}"
+        for one, cells in settled.open
+    ]
+
+
+def _next(calibrations: Sequence[Calibration], store: Store) -> list[Wanted]:
+    """The next evaluation of every search that is not over."""
+    from experiments.engine.graph import Wanted
+
+    values = [(one, one.path(store)[1]) for one in calibrations]
+    return [Wanted(one.stage(value), f"{one.asked.place}={value:g}") for one, value in values if value is not None]
+
+
+def _trying(wanted: Sequence[Wanted], graph: Graph, width: int) -> str:
+    from experiments.engine.display import duration
+
+    labels = ", ".join(dict.fromkeys(one.label for one in wanted))
+    to_do, stored = count(len(graph.nodes), "stage"), len(graph.reused)
+    time = duration(graph.seconds(width))
+    return f"calibration tries {labels}: {to_do} to do, {stored} stored results reused, about {time}"
+
+
+def _table(calibration: Calibration, path: Sequence[Point]) -> Table:
+    table = Table(
+        calibration.asked.place, "drop (points)", "±", title=count(len(path), "evaluation"), title_justify="left"
+    )
+    for point in path:
+        table.add_row(f"{point.strength:g}", f"{100 * point.drop:.1f}", f"{100 * point.error:.1f}")
+    return table
+
+
+def _record(calibration: Calibration, point: Point, path: Sequence[Point]) -> dict[str, Any]:
+    return {
+        "field": calibration.asked.place,
+        **point._asdict(),
+        "target": calibration.asked.drop,
+        "family": calibration.family,
+        "seeds": list(calibration.seeds),
+        "items_per_family": calibration.cell.measure.heldout,
+        "path": [one._asdict() for one in path],
+    }
