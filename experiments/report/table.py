@@ -87,8 +87,8 @@ def _main_notes(summaries: Sequence[Summary]) -> tuple[str, ...]:
             (
                 f"Transfer = (S_def − S_base)/(T_clean − S_base), {decodings} decoding, strict grading; [95 % interval], t "
                 f"with the variance between seeds from all rows together, {seeds_text(summaries)}. Pooled: ratio of means "
-                "over families. Relative: share of the gain of the best undefended attack on equal budgets; relative to own: "
-                "of the same attack's. Blank (–): denominator inside its noise, or not measured.",
+                "over families. Relative: share of the gain of the best undefended attack on equal budgets; relative to "
+                "own: of the same attack's. Blank (–): denominator inside its noise, or not measured.",
                 "Honest accuracy counts refusals as wrong. Refused: share of honest requests. Wait: mean per honest "
                 "request. Trace seen: share of the working that honest users were shown. "
                 "Accepted and cost: the attacker's queries and bill, mean over seeds.",
