@@ -7,29 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
-from transformers import LogitsProcessor
 
 from configs.errors import ConfigError
 from configs.identity import Part, identity, named
 from defenses.strength import Strength
 from lm.examples import Examples
-from lm.language_model import LanguageModel
 from lm.ragged import Ragged
 from lm.types import ResponseFormat
 from teacher.api.interface import Interface
 from teacher.api.schema import Prompts, Requests, Responses, Verdicts
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lm.language_model import LanguageModel
+    from lm.types import Processor
     from teacher.api.accounts import Accounts
     from teacher.api.ledger import Ledger
     from teacher.api.prices import Prices
 
-Prepared = dict[str, Tensor]
+Prepared: TypeAlias = "dict[str, Tensor]"
 """What `Defense.prepare` found once, as tensors, stored as safetensors."""
 
 
@@ -176,7 +177,7 @@ class Defense(Part):
         suspects, and those that failed a check. Not those that only have to wait."""
         return np.zeros(0, np.int64)
 
-    def decode(self, serving: Serving) -> LogitsProcessor | None:
+    def decode(self, serving: Serving) -> Processor | None:
         """A logits processor that acts while the teacher samples. It is called with left-padded ``input_ids`` (B, T) that
         grow by one column a step, and with ``scores`` (B, V) = log-probabilities log p_T/τ after bias and temperature;
         whatever it returns is renormalised and sampled from."""

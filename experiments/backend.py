@@ -6,19 +6,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import LogitsProcessor
 
 from configs.identity import identity
 from experiments.stage import Artifact
 from experiments.store import Store
 from lm.examples import from_arrays, to_arrays
-from lm.language_model import LanguageModel
 from lm.randomness import seeds_of_each
-from lm.types import Generations, Sampling
+from lm.types import Generations, Processor, Sampling
 from teacher.api.schema import Params, Prompts, Requests
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
 
 VERSION = 1
 """Raised when sampling changes what it draws."""
@@ -36,7 +37,7 @@ class ModelBackend:
     """
 
     lm: LanguageModel
-    processors: Callable[[], Sequence[LogitsProcessor]]
+    processors: Callable[[], Sequence[Processor]]
     store: Store
     identity: Any
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from transformers import LogitsProcessor
+from typing import TYPE_CHECKING, Any
 
 from configs.identity import identity
 from defenses.base import Defense, Serving, hooks_of
 from experiments.backend import ModelBackend
 from experiments.store import Entry, Store
-from lm.language_model import LanguageModel
 from teacher.api.gateway import Gateway
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
+    from lm.types import Processor
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def open_gateway(
         usable = proxy if "proxy" in decoding[name].uses else _undeclared
         return Serving(lm, usable, found[1].tensors("prepared") if found else {})
 
-    def processors() -> Sequence[LogitsProcessor]:
+    def processors() -> Sequence[Processor]:
         built = [defense.decode(serving(name)) for name, defense in decoding.items()]
         return [p for p in built if p is not None]
 

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from configs.errors import ConfigError
 from experiments.engine.graph import Graph
+from experiments.gpu import has_gpu
 from experiments.stage import Stage
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.student import StudentStage
+from lm.later import torch
 
 PROCESS = 500_000_000
 """Bytes of a worker process with its libraries, before it holds a model (measured on Linux, torch for CPU)."""
@@ -61,7 +61,7 @@ def needed(graph: Graph, workers: int) -> Memory:
 
 def available() -> Memory:
     """What is free; -1 where that cannot be told."""
-    gpu = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else -1
+    gpu = torch.cuda.mem_get_info()[0] if has_gpu() else -1
     found = [size for size in (_of_machine(), _of_container()) if size is not None]
     return Memory(min(found, default=-1), gpu)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from experiments.store import Entry
-from lm.language_model import LanguageModel
 from lm.types import ModelSpec
 from tasks.base import Task
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
 
 
 class ModelStage(Protocol):

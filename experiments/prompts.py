@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,13 @@ from configs.errors import ConfigError
 from experiments.measure.settings import Measure
 from experiments.randomness import derived_seed
 from lm.examples import Examples
-from lm.language_model import LanguageModel
 from lm.ragged import Ragged
 from lm.types import Channel
 from tasks.base import Item, Split, Task
 from teacher.api.schema import Prompts
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from configs.errors import ConfigError
 from lm.examples import Examples
-from lm.language_model import LanguageModel
 from student.objectives.base import Objective
 from student.objectives.sft_answers import strip_trace
 from student.translate import translate
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
 
 
 def for_student(rows: Examples, served: LanguageModel, student: LanguageModel, objective: Objective) -> Examples:

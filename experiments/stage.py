@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lm.types import Progress
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from experiments.store import Entry, Store
 
 

@@ -17,14 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import log_softmax
-from transformers import LogitsProcessor
 
 from lm.batches import LOGITS_PER_BATCH, length_batches
 from lm.ragged import Ragged
 from lm.randomness import uniforms
 from lm.rows import Row, Step, Tops, collect, left_padded, store
 from lm.sizes import require_room
-from lm.types import Generations, Sampling, ToolRunner
+from lm.types import Generations, Processor, Sampling, ToolRunner
 
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
@@ -36,7 +35,7 @@ def generate(
     prompts: Ragged,
     sampling: Sampling,
     seeds: NDArray[np.int64],
-    processors: Sequence[LogitsProcessor] = (),
+    processors: Sequence[Processor] = (),
     tools: ToolRunner | None = None,
     prefill: Ragged | None = None,
 ) -> Generations:
@@ -114,7 +113,7 @@ def _run_batch(
     rows: Sequence[Row],
     sampling: Sampling,
     seeds: NDArray[np.int64],
-    processors: Sequence[LogitsProcessor],
+    processors: Sequence[Processor],
     stops: _Stops,
 ) -> int:
     """Extend each row until it ends, calls a tool or is full; returns the number of forward passes."""
@@ -160,9 +159,7 @@ def _served(logits_bV: Tensor, sampling: Sampling, bias_V: Tensor | None) -> Ten
     return log_softmax(logits_bV / (sampling.temperature or 1.0), dim=-1)
 
 
-def _processed(
-    scores_bV: Tensor, lines: NDArray[np.int64], ids_BT: Tensor, processors: Sequence[LogitsProcessor]
-) -> Tensor:
+def _processed(scores_bV: Tensor, lines: NDArray[np.int64], ids_BT: Tensor, processors: Sequence[Processor]) -> Tensor:
     """Log-probabilities (b, V) that the growing rows are drawn from. The processors see the whole batch; rows that have
     ended are uniform there."""
     here = torch.from_numpy(lines).to(scores_bV.device)

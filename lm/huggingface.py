@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from configs.content import content_of
 from configs.errors import ConfigError, require
@@ -22,6 +21,9 @@ from lm.sizes import positions_of, require_room, require_tokens
 from lm.spans import backend_of
 from lm.template import prompt_style
 from tasks.base import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 """Files of a folder that loading reads: weights, configurations, tokenizer, chat template."""

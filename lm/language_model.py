@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import LogitsProcessor, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lm.decoder import Decoder, TorchDecoder
 from lm.generate import generate
@@ -20,7 +20,7 @@ from lm.score import score
 from lm.sizes import positions_of
 from lm.template import PromptStyle, prompt_style, rendered
 from lm.timing import timed
-from lm.types import Generations, ResponseFormat, Sampling, Scores, ToolRunner
+from lm.types import Generations, Processor, ResponseFormat, Sampling, Scores, ToolRunner
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class LanguageModel:
         prompts: Ragged,
         sampling: Sampling,
         seeds: NDArray[np.int64],
-        processors: Sequence[LogitsProcessor] = (),
+        processors: Sequence[Processor] = (),
         tools: ToolRunner | None = None,
         prefill: Ragged | None = None,
     ) -> Generations:

@@ -6,14 +6,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from lm.ragged import Ragged
-from lm.spans import Spans, spans_of
+from lm.spans import spans_of
 from lm.types import Channel, ResponseFormat
+
+if TYPE_CHECKING:
+    from lm.spans import Spans
 
 _SENTENCE = re.compile(r"\S.*?(?:[.!?](?=\s)|\n|\Z)", re.DOTALL)
 _CONCLUSION = re.compile(r"\b(?:so|thus|hence|therefore|total|result|equals?|gives|gets?)\b", re.IGNORECASE)

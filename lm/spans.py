@@ -3,15 +3,16 @@ character may need several tokens. Knows nothing of what the text means."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
-from tokenizers.decoders import DecodeStream
-from transformers import PreTrainedTokenizerBase
 
 from configs.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
 
 
 class Spans(NamedTuple):
@@ -38,6 +39,8 @@ class Spans(NamedTuple):
 def spans_of(tokenizer: PreTrainedTokenizerBase, row: NDArray[np.integer]) -> Spans:
     """Decode one row token by token. Bytes that never become a character (a cut or invalid UTF-8 sequence) add
     nothing or the replacement character, as the tokenizer decides; they never raise."""
+    from tokenizers.decoders import DecodeStream
+
     backend = backend_of(tokenizer)
     stream = DecodeStream(skip_special_tokens=False)
     pieces: list[str] = []

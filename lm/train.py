@@ -7,80 +7,30 @@ all, so a step costs its real tokens rather than its padding while every step st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
-from transformers import PreTrainedModel
+from torch.optim import AdamW
 
-from configs.errors import ConfigError, require
 from lm.batch import Batch, collate
 from lm.examples import Examples
 from lm.optim import Muon
+from lm.recipe import Recipe
 from lm.timing import timed
 from lm.types import Progress
+
+if TYPE_CHECKING:
+    import torch
+    from torch.optim import Optimizer
+    from transformers import PreTrainedModel
 
 Losses = Callable[[Tensor, Batch], tuple[Tensor, Tensor]]
 """Loss and weight of each target, (B, T) both, from logits (B, T, V); see `student.objectives.base.Objective.losses`."""
 
 MICRO_COST = 250
 """Tokens' worth of time that a further micro-batch costs; decides how finely a step is cut."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    Args:
-        steps: optimizer steps.
-        batch_size: rows a step.
-        optimizer: ``muon`` (block matrices by Muon, the rest by AdamW) or ``adamw``.
-        lr: learning rate of the block matrices under ``muon``, of everything under ``adamw``.
-        other_lr: learning rate of embeddings, head, norms and mixes under ``muon``.
-        warmup: share of the steps over which the rate rises linearly.
-        decay: share of the steps over which it falls linearly to ``floor``.
-        floor: last rate as a share of the highest.
-        weight_decay: decoupled weight decay on matrices.
-        clip: largest gradient norm; 0 does not clip.
-        balance: repeat short rows within an epoch, so that a row of a quarter of the mean number of learnt tokens is seen
-            four times; for mixtures in which an answer of three words is as much worth learning as a page.
-        micro_tokens: most padded tokens in a micro-batch, for memory.
-    """
-
-    steps: int = 250
-    batch_size: int = 80
-    optimizer: Literal["muon", "adamw"] = "muon"
-    lr: float = 0.01
-    other_lr: float = 0.01
-    warmup: float = 0.04
-    decay: float = 0.6
-    floor: float = 0.0
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    balance: bool = False
-    micro_tokens: int = 16_384
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "micro_tokens"):
-            require(getattr(self, name) >= 1, f"recipe.{name}", getattr(self, name), "must be at least 1")
-        for name in ("lr", "other_lr"):
-            require(getattr(self, name) > 0, f"recipe.{name}", getattr(self, name), "must be positive")
-        for name in ("warmup", "decay", "floor"):
-            require(0 <= getattr(self, name) <= 1, f"recipe.{name}", getattr(self, name), "must be in [0, 1]")
-        for name in ("weight_decay", "clip"):
-            require(getattr(self, name) >= 0, f"recipe.{name}", getattr(self, name), "must be at least 0")
-        if self.optimizer not in ("muon", "adamw"):
-            raise ConfigError("recipe.optimizer", self.optimizer, "unknown optimizer", ("muon", "adamw"))
-
-    def rate(self, step: int) -> float:
-        """Share of the highest learning rate at ``step`` (from 0)."""
-        rise = min(1.0, (step + 1) / max(1.0, self.warmup * self.steps))
-        fall = min(1.0, (self.steps - step) / max(1.0, self.decay * self.steps))
-        return rise * (self.floor + (1 - self.floor) * fall)
 
 
 @timed("training")

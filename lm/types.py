@@ -8,10 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from configs.errors import require
@@ -19,6 +18,8 @@ from configs.identity import Part
 from lm.ragged import Ragged
 
 if TYPE_CHECKING:
+    import torch
+
     from lm.language_model import LanguageModel
     from tasks.base import Task
 
@@ -128,7 +129,7 @@ class Scores:
     top_logprobs: NDArray[np.float32] | None = None
 
 
-Weights = dict[str, torch.Tensor]
+Weights: TypeAlias = "dict[str, torch.Tensor]"
 """A state dict, as stored in safetensors."""
 
 
@@ -136,6 +137,14 @@ class Progress(Protocol):
     """How long work tells where it is: called with steps done, steps in all and a short word."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None: ...  # noqa: D102
+
+
+class Processor(Protocol):
+    """Changes the scores of the next token; called as a ``transformers.LogitsProcessor`` is, which is one."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """(B, V) scores from the (B, T) tokens so far and their (B, V) scores."""
+        ...
 
 
 class ModelSpec(Part, ABC):

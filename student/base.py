@@ -5,16 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.identity import identity
 from lm.examples import Examples
-from lm.language_model import LanguageModel
 from lm.types import ModelSpec, Progress, Weights
 from student.objectives.base import Objective
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
 
 
 class Fitted(NamedTuple):

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lm.examples import Examples
-from lm.language_model import LanguageModel
 from lm.mini.train import Member, train_mini
-from lm.train import Recipe, epochs
+from lm.train import epochs
 from lm.types import Progress
 from student.fit import Trained, require_rows
 from student.objectives.base import Objective
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
+    from lm.train import Recipe
 
 
 class Student(NamedTuple):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import require
 from lm.examples import Examples
-from lm.language_model import LanguageModel
-from lm.train import Recipe, epochs, train
+from lm.train import epochs, train
 from lm.types import Progress
 from student.objectives.base import Objective
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
+    from lm.train import Recipe
 
 
 class Trained(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM
 
 from configs.errors import ConfigError, require
 from configs.extras import needs
@@ -15,14 +15,18 @@ from lm.checkpoint import DTYPES
 from lm.examples import Examples
 from lm.gguf import forget_quantization
 from lm.huggingface import Pretrained
-from lm.language_model import LanguageModel
+from lm.recipe import Recipe
 from lm.sizes import require_room
-from lm.train import Recipe
 from lm.types import Progress, Weights
 from student.base import Fitted, StudentSpec
 from student.fit import fit
 from student.objectives.base import Objective
 from tasks.base import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from lm.language_model import LanguageModel
 
 TRAININGS = ("lora", "full")
 

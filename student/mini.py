@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 import numpy as np
 
 from configs.errors import ConfigError, require
 from configs.ranges import at_least
 from lm.examples import Examples
-from lm.language_model import LanguageModel
-from lm.mini.build import fresh_model, mini_language_model, weights_of, word_examples
 from lm.mini.size import memory_of
-from lm.mini.train import Member, train_mini
-from lm.train import Recipe
+from lm.recipe import Recipe
 from lm.types import Progress, Weights
 from student.base import Fit, Fitted, StudentSpec
-from student.cohort import Student, fit_cohort
 from student.objectives.base import Objective
 from student.objectives.sft import SFT
 from tasks.base import Task
 from tasks.mini import MiniTask, Wording, mini_world
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
 
 PUBLIC_WORDING = Wording(merge=0.0, restate=0.15, check=0.05)
 """Public data states every step."""
@@ -82,6 +81,9 @@ class MiniStudent(StudentSpec):
         Raises:
             configs.errors.ConfigError: the task is not the mini world.
         """
+        from lm.mini.build import fresh_model, mini_language_model, weights_of
+        from lm.mini.train import Member, train_mini
+
         world = mini_world(task, "student")
         lm = mini_language_model(fresh_model(self.width, self.layers, self.heads, seed))
         if self.init == "base":
@@ -93,6 +95,8 @@ class MiniStudent(StudentSpec):
 
     def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:
         """See `ModelSpec.load`."""
+        from lm.mini.build import fresh_model, mini_language_model
+
         lm = mini_language_model(fresh_model(self.width, self.layers, self.heads, seed))
         lm.model.load_state_dict(weights)
         return lm
@@ -113,6 +117,9 @@ class MiniStudent(StudentSpec):
     @classmethod
     def fit_together(cls, fits: Sequence[Fit], progress: Progress) -> list[Fitted]:
         """See `StudentSpec.fit_together`."""
+        from lm.mini.build import weights_of
+        from student.cohort import Student, fit_cohort
+
         recipes = [cast(MiniStudent, f.spec).recipe for f in fits]
         students = [
             Student(f.lm, f.examples, f.objective, recipe, f.seed) for f, recipe in zip(fits, recipes, strict=True)
@@ -121,6 +128,8 @@ class MiniStudent(StudentSpec):
 
     def _public(self, task: MiniTask, lm: LanguageModel, rng: np.random.Generator) -> Examples:
         """Public rows of one step."""
+        from lm.mini.build import word_examples
+
         items = [
             part.item(part.draw("public", rng), rng)
             for (name, part), count in zip(task.parts.items(), self.base_rows, strict=True)

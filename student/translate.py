@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lm.examples import Examples
-from lm.language_model import LanguageModel
 from lm.ragged import Ragged
-from lm.spans import Spans, spans_of
+from lm.spans import spans_of
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
+    from lm.spans import Spans
 
 _USER = "the-words-of-the-user"
 

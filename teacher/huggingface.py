@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from lm.huggingface import Pretrained
-from lm.language_model import LanguageModel
 from lm.types import ModelSpec, Progress, Weights
 from tasks.base import Task
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

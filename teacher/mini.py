@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from configs.errors import require
 from configs.ranges import at_least, between
 from lm.examples import Examples
-from lm.language_model import LanguageModel
-from lm.mini.build import fresh_model, mini_language_model, weights_of, word_examples
 from lm.mini.size import memory_of
-from lm.mini.train import Member, train_mini
-from lm.train import Recipe
+from lm.recipe import Recipe
 from lm.types import ModelSpec, Progress, Weights
 from student.objectives.sft import SFT
 from tasks.base import Item, Task
 from tasks.mini import MiniTask, Wording, mini_world
 from tasks.mini.chain import Chain
 from tasks.mini.code import Code
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
 
 EARLY, MIDDLE = 0.35, 0.6
 """Shares of the training at which the rows a step of each family change."""
@@ -110,6 +110,9 @@ class MiniTeacher(ModelSpec):
         Raises:
             configs.errors.ConfigError: the task is not the mini world.
         """
+        from lm.mini.build import fresh_model, mini_language_model, weights_of
+        from lm.mini.train import Member, train_mini
+
         world = mini_world(task, "teacher")
         rng = np.random.default_rng([seed, 0x7EAC])
         lm = mini_language_model(fresh_model(self.width, self.layers, self.heads, seed))
@@ -122,12 +125,16 @@ class MiniTeacher(ModelSpec):
 
     def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:
         """See `ModelSpec.load`."""
+        from lm.mini.build import fresh_model, mini_language_model
+
         lm = mini_language_model(fresh_model(self.width, self.layers, self.heads, seed))
         lm.model.load_state_dict(weights)
         return lm
 
     def _lesson(self, world: MiniTask, lm: LanguageModel, done: float, rng: np.random.Generator) -> Examples:
         """The rows of one step."""
+        from lm.mini.build import word_examples
+
         c = self.curriculum
         merge = c.merge_rate if done < c.merging else self.wording.merge
         wording = Wording(merge, self.wording.restate, self.wording.check)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,10 @@ from attacks.base import Harvest, HarvestContext, Pool
 from attacks.client import Client, Harvested
 from attacks.harvest.selection import draw, quotas
 from configs.errors import ConfigError, require
-from lm.language_model import LanguageModel
 from lm.types import Sampling
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
 
 Measure = Literal["entropy", "least_confidence"]
 MEASURES = ("entropy", "least_confidence")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from configs.errors import require
@@ -18,9 +15,13 @@ from defenses.admission.detector import Detector, Suspicion
 from defenses.admission.habits import Habits
 from defenses.base import AdmissionState, Prepared, Traffic
 from defenses.strength import Strength
+from lm.later import torch
 from teacher.api.ledger import Ledger
 from teacher.api.prices import Prices
 from teacher.api.schema import Requests
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 FEWEST_RED = 20
 
@@ -91,6 +92,8 @@ class Behaviour(Detector):
         guilty = _accounts_with(red_team.requests, self.least_requests)
         reason = f"{FEWEST_RED} accounts of the red team need so many requests to be learnt from; {len(guilty)} have"
         require(len(guilty) >= FEWEST_RED, "behaviour.least_requests", self.least_requests, reason)
+        from sklearn.model_selection import StratifiedGroupKFold
+
         honest, honest_ids = self._rows(benign, keep)
         red, red_ids = self._rows(red_team, guilty)
         table = np.concatenate([honest, red])
@@ -154,6 +157,8 @@ class Behaviour(Detector):
 
     def _grown(self, table: NDArray[np.float32], labels: NDArray[np.bool_]) -> HistGradientBoostingClassifier:
         """Trees, a function of the table alone."""
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
         trees = HistGradientBoostingClassifier(
             max_iter=self.trees, max_leaf_nodes=self.leaves, l2_regularization=1.0, early_stopping=False, random_state=0
         )

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from configs.errors import require
 from defenses.admission.windows import WindowDetector
 from defenses.base import AdmissionState, Prepared, Traffic
 from defenses.strength import Strength
+from lm.later import torch
 from teacher.api.schema import Prompts, Requests
 
 

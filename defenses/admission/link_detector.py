@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError, require
@@ -16,6 +15,7 @@ from defenses.admission.detector import Detector, Suspicion
 from defenses.admission.sight import sketch_of
 from defenses.base import AdmissionState, Prepared, Traffic
 from defenses.strength import Strength
+from lm.later import torch
 from teacher.api.ledger import Ledger
 from teacher.api.prices import Prices
 from teacher.api.schema import Requests

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from configs.errors import require
@@ -15,6 +14,7 @@ from defenses.admission.windows import WindowDetector, grown
 from defenses.base import AdmissionState, Prepared, Traffic
 from defenses.strength import Strength
 from lm.compiled import kernel
+from lm.later import torch
 from teacher.api.schema import Prompts, Requests
 
 WIDTHS = (0.5, 1.0, 2.0, 4.0)

@@ -9,16 +9,15 @@ from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numba import types
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 
 from configs.errors import require
 from defenses.admission.sight import embedding_of
 from defenses.base import AdmissionState, Defense, Preparation, Prepared
 from defenses.strength import Strength
 from lm.compiled import compiled_for
+from lm.later import torch
 from teacher.api.schema import RATE_LIMITED, Prompts, Requests, Verdicts
 
 FEWEST = 20
@@ -93,6 +92,8 @@ class ProofOfWork(Defense):
         asking = len(np.unique(requests.account))
         reason = f"hold those of {asking} accounts, and the curve of honest leakage needs at least {FEWEST}"
         require(asking >= FEWEST, "proof_of_work.benign_requests", self.benign_requests, reason)
+        from sklearn.cluster import KMeans
+
         means = KMeans(self.cells, n_init=1, random_state=int(context.rng.integers(2**31)))
         centres = np.asarray(means.fit(embedding[used]).cluster_centers_, np.float32)
         cell, distance = _nearest(embedding, centres)

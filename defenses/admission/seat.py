@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from configs.errors import require
@@ -15,6 +14,7 @@ from defenses.admission.windows import WindowDetector
 from defenses.base import Prepared, Traffic
 from defenses.strength import Strength
 from lm.compiled import kernel
+from lm.later import torch
 from teacher.api.schema import Prompts
 
 _PAIRS = 200_000

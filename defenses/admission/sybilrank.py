@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from configs.errors import require
 from defenses.admission.actions import Tokens
@@ -16,6 +14,9 @@ from defenses.admission.incidence import Incidence, incidence
 from defenses.admission.link_detector import FittedLinkDetector, Ranked
 from defenses.base import AdmissionState
 from teacher.api.accounts import Accounts
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _EVERYBODY = 2**31 - 1
 
@@ -41,6 +42,8 @@ class Flow(NamedTuple):
 
 def flow_of(index: Incidence, worth: NDArray[np.float64]) -> Flow:
     """The graph of accounts ``index`` with (T,) token weights, in time and memory linear in the (account, token) pairs."""
+    from scipy import sparse
+
     shape = (len(index.account), len(worth))
     has = sparse.csr_array((np.ones(len(index.token)), index.token, index.start), shape=shape)
     degree = np.asarray(has @ (worth * (index.frequency - 1)), np.float64)
@@ -134,6 +137,9 @@ class SybilRank(FittedLinkDetector):
 
 def _components(has: sparse.csr_array) -> NDArray[np.int32]:
     """(K,) number of the component each account is in, by the tokens they share."""
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components
+
     both: Any = sparse.block_array([[None, has], [has.T, None]], format="csr")  # stubs of scipy differ on its type
     label = connected_components(both, directed=False)[1][: has.shape[0]]
     return np.unique(label, return_inverse=True)[1].astype(np.int32)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError, require
 from defenses.admission.detector import Detector, Suspicion
 from defenses.base import AdmissionState, Prepared, Traffic
 from lm.compiled import kernel
+from lm.later import torch
 from teacher.api.schema import Prompts, Requests
 
 WITHIN, ACROSS = "within", "across"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
-from transformers import LogitsProcessor
+from typing import TYPE_CHECKING, ClassVar
 
 from configs.errors import ConfigError, require
 from defenses.base import Defense, Preparation, Prepared, Serving
-from defenses.decoding.proxy_delta import PerturbedProxy, holdout_gradient, teacher_weighted_sd
 from defenses.strength import Strength
-from lm.language_model import LanguageModel
+from lm.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from defenses.decoding.proxy_delta import PerturbedProxy
+    from lm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Antidistillation(Defense):
 
     def prepare(self, context: Preparation) -> Prepared:
         """The unit gradient and the scale; neither depends on λ."""
+        from defenses.decoding.proxy_delta import PerturbedProxy, holdout_gradient, teacher_weighted_sd
+
         proxy = context.proxy()
         _require_same_vocabulary(context.teacher, proxy)
         holdout = context.clean_traces(self.traces)
@@ -72,8 +75,10 @@ class Antidistillation(Defense):
         )
         return {**{f"grad.{name}": g for name, g in direction.items()}, "scale": torch.tensor(scale)}
 
-    def decode(self, serving: Serving) -> LogitsProcessor:
+    def decode(self, serving: Serving) -> DeltaProcessor:
         """The processor, with its own copies of the proxy."""
+        from defenses.decoding.proxy_delta import PerturbedProxy
+
         proxy = serving.proxy()
         _require_same_vocabulary(serving.teacher, proxy)
         direction = {name.removeprefix("grad."): g for name, g in serving.prepared.items() if name.startswith("grad.")}
@@ -81,7 +86,7 @@ class Antidistillation(Defense):
         return DeltaProcessor(perturbed, self.lam / float(serving.prepared["scale"]))
 
 
-class DeltaProcessor(LogitsProcessor):
+class DeltaProcessor:
     """Adds a multiple of Δ to the scores.
 
     Args:

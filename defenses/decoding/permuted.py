@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
-from transformers import LogitsProcessor
 
 from defenses.base import Defense, Serving
 from defenses.decoding.antidistillation import Antidistillation, DeltaProcessor
-from defenses.decoding.proxy_delta import PerturbedProxy
 from defenses.keyed import Words, row_hashes, secret_word
+from lm.later import torch
 from lm.ragged import Ragged
 from lm.randomness import mixed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from defenses.decoding.proxy_delta import PerturbedProxy
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Permuted(Antidistillation):
 
     key: int = 0
 
-    def decode(self, serving: Serving) -> LogitsProcessor:
+    def decode(self, serving: Serving) -> DeltaProcessor:
         """The processor, with its own copies of the proxy."""
         informed = super().decode(serving)
         return _PermutedProcessor(informed.perturbed, informed.strength, self.key)

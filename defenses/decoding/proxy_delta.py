@@ -11,18 +11,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
-from transformers import PreTrainedModel
 
-from lm.batch import Batch, collate
+from lm.batch import collate
 from lm.cached import CachedModel
 from lm.examples import Examples
-from lm.language_model import LanguageModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from lm.batch import Batch
+    from lm.language_model import LanguageModel
 
 Direction = dict[str, Tensor]
 """A vector in the space of a model's parameters, by parameter name."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
-from transformers import LogitsProcessor
+from typing import TYPE_CHECKING, ClassVar
 
 from configs.errors import require
 from defenses.base import Defense, Serving
 from defenses.strength import Strength
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lm.types import Processor
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,12 @@ class Temperature(Defense):
     def __post_init__(self) -> None:
         require(self.tau > 0, "tau", self.tau, "must be positive")
 
-    def decode(self, serving: Serving) -> LogitsProcessor:
+    def decode(self, serving: Serving) -> Processor:
         """The processor; needs nothing of the model."""
         return _Tempered(self.tau)
 
 
-class _Tempered(LogitsProcessor):
+class _Tempered:
     def __init__(self, tau: float) -> None:
         self.tau = tau
 

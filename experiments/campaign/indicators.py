@@ -10,12 +10,14 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid5
 
 import numpy as np
-import stix2
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import stix2
 
 KINDS = ("network", "payment", "fingerprint", "sketch")
 """Of indicators: a /24, the hash of a means of payment, of client software, the sketch of a prompt."""
@@ -75,6 +77,8 @@ def bundle_of(
     provider: str, day: float, cluster: Cluster, values: Mapping[str, NDArray[np.integer]], lifetime_days: float
 ) -> stix2.Bundle:
     """One cluster as a STIX 2.1 bundle; the same arguments give the same bytes."""
+    import stix2
+
     now, name = _time(day), f"{provider}, day {day:g}, {cluster.accounts} accounts"
     said = [provider, day, cluster[:4], {kind: np.asarray(values[kind]).tolist() for kind in KINDS}]
     who = _object(stix2.Identity, [provider], START, name=provider, identity_class="organization")

@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from configs.errors import ConfigError
 from defenses.admission.sight import hashing_embedding, minhash_sketch
@@ -136,6 +134,8 @@ def stored_embedding(texts: Sequence[str], path: Path = EMBEDDINGS) -> NDArray[n
     remedy = f"run `{COMMAND}` or take another encoder"
     if not path.is_file():
         raise ConfigError("campaign.encoder", "minilm", f"has no stored embeddings: {remedy}", ("hashing",))
+    from safetensors import safe_open
+
     with safe_open(path, "numpy") as held:
         if (held.metadata() or {}).get("texts") != fingerprint(texts):
             raise ConfigError(
@@ -178,6 +178,8 @@ def embed() -> str:
     vectors = encoded(texts)
     share = (vectors @ directions(vectors)).var(0).sum() / vectors.var(0).sum()
     whole = reduced(vectors)
+    from safetensors.numpy import save_file
+
     save_file({"embedding": whole}, EMBEDDINGS, {"texts": fingerprint(texts), "encoder": "all-MiniLM-L6-v2"})
     kept = stored_embedding(texts)
     some = np.arange(0, len(texts), 5)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from configs.errors import ConfigError, require
-from experiments.campaign.curves.fit import Curves
 from experiments.measure.transfer import POOLED
+
+if TYPE_CHECKING:
+    from experiments.campaign.curves.fit import Curves
 
 FAMILIES = {
     "reasoning": "chain",

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import stix2
 from numpy.typing import NDArray
 
 from configs.errors import require
 from experiments.campaign.indicators import KINDS, Cluster, Values, bundle_of
+
+if TYPE_CHECKING:
+    import stix2
 
 
 @dataclass(frozen=True)

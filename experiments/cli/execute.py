@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 
@@ -28,13 +28,16 @@ from experiments.engine.local import LocalEngine
 from experiments.engine.log import Logged, log_path
 from experiments.memory import require_memory
 from experiments.places import folder, somewhere, writable
-from experiments.report import CellResult, write_report
+from experiments.report import write_report
 from experiments.sharing import Sharing
 from experiments.sources import changed
 from experiments.stages.row import result_of
 from experiments.store import Entry, Store
 from experiments.tracking import Tracking
 from lm.timing import collecting, timed
+
+if TYPE_CHECKING:
+    from experiments.report import CellResult
 
 
 def wanted_rows(cells: Sequence[Composed]) -> list[Wanted]:

@@ -15,10 +15,14 @@ from experiments.engine.ending import ends_politely
 from experiments.engine.graph import Graph
 from experiments.engine.pool import Pool, Worker, warm
 from experiments.engine.schedule import Schedule, conclude
+from experiments.gpu import has_gpu
 from experiments.store import Store
 
 COHORT = 256
 """Students in one program on a GPU; what its memory does not hold is split further by `student.cohort`."""
+
+PRELOADED = ("experiments.cell", "student.cohort", "lm.mini.ensemble")
+"""Imported once for all workers: cells, and what the mini models compute with, which planning does not import."""
 
 PATIENCE, SLOWER = 30 * 60.0, 20.0
 """A stage may be silent for so many seconds, or so many times what it should take, whichever is longer."""
@@ -56,14 +60,12 @@ class LocalEngine(Engine):
         """See `Engine.width`."""
         if self.workers is not None:
             return max(self.workers, 1)
-        import torch
-
-        return 1 if torch.cuda.is_available() else cores_here()
+        return 1 if has_gpu() else cores_here()
 
     def warm(self) -> None:
         """See `Engine.warm`."""
         if self.workers != 0:
-            warm(self.threads, ["experiments.cell"])
+            warm(self.threads, PRELOADED)
 
     def run(self, graph: Graph, store: Store, display: Display, ready: Ready = lambda _: None) -> Outcome:
         """See `Engine.run`."""
@@ -74,7 +76,7 @@ class LocalEngine(Engine):
         schedule = Schedule(graph, store, width, display, ready, self.cohort or cohort_here())
         if self.workers == 0:
             return _in_process(schedule, store, display)
-        modules = {type(node.stage).__module__ for node in graph.nodes.values()}
+        modules = {*PRELOADED, *(type(node.stage).__module__ for node in graph.nodes.values())}
         try:
             with (
                 ends_politely(),
@@ -160,6 +162,4 @@ def cores_here() -> int:
 
 def cohort_here() -> int:
     """Students in one program on this machine."""
-    import torch
-
-    return COHORT if torch.cuda.is_available() else 1
+    return COHORT if has_gpu() else 1

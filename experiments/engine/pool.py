@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from experiments.engine.worker import SHOW, Place, child_environment, work
+from experiments.gpu import has_gpu
 
 TICK = 1.0
 """Seconds after which the pool looks for workers that are silent."""
@@ -224,9 +225,7 @@ def _context(threads: int, modules: Iterable[str]) -> ForkServerContext | SpawnC
     """How workers are started: forked from a process that has imported what they need and done nothing else, which takes
     milliseconds instead of seconds. Its libraries found one thread in their settings, so others have to be spawned; and so
     has the one worker of a GPU, which no library may have looked at before a process is forked."""
-    import torch
-
-    if threads != 1 or sys.platform != "linux" or torch.cuda.is_available():
+    if threads != 1 or sys.platform != "linux" or has_gpu():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["experiments.engine.base", *modules])

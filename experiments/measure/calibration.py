@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from teacher.api.schema import OK
 
@@ -47,7 +49,7 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
     gap = np.bincount(index, weights=hit - p, minlength=bins)
     sd = np.sqrt(np.bincount(index, weights=np.maximum(p * (1 - p), 0.0), minlength=bins))
     z = gap / np.maximum(sd, 1e-12)
-    return float((gap * (2 * norm.cdf(z) - 1) - 2 * sd * norm.pdf(z)).sum() / p.size)
+    return float((gap * (2 * ndtr(z) - 1) - 2 * sd * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)).sum() / p.size)
 
 
 def honest_calibration(honest: pl.DataFrame, bins: int = BINS) -> float | None:

@@ -22,7 +22,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from experiments.measure.quantity import Quantity, blank, linear
 
@@ -131,6 +130,8 @@ def _points(inputs: Sequence[float]) -> tuple[Point, ...]:
             costly.setdefault(drop, accuracy)
     if not costly:
         return (start,)
+    from scipy.optimize import isotonic_regression
+
     fitted = isotonic_regression(list(costly.values()), increasing=False).x
     return (start, *(Point(x, min(float(y), start.accuracy), True) for x, y in zip(costly, fitted, strict=True)))
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
 from rich.console import Console
 from rich.text import Text
 
@@ -18,7 +17,7 @@ from experiments.measure.result import CellResult, by_configuration
 from experiments.measure.row import column_name
 from experiments.measure.summary import Summary, against_best, estimated, summarise
 from experiments.naming import require_name
-from experiments.report import csv, latex, markdown, plot, terminal
+from experiments.report import csv, latex, markdown, terminal
 from experiments.report.honest_table import honest_table
 from experiments.report.matched_table import Comparison, comparisons, matched_table
 from experiments.report.names import told_apart
@@ -91,9 +90,18 @@ def write_report(results: Sequence[CellResult], out: Path, name: str) -> Report:
     }
     for kind, text in texts.items():
         files[kind].write_text(text, encoding="utf-8")
-    with rc_context({"text.parse_math": False}):  # a name with dollar signs is no formula
-        plot.draw(summaries, files["png"], files["pdf"])
+    _draw(summaries, files["png"], files["pdf"])
     return Report(name, tables, words, files)
+
+
+def _draw(summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
+    """The plot; what plans and shows reports does not import matplotlib."""
+    from matplotlib import rc_context
+
+    from experiments.report import plot
+
+    with rc_context({"text.parse_math": False}):  # a name with dollar signs is no formula
+        plot.draw(summaries, png, pdf)
 
 
 def _document(

@@ -27,7 +27,6 @@ from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.users import Visit, drawn_users, honest_params
 from lm.examples import from_arrays, to_arrays
-from lm.language_model import LanguageModel
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Item, Task
@@ -35,6 +34,7 @@ from teacher.api.schema import OK, Params, Responses
 
 if TYPE_CHECKING:
     from experiments.store import Entry
+    from lm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

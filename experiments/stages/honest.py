@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -21,10 +21,12 @@ from experiments.stages.harvest import HarvestStage
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.users import Served, Visit, drawn_users, honest_params, served_from
-from lm.language_model import LanguageModel
 from lm.types import Channel
 from tasks.base import Item, Split, Task
 from teacher.api.schema import Responses
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

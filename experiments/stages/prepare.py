@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,10 +20,12 @@ from experiments.stage import Artifact, Context, Stage
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.past_traffic import benign_traffic, red_team_traffic
 from lm.examples import Examples
-from lm.language_model import LanguageModel
 from lm.ragged import Ragged
 from lm.types import Channel
 from teacher.api.schema import Params, Prompts, Requests
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -19,11 +19,12 @@ from experiments.randomness import derived_seed
 from experiments.stage import Artifact, Context, Stage
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.student import StudentStage
-from lm.language_model import LanguageModel
-from lm.mini.ensemble import ensemble
 from lm.ragged import Ragged
 from lm.types import Sampling
 from tasks.base import Item, Task
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def _scored(
     """The table of one split for each of several models, asked at once where they are asked as many items."""
     if len({len(own) for own in items}) > 1:
         return [_scored([s], [m], [own])[0] for s, m, own in zip(stages, models, items, strict=True)]
+    from lm.mini.ensemble import ensemble
+
     task, measure, lm = stages[0].model.task, stages[0].measure, ensemble(models)
     every = [item for own in items for item in own]
     seeds = [derived_seed(s.seed, s.name, item.id) for s, own in zip(stages, items, strict=True) for item in own]

@@ -17,12 +17,12 @@ from experiments.rows import for_student
 from experiments.stage import Artifact, Context, Stage
 from experiments.stages.harvest import HarvestStage, harvested_of, pool_items
 from lm.examples import Examples, from_arrays, to_arrays
-from lm.language_model import LanguageModel
 from student.objectives.base import Objective
 from student.translate import foreign_share
 
 if TYPE_CHECKING:
     from experiments.store import Entry
+    from lm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

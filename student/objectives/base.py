@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from configs.identity import Part
-from lm.batch import Batch
-from lm.train import weighed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lm.batch import Batch
 
 
 class Objective(Part, ABC):
@@ -33,6 +34,8 @@ class Objective(Part, ABC):
 
     def loss(self, logits_BTV: Tensor, batch: Batch) -> Tensor:
         """Scalar loss: the weighted mean over targets."""
+        from lm.train import weighed
+
         return weighted_mean(*weighed(self.losses, logits_BTV, batch))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
-from torch.nn.functional import cross_entropy
-
-from lm.batch import Batch
+from lm.later import torch
 from student.objectives.base import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lm.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -23,5 +25,7 @@ class SFT(Objective):
 
     def losses(self, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """See `Objective.losses`."""
-        loss_N = cross_entropy(logits_BTV.flatten(0, 1).float(), batch.target_BT.flatten(), reduction="none")
+        loss_N = torch.nn.functional.cross_entropy(
+            logits_BTV.flatten(0, 1).float(), batch.target_BT.flatten(), reduction="none"
+        )
         return loss_N.view_as(batch.weight_BT), batch.weight_BT

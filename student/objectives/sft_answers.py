@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from lm.batch import Batch
 from lm.examples import Examples
+from lm.later import torch
 from lm.types import Channel
 from student.objectives.base import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lm.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,9 @@ class SFTAnswers(Objective):
 
     def losses(self, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """See `Objective.losses`."""
-        loss_BT = cross_entropy(logits_BTV.transpose(1, 2).float(), batch.target_BT, reduction="none")
+        loss_BT = torch.nn.functional.cross_entropy(
+            logits_BTV.transpose(1, 2).float(), batch.target_BT, reduction="none"
+        )
         learnt_BT = (batch.channel_BT == int(Channel.CALL)) | (batch.channel_BT == int(Channel.ANSWER))
         return loss_BT, batch.weight_BT * learnt_BT
 

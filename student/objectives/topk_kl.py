@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+from typing import TYPE_CHECKING, ClassVar
 
 from configs.errors import ConfigError, require
-from lm.batch import Batch
+from lm.later import torch
 from student.objectives.base import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lm.batch import Batch
 
 _NEVER = -1e30
 """Stands for log 0 where a gradient passes: finite, and exp gives exactly 0."""
@@ -55,7 +56,7 @@ class TopKKL(Objective):
         if batch.top_ids_BTK is None or batch.top_logprobs_BTK is None:
             raise ConfigError("attack.objective", "topk_kl", "needs top_logprobs, and the harvest holds none")
         logits_BTV = logits_BTV.float()
-        ce_BT = cross_entropy(logits_BTV.transpose(1, 2), batch.target_BT, reduction="none")
+        ce_BT = torch.nn.functional.cross_entropy(logits_BTV.transpose(1, 2), batch.target_BT, reduction="none")
         listed_BTK = (batch.top_ids_BTK >= 0) & torch.isfinite(batch.top_logprobs_BTK)
         ids_BTK = batch.top_ids_BTK.clamp_min(0)
         sold_BTC = sold_bins(batch.top_logprobs_BTK, listed_BTK, logits_BTV.shape[-1])

@@ -175,11 +175,23 @@ def test_somebody_elses_defense_becomes_part_of_a_cell(elsewhere):
     assert cell.offer.defenses["shout"].volume == 3.0
 
 
-def test_light_commands_import_no_torch():
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list", "defenses"],
+        ["complete-line", "moatbench run defense=t"],
+        ["show", "defense=antidistillation", "attack=adaptive"],
+        ["sweep", "+experiment=quick", "--dry-run"],
+        ["campaign", "campaign=small", "policy=full", "--dry-run"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_planning_imports_nothing_that_computes(words, tmp_path):
+    heavy = {"torch", "transformers", "datasets", "sklearn", "scipy.stats", "matplotlib", "wandb", "stix2"}
     code = (
-        "import sys; from experiments.cli import main\n"
-        "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "main(['list', 'defenses']); main(['complete-line', 'moatbench run defense=t'])\n"
-        "assert 'torch' not in sys.modules"
+        f"import os, sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from experiments.cli import main\n"
+        f"assert main({words!r}) == 0\n"
+        f"found = {heavy!r} & set(sys.modules)\n"
+        "assert not found, found"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
