@@ -45,7 +45,7 @@ class HarvestContext:
 
     Args:
         student: builds his own model before any query (public base weights).
-        fit: trains a copy of his model on what he has so far; for adaptive harvests.
+        fit: trains a copy of his model on what he has so far; for harvests that train in between.
         rng: explicit generator of this stage.
     """
 
@@ -57,12 +57,15 @@ class HarvestContext:
 class Harvest(Part, ABC):
     """Which prompts to send, in which order, how often.
 
-    ``adaptive``: whether it trains the attacker's student in between (then the student and the objective enter its key).
+    ``adaptive``: whether it answers to a defense (what it does depends on what came back, or is meant against one); tables
+    of the worst case tell such attacks from passive ones. ``trains_between``: whether it trains the attacker's student in
+    between (then the student and the objective enter its key).
     """
 
     kind: ClassVar[str] = "harvest"
     source: ClassVar[str]
     adaptive: ClassVar[bool] = False
+    trains_between: ClassVar[bool] = False
 
     def prompts_needed(self, queries: int) -> int:
         """How many distinct prompts a budget of so many queries takes."""
@@ -96,10 +99,14 @@ class RecoverContext:
 
 
 class Recover(Part, ABC):
-    """Cleans what was harvested; several are applied in order."""
+    """Cleans what was harvested; several are applied in order.
+
+    ``adaptive``: whether it undoes what a defense did, see `Harvest`.
+    """
 
     kind: ClassVar[str] = "recover"
     source: ClassVar[str]
+    adaptive: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, data: Examples, context: RecoverContext) -> Examples:

@@ -6,6 +6,7 @@ Every pluggable part is a frozen dataclass. Its YAML gives ``_target_`` and its 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import math
 import types
@@ -62,7 +63,7 @@ def class_of(node: Mapping[str, Any], base: type[T], field: str) -> type[T]:
     return typing.cast("type[T]", kind)
 
 
-def from_mapping(kind: type[T], values: Mapping[str, Any], field: str) -> T:
+def from_mapping(kind: type[T], values: Mapping[str, Any] | None, field: str) -> T:
     """Build the dataclass ``kind`` from ``values``; fields that are dataclasses or parts with a ``_target_`` are built
     in turn. Raises `ConfigError` as `build` does."""
     if not isinstance(values, Mapping):
@@ -171,13 +172,18 @@ def _scalar(hint: Any, value: Any, field: str) -> Any:
         return value
     if hint is bool and isinstance(value, int) and value not in (0, 1):
         raise ConfigError(field, value, "is not a valid bool")
-    holder = dataclasses.make_dataclass("Holder", [("value", hint)])
     try:
-        schema = OmegaConf.structured(holder(value))
+        schema = OmegaConf.structured(_holder(hint)(value))
     except OmegaConfBaseException as error:
         name = getattr(hint, "__name__", str(hint))
         raise ConfigError(field, value, f"is not a valid {name}") from error
     return schema.value
+
+
+@functools.lru_cache(maxsize=256)
+def _holder(hint: Any) -> Any:
+    """A dataclass with one field of this type; making one takes longer than all the rest."""
+    return dataclasses.make_dataclass("Holder", [("value", hint)])
 
 
 def _required(f: dataclasses.Field[Any]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
@@ -32,7 +31,7 @@ def check_number(value: object, field: str, infinite: bool = False) -> None:
     if isinstance(value, (list, tuple, Mapping)):
         for where, entry in _values(value, field):
             check_number(entry, where, infinite)
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
     require(value == value, field, value, "must be a number")
     if abs(value) == math.inf:

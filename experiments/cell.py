@@ -115,6 +115,7 @@ class Cell:
             "attack": self.attack,
             "harvest": self.harvest.name,
             "recover": "+".join(self.recover),
+            "adaptive": self.harvest.adaptive or any(step.adaptive for step in self.recover.values()),
             "objective": self.objective.name,
             "queries": self.budget.queries,
             "data": self.budget.data,

@@ -147,7 +147,7 @@ def expand(arguments: Sequence[str], hydra: HydraSession, root: str = ROOT) -> l
     else:
         search = [o.input_line for o in rest if o.is_hydra_override()]
         lines = [line for name in names for line in experiment_grids(name, hydra, search, root)]
-        grids = [_merged(_parsed(shlex.split(line), hydra), rest) for line in lines]
+        grids = [_merged(_parsed(line, hydra), rest) for line in lines]
     _require_few(sum(math.prod(_count(o) for o in _last(grid).values()) for grid in grids), arguments)
     return [_product(grid) for grid in grids]
 
@@ -158,8 +158,8 @@ def experiment_names(arguments: Sequence[str]) -> list[str]:
     return [name for value in asked for name in value.split(",")]
 
 
-def experiment_grids(name: str, hydra: HydraSession, search: Sequence[str] = (), root: str = ROOT) -> list[str]:
-    """The command lines of ``configs/experiment/NAME.yaml``.
+def experiment_grids(name: str, hydra: HydraSession, search: Sequence[str] = (), root: str = ROOT) -> list[list[str]]:
+    """The command lines of ``configs/experiment/NAME.yaml``, in words.
 
     Args:
         name: of the experiment.
@@ -185,7 +185,18 @@ def experiment_grids(name: str, hydra: HydraSession, search: Sequence[str] = (),
     grids = node.get("grids") or []
     if not grids or not all(isinstance(line, str) for line in grids):
         raise ConfigError(f"{field}.grids", grids, "must be a list of at least one command line")
-    return list(grids)
+    return [_words(line, f"{field}.grids") for line in grids]
+
+
+def _words(line: str, field: str) -> list[str]:
+    """The words of a command line in a file. Where configurations come from, and whose, is for the user alone to say."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise ConfigError(field, line, f"is not a command line ({error})") from error
+    for word in words:
+        require(not word.lstrip("+~").startswith("hydra."), field, word, "is for the user's own command line only")
+    return words
 
 
 def _experiments(hydra: HydraSession, search: Sequence[str], root: str) -> list[str]:
@@ -274,7 +285,8 @@ def _count(override: Override) -> int:
     """How many values a sweep has, none of them written out: a range may be longer than memory."""
     sweep = override.value() if override.is_sweep_override() else None
     if isinstance(sweep, RangeSweep) and sweep.start is not None and sweep.stop is not None and sweep.step:
-        return max(math.ceil((sweep.stop - sweep.start) / sweep.step), 0)
+        steps: float = (sweep.stop - sweep.start) / sweep.step
+        return max(math.ceil(steps), 0)
     return len(sweep.list) if isinstance(sweep, ChoiceSweep) else 1
 
 

@@ -59,7 +59,9 @@ def unavailable_search_path() -> Iterator[None]:
             path = re.search(r"path=(.*) is not", str(warning))
             place = path.group(1) if path else str(warning)
             raise ConfigError(
-                "hydra.searchpath", place, "cannot be found; write pkg://PACKAGE or file:///FOLDER"
+                "hydra.searchpath",
+                place,
+                "cannot be found: neither in this folder nor installed; write pkg://PACKAGE or file:///FOLDER",
             ) from None
 
 

@@ -151,7 +151,7 @@ class _Checked(CachingConfigRepository):
         if f"config_path={config_path}" not in self.cache:
             own = (place for place in self.get_sources() if place.is_config(config_path))
             place = next(own, None)
-            if place is not None and place.provider == SEARCH_PATH:
+            if place is not None and place.provider.startswith(SEARCH_PATH):
                 check_yaml(place, config_path)
         return super().load_config(config_path)
 

@@ -217,6 +217,7 @@ def _weight_bytes(folder: Path, dtype: str, changes: tuple[tuple[str, int], ...]
             for name, value in changes:
                 setattr(config, name, value)
             model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
+            model.tie_weights()  # which transformers 5.0 leaves undone here
     except (OSError, ValueError, ImportError, KeyError):  # said in words when it is loaded
         return 0
     return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())

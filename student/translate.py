@@ -51,7 +51,8 @@ def user_texts(prompts: Ragged, lm: LanguageModel) -> list[str]:
 def foreign_share(prompts: Ragged, lm: LanguageModel, looked_at: int = 64) -> float:
     """Share of training prompts that are not in the chat template in which the model will be asked, of so many spread over
     all; 0 without prompts."""
-    chosen = np.unique(np.linspace(0, len(prompts) - 1, looked_at).astype(np.int64)) if len(prompts) else []
+    spread = np.linspace(0, len(prompts) - 1, min(looked_at, len(prompts)))
+    chosen = np.unique(spread.astype(np.int64))
     foreign = 0
     for row in chosen:
         try:

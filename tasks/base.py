@@ -89,8 +89,8 @@ class Task(Part, ABC):
         """Judge the visible text of a response. The text is untrusted."""
 
     def formed(self, item: Item, response: str) -> bool | None:
-        """Whether a response has the form that is asked for, right or wrong: what a student may learn where it learns nothing
-        else. None where the task cannot tell."""
+        """Whether a response has the form that is asked for, right or wrong: what a student may learn where it learns
+        nothing else. None where the task cannot tell."""
         return None
 
     def run_tool(self, item: Item, generated: str) -> str | None:

@@ -20,7 +20,7 @@ from tasks.splits import check_shares, prompt_hash, split_of
 @dataclass(frozen=True)
 class DatasetTask(Task):
     """Rows of a dataset as items. A question's normalised text (`tasks.splits.normalised`) decides which split it is in: one
-    that occurs twice counts once, and no two splits share one. Questions that say the same in other words are not recognised.
+    that occurs twice counts once, and no two splits share one. Rewordings of a question are not recognised.
 
     Args:
         path: name on the hub, a local JSON, JSON-lines or parquet file, or a folder of such files.

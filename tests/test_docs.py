@@ -153,6 +153,7 @@ def test_the_attack_becomes_part_of_a_cell(written, form):
     assert cell.row_stage().key
     assert cell.attack == "brief"
     assert type(cell.harvest).__name__ == "Stratified"
+    assert cell.facts()["adaptive"] is False, "it asks the same whatever comes back"
     assert cell.harvest.batch == 50
     assert list(cell.recover) == ["shortest"]
     assert type(cell.objective).__name__ == "Smoothed"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from configs.errors import ConfigError, require
+from configs.ranges import at_least
 
 CAPABILITIES = (
     "reasoning",

@@ -46,6 +46,7 @@ class Uncertainty(Harvest):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Pal et al. 2020 (ActiveThief), AAAI 34(01); token mean: Settles & Craven 2008"
     adaptive: ClassVar[bool] = True
+    trains_between: ClassVar[bool] = True
 
     initial: float = 0.4
     rounds: int = 2

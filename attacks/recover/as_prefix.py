@@ -33,6 +33,7 @@ class AsPrefix(Recover):
     name: ClassVar[str] = "as_prefix"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "MoatBench; the visible part of a truncated trace as in DistillGuard, arXiv 2603.07835"
+    adaptive: ClassVar[bool] = True
 
     public_rows: int = 500
 

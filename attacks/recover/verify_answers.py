@@ -26,6 +26,7 @@ class VerifyAnswers(Recover):
     name: ClassVar[str] = "verify_answers"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Zelikman et al. 2022 (STaR), arXiv 2203.14465; Yuan et al. 2023 (RFT), arXiv 2308.01825"
+    adaptive: ClassVar[bool] = True
 
     keep_unknown: bool = True
 

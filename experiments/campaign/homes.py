@@ -1,4 +1,5 @@
-"""Networks that honest accounts come from: homes and companies of Zipf-like popularity, clouds. Knows nothing of what is sent."""
+"""Networks that honest accounts come from: homes and companies of Zipf-like popularity, clouds. Knows nothing of what is
+sent."""
 
 from __future__ import annotations
 

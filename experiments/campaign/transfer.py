@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from configs.errors import ConfigError, require
 from experiments.campaign.curves.fit import UNTOUCHED, UNWORKED, USES, WITH_ERRORS, Curves, Reading
 from experiments.campaign.link import CapabilityLink
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 
 Array = NDArray[np.float64]
 

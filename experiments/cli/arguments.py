@@ -8,8 +8,10 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
+PARTS_OF_ATTACKS = ("harvest", "recover", "objective")
 KINDS = (
     "tasks", "teachers", "defenses", "attacks", "students", "apis", "budgets", "campaigns", "policies", "experiments",
+    *PARTS_OF_ATTACKS,
 )  # fmt: skip
 SHELLS = ("bash", "zsh", "fish")
 CARE = ("ls", "du", "gc", "verify", "export", "forget", "migrate")
@@ -101,12 +103,22 @@ COMMANDS = {
         "run a grid of cells; what is stored already is not run again",
         (
             ("moatbench sweep +experiment=quick", "the grids of configs/experiment/quick.yaml"),
-            ("moatbench sweep +experiment=quick --dry-run", "count cells and stages, estimate the time, run nothing"),
+            (
+                "moatbench sweep +experiment=quick --dry-run",
+                "cells, stages, time, and the smallest effect it can show; runs nothing",
+            ),
+            ("moatbench sweep +experiment=quick --dry-run --difference 0.05", "how many seeds show a loss of .05"),
             ("moatbench sweep defense=none,trace_hidden attack=imitate,prefix seed=0,1", "2 x 2 x 2 cells"),
             ("moatbench sweep defense=temperature defense.temperature.tau=1,1.5,2", "a sweep over a field"),
             ("moatbench sweep +experiment=quick seed=5 --workers 1", "your own overrides win over the file's"),
         ),
-        (Option("--dry-run", "show the plan and run nothing", None), WORKERS, NAME, PROFILE),
+        (
+            Option("--dry-run", "show the plan and the noise floor, and run nothing", None),
+            Option("--difference", "with --dry-run: say how many seeds it takes to show this one, as 0.05", kind=float),
+            WORKERS,
+            NAME,
+            PROFILE,
+        ),
     ),
     "calibrate": Command(
         "calibrate",
@@ -184,9 +196,10 @@ COMMANDS = {
             ("moatbench store gc --dry-run", "what no kept table was made from"),
             ("moatbench store gc --keep quick,main --older-than 7d", "give up other tables, and what is a week old"),
             ("moatbench store forget quick", "give up a table; the next gc removes what only it needs"),
+            ("moatbench store forget recover/dedup", "remove all results that a part influenced"),
             ("moatbench store verify --repair", "check every byte; what is corrupt is removed and made again"),
             ("moatbench store export quick quick.tar.gz", "a table with all it stands on, to go with a paper"),
-            ("moatbench store migrate store=old/store", "bring a store of an older version up to date"),
+            ("moatbench store migrate store=old/store", "set a store of an older version aside, begin a new one"),
         ),
         (
             Option("--dry-run", "gc: say what would go and remove nothing", None),

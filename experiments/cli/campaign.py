@@ -16,7 +16,7 @@ from lm.timing import collecting, timed
 if TYPE_CHECKING:
     from experiments.campaign.report.write import CampaignReport
     from experiments.engine.graph import Wanted
-    from experiments.store import Entry
+    from experiments.store import Entry, Store
 
 ROOT = "campaign"
 POLICIES = "policy=none,limits,accounts,linking,full"
@@ -68,6 +68,10 @@ class Campaigns:
         harvest = entry.table("harvest")
         usable = int(harvest["usable"].sum()) if harvest.height else 0
         return {**{name: facts[name] for name in ("preset", "policy", "seed", "events", "seconds")}, "usable": usable}
+
+    def foresee(self, rows: Sequence[Wanted], cells: Sequence[Composed], store: Store) -> list[str]:
+        """See `Kind.foresee`: campaigns have no noise floor."""
+        return []
 
     def report(self, entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> CampaignReport:
         """See `Kind.report`."""

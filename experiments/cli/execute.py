@@ -11,11 +11,12 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from configs.build import build
-from configs.errors import ConfigError, MoatBenchError
+from configs.errors import ConfigError, MoatBenchError, require
 from experiments.care.kept import Kept, keep, one_by_one
 from experiments.cell import cell_from
 from experiments.cli.consoles import count, not_written, remarks, results
 from experiments.cli.failures import conclude
+from experiments.cli.foresight import foresee
 from experiments.cli.plan import plan_table, summary
 from experiments.cli.profile import show_profile
 from experiments.compose import Composed
@@ -80,6 +81,9 @@ class Kind(Protocol):
     def facts(self, entry: Entry) -> Mapping[str, Any]:
         """What a tracker shows of a finished one."""
 
+    def foresee(self, rows: Sequence[Wanted], cells: Sequence[Composed], store: Store) -> list[str]:
+        """What it will be able to show, for a dry run."""
+
     def report(self, entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> Shown:
         """Write the report of those that are stored."""
 
@@ -96,7 +100,16 @@ class Shown(Protocol):
 
 
 class Rows:
-    """Cells, and their rows."""
+    """Cells, and their rows.
+
+    Args:
+        difference: for whose number of seeds a dry run is asked.
+    """
+
+    def __init__(self, difference: float | None = None) -> None:
+        if difference is not None:
+            require(0 < difference <= 1, "--difference", difference, "must be more than 0 and at most 1")
+        self.difference = difference
 
     def wanted(self, cells: Sequence[Composed]) -> list[Wanted]:
         """See `Kind.wanted`."""
@@ -105,6 +118,10 @@ class Rows:
     def facts(self, entry: Entry) -> Mapping[str, Any]:
         """See `Kind.facts`."""
         return entry.table("row").row(0, named=True)
+
+    def foresee(self, rows: Sequence[Wanted], cells: Sequence[Composed], store: Store) -> list[str]:
+        """See `Kind.foresee`."""
+        return foresee(rows, store, int(cells[0].plain["measure"]["heldout"]), self.difference)
 
     def report(self, entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> Shown:
         """See `Kind.report`."""
@@ -151,6 +168,8 @@ def carry_out(
         told.print(f"moatbench: {remark}", highlight=False, soft_wrap=True)
     if dry_run:
         out.print(plan_table(graph))
+        for sentence in kind.foresee(rows, cells, store):
+            out.print(sentence, highlight=False)
     if isinstance(engine, LocalEngine):
         require_memory(graph, engine.width())
     if dry_run:

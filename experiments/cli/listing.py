@@ -15,7 +15,7 @@ from rich.table import Table
 
 from configs.errors import ConfigError
 from experiments.cli import consoles
-from experiments.cli.arguments import KINDS, Asked
+from experiments.cli.arguments import KINDS, PARTS_OF_ATTACKS, Asked
 from experiments.hydra_session import HydraSession, session
 from experiments.search_path import SEARCH_PATH
 from experiments.yaml_file import check_yaml, text_of
@@ -31,6 +31,7 @@ GROUPS = {
     "campaigns": ("campaign", "operation", "population", "market", "link"),
     "policies": ("policy",),
     "experiments": ("experiment", "experiment/campaign"),
+    **{part: (f"attack/{part}",) for part in PARTS_OF_ATTACKS},
 }
 
 DEFAULT = "default"
@@ -60,14 +61,16 @@ class Item(NamedTuple):
 
 def main(asked: Asked) -> int:
     """Print one table for each group."""
-    kinds = [w for w in asked.words if "=" not in w]
+    kinds, overrides = ([w for w in asked.words if ("=" in w) == given] for given in (False, True))
     for kind in kinds:
         if kind not in KINDS:
             raise ConfigError("list", kind, "is not something to list", KINDS)
+    for override in overrides:
+        if not override.startswith(f"{SEARCH_PATH}="):
+            raise ConfigError("list", override, f"changes nothing in a list: only {SEARCH_PATH}=[...] does")
     console = consoles.results()
-    with session() as hydra:
-        overrides = [w for w in asked.words if "=" in w]
-        for kind in kinds or KINDS:
+    with session(overrides) as hydra:
+        for kind in kinds or [kind for kind in KINDS if kind not in PARTS_OF_ATTACKS]:
             for group in GROUPS[kind]:
                 console.print(_table(group, items(group, hydra, overrides), wide=console.width >= 100))
     return 0
@@ -143,7 +146,7 @@ def _reports(node: Any) -> Iterator[str]:
 def _text(path: str, hydra: HydraSession, overrides: Sequence[str]) -> str:
     for place in hydra.repository(overrides).get_sources():
         if place.is_config(path):
-            if place.provider == SEARCH_PATH:
+            if place.provider.startswith(SEARCH_PATH):
                 check_yaml(place, path)
             return text_of(place, path)
     return ""

@@ -19,7 +19,7 @@ def main(asked: Asked) -> int:
             one = asked.command == "run"
             sweep = Sweep([compose_one(asked.words)]) if one else compose_sweep(asked.words)
             name = stem(asked.options.name, experiment_names(asked.words), asked.command)
-            from experiments.cli.execute import carry_out
+            from experiments.cli.execute import Rows, carry_out
             from experiments.cli.plan import repetitions
         for remark in repetitions(sweep):
             print(f"moatbench: {remark}", file=sys.stderr)
@@ -35,4 +35,5 @@ def main(asked: Asked) -> int:
             print(f"moatbench: {remark}", file=sys.stderr)
         if not settled.cells:  # of a plan, all of whose cells wait
             return 0
-        return carry_out(settled.cells, name, options.workers, dry, options.profile, words)
+        kind = Rows(getattr(options, "difference", None))
+        return carry_out(settled.cells, name, options.workers, dry, options.profile, words, kind)

@@ -31,7 +31,7 @@ def main(asked: Asked) -> int:
 
     store, out = store_of(cells), out_of(cells)
     if asked.options.all:
-        results = list(_newest(store))
+        results = list(newest(store))
     else:
         settled = settle(cells)
         rows = wanted_rows(settled.cells)
@@ -54,7 +54,7 @@ def main(asked: Asked) -> int:
     return int(place != out)
 
 
-def _newest(store: Store) -> Iterator[CellResult]:
+def newest(store: Store) -> Iterator[CellResult]:
     """The newest row of every cell there is, of the present version."""
     from experiments.stages.row import RowStage, result_of
 

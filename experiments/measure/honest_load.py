@@ -28,8 +28,8 @@ SCHEMA = {
     "dollars": pl.Float64,
 }
 """Columns of `load_table`: accounts that sent anything; requests, those never answered; sum and 95th percentile of seconds
-waited; seconds of proof-of-work; accounts suspected, rejected or banned (`teacher.api.gateway.Gateway.shut_out`), and banned;
-list price of what was answered."""
+waited; seconds of proof-of-work; accounts suspected, rejected or banned (`teacher.api.gateway.Gateway.shut_out`), and
+banned; list price of what was answered."""
 
 _SUMS = ("requests", "refused", "waited", "puzzle_seconds", "shut_out", "banned", "dollars")
 

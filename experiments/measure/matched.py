@@ -1,23 +1,55 @@
 """The student at matched teacher drop: two defenses are compared where they cost honest users the same.
 
-A defense's strengths give points (drop of honest accuracy, student accuracy); the undefended API is the point at drop 0.
-The curve through them is piecewise linear and monotone: in the order of the measured drops, drops are made non-decreasing
-and student accuracies non-increasing by isotonic regression (Barlow et al. 1972, max-min formula), in every draw. Outside
-the measured drops there is no value: nothing is extrapolated.
+A defense's strengths give points (drop of honest accuracy, student accuracy). What costs honest users nothing (the
+undefended API, and every strength measured at a drop of 0 or below) is the start of the curve, and counts by its
+best: the lowest student. From there the curve is piecewise linear; student accuracies are made non-increasing by
+isotonic regression (Barlow et al. 1972) and never exceed the start. Outside the measured drops there is no value:
+nothing is extrapolated.
+
+How a value came about is its mark: `INTERPOLATED` between two strengths, or a `CHORD` from the undefended API to the first
+strength, which says least. Of a convex curve both lie above the true value; `Read.slack` bounds by how much, from the
+segments on either side (a convex curve lies above the continuation of each).
+
+The standard error moves with both coordinates of every point. As the curve has corners (two points change their order, one
+becomes free), the value's slope in each is taken between one standard error below and above, not at the point alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
-from experiments.measure.quantity import Quantity, blank
+from experiments.measure.quantity import Quantity, blank, linear
 
 TARGETS = (0.01, 0.02, 0.05)
 """Drops of honest accuracy at which defenses are compared."""
+INTERPOLATED, CHORD = "interpolated", "chord"
+TINY = 1e-12
+
+
+class Point(NamedTuple):
+    """A point of a curve: drop, student accuracy, and whether it is a strength's own or the undefended API's."""
+
+    drop: float
+    accuracy: float
+    measured: bool
+
+
+class Read(NamedTuple):
+    """A value read off a curve.
+
+    Args:
+        value: student accuracy, marked.
+        slack: how much lower it may be at most if the curve is convex; 0 where it was measured.
+    """
+
+    value: Quantity
+    slack: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -25,99 +57,108 @@ class Curve:
     """Monotone curve of one defense.
 
     Args:
-        drop: (P,) measured drops, ascending, 0 first.
-        accuracy: (P,) student accuracies.
-        drop_draws: (B, P).
-        accuracy_draws: (B, P).
+        undefended: accuracy of the student at drop 0.
+        strengths: (drop, student accuracy) of each.
     """
 
-    drop: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    drop_draws: NDArray[np.float64]
-    accuracy_draws: NDArray[np.float64]
+    undefended: Quantity
+    strengths: tuple[tuple[Quantity, Quantity], ...]
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """By ascending drop, accuracies non-increasing."""
+        return _points(self._inputs())
 
     @property
-    def reach(self) -> tuple[float, NDArray[np.float64]]:
-        """Largest drop measured, and (B,) the same in each draw."""
-        return float(self.drop[-1]), self.drop_draws[:, -1]
+    def reach(self) -> float:
+        """Largest drop measured."""
+        return self.points[-1].drop
+
+    def _inputs(self) -> list[float]:
+        return [q.point for q in self._quantities()]
+
+    def _quantities(self) -> list[Quantity]:
+        return [self.undefended, *(q for strength in self.strengths for q in strength)]
+
+    def slopes(self, target: float) -> list[tuple[float, Quantity]]:
+        """How the value at ``target`` moves with every number that the curve is made of."""
+        found = []
+        for i, q in enumerate(self._quantities()):
+            between = float(q.values.var(ddof=1)) if len(q.seeds) > 1 else 0.0
+            step = max(float(np.sqrt(max(q.noise, between) / len(q.seeds))), 1e-9)
+            ends = []
+            for side in (-1, 1):
+                moved = self._inputs()
+                moved[i] += side * step
+                ends.append(_value(_points(moved), min(target, _points(moved)[-1].drop)))
+            found.append(((ends[1] - ends[0]) / (2 * step), q))
+        return found
 
 
 def curve(undefended: Quantity, points: Sequence[tuple[Quantity, Quantity]]) -> Curve | None:
-    """The curve through the undefended student at drop 0 and a (drop, student accuracy) pair per strength.
+    """The curve through the undefended student and a (drop, student accuracy) pair per strength.
 
     Points that are not measured are left out; None where nothing but the undefended point, or not even it, is left.
     """
-    known = [(drop, accuracy) for drop, accuracy in points if drop.known and accuracy.known]
-    if not undefended.known or not known:
-        return None
-    known.sort(key=lambda point: (point[0].point, -point[1].point))
-    zero = Quantity(0.0, np.zeros_like(undefended.draws))
-    drops, accuracies = zip((zero, undefended), *known, strict=True)
-    drop, accuracy = _monotone(np.array([[q.point for q in drops]]), np.array([[q.point for q in accuracies]]))
-    drop_draws, accuracy_draws = _monotone(
-        np.stack([q.draws for q in drops], axis=1), np.stack([q.draws for q in accuracies], axis=1)
-    )
-    return Curve(drop[0], accuracy[0], drop_draws, accuracy_draws)
+    known = tuple((drop, accuracy) for drop, accuracy in points if drop.known and accuracy.known)
+    return Curve(undefended, known) if undefended.known and known else None
 
 
-def at_drop(line: Curve | None, target: float) -> Quantity:
-    """Student accuracy where honest accuracy has dropped by ``target``; blank outside the measured drops.
-
-    Draws that do not reach the target are undefined, so an interval near the end of a curve speaks of those that do;
-    where fewer than half do there is none.
-    """
+def at_drop(line: Curve | None, target: float) -> Read:
+    """Student accuracy where honest accuracy has dropped by ``target``; blank outside the measured drops."""
     if line is None:
-        return blank("no strength measured")
-    point = float(_interpolate(line.drop[None], line.accuracy[None], target)[0])
-    if not np.isfinite(point):
-        return blank(f"largest measured drop is {100 * line.drop[-1]:.1f} points", len(line.drop_draws))
-    draws = _interpolate(line.drop_draws, line.accuracy_draws, target)
-    reached = float(np.mean(np.isfinite(draws))) if draws.size else 1.0
-    return Quantity(point, draws, "" if reached > 0.99 else f"{reached:.0%} of resamples reach this drop")
+        return Read(blank("no strength measured"))
+    if target < 0 or target > line.reach + TINY:
+        return Read(blank(f"largest measured drop is {100 * line.reach:.1f} points"))
+    value = _value(line.points, target)
+    found = linear(line.slopes(target), value)._replace(bounded=True)
+    left = _left(line.points, target)
+    if abs(line.points[left].drop - target) <= TINY:
+        return Read(found)
+    mark = INTERPOLATED if line.points[left].measured else CHORD
+    return Read(found._replace(mark=mark), _slack(line.points, left, target, value))
 
 
-def common_drop(lines: Sequence[Curve], share: float = 0.9) -> float | None:
-    """A drop that all curves reach in ``share`` of the draws, and as measured, rounded down to a tenth of a point; None
-    where it is 0: there is then no honest accuracy at which they can be compared."""
+def _points(inputs: Sequence[float]) -> tuple[Point, ...]:
+    """From the undefended accuracy, then drop and accuracy of each strength."""
+    undefended, *rest = inputs
+    strengths = list(zip(rest[::2], rest[1::2], strict=True))
+    free = [Point(0.0, accuracy, True) for drop, accuracy in strengths if drop <= 0]
+    start = min([Point(0.0, undefended, False), *free], key=lambda point: point.accuracy)
+    costly: dict[float, float] = {}
+    for drop, accuracy in sorted(strengths):
+        if drop > 0:
+            costly.setdefault(drop, accuracy)
+    if not costly:
+        return (start,)
+    fitted = isotonic_regression(list(costly.values()), increasing=False).x
+    return (start, *(Point(x, min(float(y), start.accuracy), True) for x, y in zip(costly, fitted, strict=True)))
+
+
+def _left(points: Sequence[Point], target: float) -> int:
+    """The last point at or below the target."""
+    return max(i for i, point in enumerate(points) if point.drop <= target + TINY)
+
+
+def _value(points: Sequence[Point], target: float) -> float:
+    return float(np.interp(target, [p.drop for p in points], [p.accuracy for p in points]))
+
+
+def common_drop(lines: Sequence[Curve]) -> float | None:
+    """A drop that all curves reach, rounded down to a tenth of a point; None where it is 0: there is then no honest accuracy
+    at which they can be compared."""
     if not lines:
         return None
-    reach = min(line.reach[0] for line in lines)
-    draws = np.min([line.reach[1] for line in lines], axis=0)
-    if draws.size:
-        reach = min(reach, float(np.quantile(draws, 1 - share)))
-    reach = np.floor(reach * 1000 + 1e-9) / 1000
+    reach = np.floor(min(line.reach for line in lines) * 1000 + 1e-9) / 1000
     return float(reach) if reach > 0 else None
 
 
-def _monotone(
-    drop_BP: NDArray[np.float64], accuracy_BP: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    drop_BP = np.maximum(isotonic(drop_BP), 0.0)
-    same = drop_BP[:, :, None] == drop_BP[:, None, :]
-    merged = np.where(same, accuracy_BP[:, None, :], 0.0).sum(axis=2) / same.sum(axis=2)
-    return drop_BP, -isotonic(-merged)
-
-
-def isotonic(y_BP: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(B, P) least-squares non-decreasing fit to each row: max over i ≤ j of min over k ≥ j of mean(y_i..y_k)."""
-    points = y_BP.shape[1]
-    sums = np.concatenate([np.zeros((len(y_BP), 1)), np.cumsum(y_BP, axis=1)], axis=1)
-    fitted = np.full_like(y_BP, -np.inf)
-    for i in range(points):
-        lowest = np.full(len(y_BP), np.inf)
-        for k in range(points - 1, i - 1, -1):
-            lowest = np.minimum(lowest, (sums[:, k + 1] - sums[:, i]) / (k + 1 - i))
-            fitted[:, k] = np.maximum(fitted[:, k], lowest)
-    return fitted
-
-
-def _interpolate(x_BP: NDArray[np.float64], y_BP: NDArray[np.float64], target: float) -> NDArray[np.float64]:
-    """(B,) piecewise-linear y at x = target, x non-decreasing; NaN outside [x_0, x_P-1] and where anything is NaN."""
-    rows = np.arange(len(x_BP))
-    left = np.clip((x_BP <= target + 1e-12).sum(axis=1) - 1, 0, x_BP.shape[1] - 1)
-    right = np.minimum(left + 1, x_BP.shape[1] - 1)
-    width = x_BP[rows, right] - x_BP[rows, left]
-    share = np.where(width > 0, (target - x_BP[rows, left]) / np.where(width > 0, width, 1.0), 0.0)
-    y = y_BP[rows, left] + share * (y_BP[rows, right] - y_BP[rows, left])
-    inside = (x_BP[:, 0] <= target + 1e-12) & (target <= x_BP[:, -1] + 1e-12)
-    return np.where(inside & np.isfinite(x_BP).all(axis=1), y, np.nan)
+def _slack(points: Sequence[Point], left: int, target: float, chord: float) -> float:
+    """Chord less the highest of what a convex curve through the points cannot lie below."""
+    x, y = [p.drop for p in points], [p.accuracy for p in points]
+    floors = [y[left + 1]]
+    if left + 2 < len(x):
+        floors.append(y[left + 1] + (y[left + 2] - y[left + 1]) / (x[left + 2] - x[left + 1]) * (target - x[left + 1]))
+    if left > 0:
+        floors.append(y[left] + (y[left] - y[left - 1]) / (x[left] - x[left - 1]) * (target - x[left]))
+    return max(chord - max(floors), 0.0)

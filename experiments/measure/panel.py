@@ -1,21 +1,30 @@
-"""Item tables of one configuration over its seeds, aligned by item into arrays that can be resampled together."""
+"""Item tables of one configuration over its seeds, aligned by item into arrays, with the group of each item."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from experiments.measure.quantity import Quantity, group_of, means
 from experiments.measure.result import MODELS, CellResult
+from teacher.api.schema import OK
 
 ALL = "all"
 """Name, among the families of the honest block, of all requests together."""
 
 GRADES = ("strict", "lenient")
-SCORE_METRICS = (*GRADES, "finished", "strict_finished", "lenient_finished", "step_correct", "tokens")
+CONDITIONS = ("finished", "formed")
+SCORE_METRICS = (
+    *GRADES,
+    *CONDITIONS,
+    *(f"{grade}_{condition}" for condition in CONDITIONS for grade in GRADES),
+    "step_correct",
+    "tokens",
+)
 STUDENTS = ("student", "undefended")
 """Models of which everything is measured; of the others only the grades."""
 
@@ -34,6 +43,8 @@ HONEST_METRICS = (
     "output_tokens",
     "dollars",
 )
+UNBOUNDED = ("tokens", "waited", "input_tokens", "output_tokens", "dollars")
+"""Metrics that are no shares: all others lie in [0, 1]."""
 SIDES = {"defended": HONEST_METRICS, "clean": GRADES}
 """What is measured of honest users behind the defense, and of the same users without one."""
 
@@ -47,17 +58,24 @@ class Block:
     Args:
         columns: C names: (model, decoding, metric) of scores, (side, family, metric) of honest users.
         values: an (n_s, C) array per seed; NaN where a column lacks an item.
+        groups: (n_s,) `experiments.measure.quantity.group_of` each item, per seed.
     """
 
     columns: tuple[Column, ...]
     values: tuple[NDArray[np.float64], ...]
+    groups: tuple[NDArray[np.int64], ...]
+
+    def means(self, seeds: Sequence[int]) -> dict[Column, Quantity]:
+        """The mean of every column over its items."""
+        bounded = [metric not in UNBOUNDED for *_, metric in self.columns]
+        return dict(zip(self.columns, means(seeds, self.values, self.groups, bounded), strict=True))
 
 
 def score_blocks(results: Sequence[CellResult]) -> dict[str, dict[str, Block]]:
     """Per split and family, the scores of all models, items paired by id within a seed.
 
     An item scored several times (several draws) counts with its mean. ``X_finished`` is X where the response finished and
-    missing elsewhere: accuracy given finished.
+    missing elsewhere: accuracy given finished; ``X_formed`` is X where it has the form that is asked for.
 
     Args:
         results: one configuration, one result a seed.
@@ -70,8 +88,8 @@ def score_blocks(results: Sequence[CellResult]) -> dict[str, dict[str, Block]]:
             {(m, p[2]) for models in scored for m, ps in models.items() for p in ps if p[:2] == (split, family)}
         )
         columns = tuple((m, decoding, metric) for m, decoding in keys for metric in _metrics(m))
-        values = tuple(_score_array(models, split, family, keys) for models in scored)
-        blocks.setdefault(split, {})[family] = Block(columns, values)
+        values, groups = zip(*(_score_array(models, split, family, keys) for models in scored), strict=True)
+        blocks.setdefault(split, {})[family] = Block(columns, values, groups)
     return blocks
 
 
@@ -85,9 +103,11 @@ Scored = dict[tuple[str, str, str], tuple[NDArray[np.object_], NDArray[np.float6
 
 def _scored(table: pl.DataFrame) -> Scored:
     place = ("split", "family", "decoding")
-    frame = table.with_columns(pl.col(*GRADES, "finished", "step_correct", "tokens").cast(pl.Float64))
+    frame = table.with_columns(pl.col(*GRADES, *CONDITIONS, "step_correct", "tokens").cast(pl.Float64))
     frame = frame.with_columns(
-        pl.when(pl.col("finished") == 1).then(pl.col(grade)).alias(f"{grade}_finished") for grade in GRADES
+        pl.when(pl.col(condition) == 1).then(pl.col(grade)).alias(f"{grade}_{condition}")
+        for condition in CONDITIONS
+        for grade in GRADES
     )
     frame = frame.group_by(*place, "item").agg(pl.col(*SCORE_METRICS).mean()).sort(*place, "item")
     values, ids = _floats(frame, SCORE_METRICS), np.array(frame["item"].to_list(), object)
@@ -101,7 +121,7 @@ def _scored(table: pl.DataFrame) -> Scored:
 
 def _score_array(
     models: dict[str, Scored], split: str, family: str, keys: Sequence[tuple[str, str]]
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     parts = [(model, models.get(model, {}).get((split, family, decoding))) for model, decoding in keys]
     ids = np.array(sorted({i for _, part in parts if part is not None for i in part[0]}), object)
     columns = []
@@ -110,16 +130,15 @@ def _score_array(
         if part is not None:
             values[np.searchsorted(ids, part[0])] = part[1]
         columns.append(values[:, : len(_metrics(model))])
-    return np.concatenate(columns, axis=1)
+    return np.concatenate(columns, axis=1), _groups(ids)
 
 
 def honest_block(results: Sequence[CellResult]) -> Block:
     """Requests of legitimate users with (``defended``) and without (``clean``) the defense, paired by item and account.
 
-    A refused request (status ≥ 400) counts as wrong in ``strict`` and ``lenient`` and is missing in everything about the
-    answer: ``X_accepted``, ``finished``, the trace. ``X_finished`` is X given an answer that finished. Waiting is in
-    seconds a request; dollars, tokens a request. Requests are resampled apart from the items students are scored on, also
-    where they ask the same items.
+    A request without an answer (any status but `OK`: refused, or never sent) counts as wrong in ``strict`` and
+    ``lenient`` and is missing in everything about the answer: ``X_accepted``, ``finished``, the trace. ``X_finished``
+    is X given an answer that finished. Waiting is in seconds a request; dollars, tokens a request.
 
     Args:
         results: one configuration, one result a seed.
@@ -127,14 +146,15 @@ def honest_block(results: Sequence[CellResult]) -> Block:
     prepared = [{"defended": _honest_frame(r.honest), "clean": _honest_frame(r.honest_clean)} for r in results]
     families = sorted({f for frames in prepared for frame in frames.values() for f in frame["family"].unique()})
     columns = tuple((side, f, m) for side, metrics in SIDES.items() for f in (ALL, *families) for m in metrics)
-    return Block(columns, tuple(_honest_array(frames, families) for frames in prepared))
+    values, groups = zip(*(_honest_array(frames, families) for frames in prepared), strict=True)
+    return Block(columns, values, groups)
 
 
 def _honest_frame(table: pl.DataFrame) -> pl.DataFrame:
     keys = ("family", "item", "account")
     if table.height == 0:
         return pl.DataFrame(schema=dict.fromkeys(keys, pl.String) | dict.fromkeys(HONEST_METRICS, pl.Float64))
-    ok = pl.col("status") < 400
+    ok = pl.col("status") == OK
     numeric = (
         "strict",
         "lenient",
@@ -156,7 +176,9 @@ def _honest_frame(table: pl.DataFrame) -> pl.DataFrame:
     return frame.group_by(*keys).agg(pl.col(*HONEST_METRICS).mean()).sort(*keys)
 
 
-def _honest_array(frames: dict[str, pl.DataFrame], families: Sequence[str]) -> NDArray[np.float64]:
+def _honest_array(
+    frames: dict[str, pl.DataFrame], families: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     keys = {side: list(zip(f["family"], f["item"], f["account"], strict=True)) for side, f in frames.items()}
     place = {key: row for row, key in enumerate(sorted({k for ks in keys.values() for k in ks}))}
     family = np.array([key[0] for key in place], dtype=object)
@@ -166,7 +188,11 @@ def _honest_array(frames: dict[str, pl.DataFrame], families: Sequence[str]) -> N
         values[[place[key] for key in keys[side]]] = _floats(frame, HONEST_METRICS)
         values = values[:, : len(SIDES[side])]
         columns += [values, *(np.where((family == name)[:, None], values, np.nan) for name in families)]
-    return np.concatenate(columns, axis=1)
+    return np.concatenate(columns, axis=1), _groups([item for _, item, _ in place])
+
+
+def _groups(items: Iterable[object]) -> NDArray[np.int64]:
+    return np.array([group_of(str(item)) for item in items], np.int64)
 
 
 def _floats(frame: pl.DataFrame, metrics: Sequence[str]) -> NDArray[np.float64]:

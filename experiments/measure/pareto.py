@@ -46,18 +46,24 @@ def hypervolume(transfer: ArrayLike, quality: ArrayLike, reference: tuple[float,
 
 
 class Worst(NamedTuple):
-    """The attack under which a defense does worst."""
+    """The attack under which a defense does worst.
+
+    Args:
+        attack: its name; '' where no transfer is known.
+        gap: how much it moves beyond the best passive attack; blank where a passive attack is worst, or where there is none.
+    """
 
     attack: str
-    transfer: Quantity
     gap: Quantity
+
+
+NO_GAIN = "a passive attack is the worst"
 
 
 def worst_case(transfers: Mapping[str, Quantity], passive: Iterable[str]) -> Worst:
     """The attack with the largest transfer, and how much it moves beyond the best passive attack.
 
-    The interval is the worst attack's own: which attack is worst is taken as given, so it understates the uncertainty where
-    several are close. The gap is 0 where a passive attack is worst.
+    Which attack is worst is taken as given: an interval of its transfer understates the uncertainty where several are close.
 
     Args:
         transfers: by attack.
@@ -65,10 +71,10 @@ def worst_case(transfers: Mapping[str, Quantity], passive: Iterable[str]) -> Wor
     """
     known = {name: q for name, q in transfers.items() if q.known}
     if not known:
-        return Worst("", blank(MISSING), blank(MISSING))
+        return Worst("", blank(MISSING))
     worst = max(sorted(known), key=lambda name: known[name].point)
     resting = [name for name in sorted(known) if name in set(passive)]
     if not resting:
-        return Worst(worst, known[worst], blank("no passive attack", known[worst].draws.size))
+        return Worst(worst, blank("no passive attack"))
     best = max(resting, key=lambda name: known[name].point)
-    return Worst(worst, known[worst], difference(known[worst], known[best]))
+    return Worst(worst, blank(NO_GAIN) if best == worst else difference(known[worst], known[best]))

@@ -49,9 +49,10 @@ class CellResult:
             outcomes (`FACTS`); under ``settings``, if it is there, the whole resolved configuration, which tells cells apart
             that agree in all of the former.
         scores: item tables by model (`MODELS`): item, family, level, split, decoding, strict, lenient, finished,
-            step_correct, tokens.
+            formed, step_correct, tokens.
         honest: what legitimate users got under the defense, a row a sampled request: item, family, level, account, kind of
-            user, percentile of its volume, status, strict, lenient, finished, waited (s), trace_kept, trace_audited, input_tokens, output_tokens, dollars, confidence.
+            user, percentile of its volume, status, strict, lenient, finished, waited (s), trace_kept, trace_audited,
+            input_tokens, output_tokens, dollars, confidence.
         honest_clean: the same users without any defense; an empty table where it was not run.
         honest_load: what became of all requests of the honest population, by group of users
             (`experiments.measure.honest_load`); empty where no request is judged.

@@ -10,7 +10,7 @@ import polars as pl
 
 from experiments.measure.honest_load import nobody
 from experiments.measure.result import FACTS, CellResult
-from experiments.measure.summary import Measure, Summariser
+from experiments.measure.summary import Measure, estimated, summarise
 
 Value = str | int | float | bool | None
 
@@ -20,33 +20,30 @@ def cell_row(
     scores: Mapping[str, pl.DataFrame],
     honest: pl.DataFrame,
     honest_clean: pl.DataFrame,
-    summariser: Summariser | None = None,
     honest_load: pl.DataFrame | None = None,
 ) -> dict[str, Value]:
     """The row of one cell.
 
     Names of measures are ``measure/family/decoding/grader`` without the parts that do not apply, e.g.
     ``transfer/chain/greedy/strict``, ``T_def/all/strict``, ``refusals/all``. Blank measures are None. Which ratios are blank
-    follows from the cell's own items (`experiments.measure.quantity.in_noise`), so a ratio can be blank in a row and still
-    be resolved over seeds.
+    follows from the cell's own items (`experiments.measure.estimate.in_noise`), so a ratio can be blank in a row and still
+    be resolved over seeds. ``relative``, which looks at other attacks, is a table's.
 
     Args:
         cell: configuration and outcomes; lists are joined with ``+``, other structures kept as JSON.
         scores: item tables by model, see `CellResult`.
         honest: honest requests under the defense.
         honest_clean: the same without.
-        summariser: shared between cells to save time.
         honest_load: see `CellResult`.
     """
-    summary = (summariser or Summariser())(
-        [CellResult(cell, scores, honest, honest_clean, nobody() if honest_load is None else honest_load)]
-    )
+    load = nobody() if honest_load is None else honest_load
+    (summary,) = estimated([summarise([CellResult(cell, scores, honest, honest_clean, load)])])
     row: dict[str, Value] = {name: flat(value) for name, value in cell.items()}
     row |= {name: row.get(name) for name in FACTS}
     asked, accepted = summary.facts["asked"], summary.facts["accepted"]
     row["accepted_share"] = accepted / asked if asked and accepted is not None else None
-    for measure, quantity in summary.quantities.items():
-        row[column_name(measure)] = quantity.point if quantity.known else None
+    for measure, estimate in summary.estimates.items():
+        row[column_name(measure)] = estimate.value
     return row
 
 

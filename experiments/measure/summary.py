@@ -1,26 +1,27 @@
-"""Everything measured of one configuration over its seeds: each measure with its draws. Knows no table and no file."""
+"""Everything measured of one configuration over its seeds, seed by seed; what to print of it follows from the table
+it stands in (`estimated`). Knows neither layout nor files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.measure import transfer as ratios
-from experiments.measure.bootstrap import REPLICATES, Resampler, seed_mean
 from experiments.measure.calibration import honest_calibration
+from experiments.measure.estimate import Estimate, estimates
 from experiments.measure.honest_load import load_numbers
-from experiments.measure.paired import McNemar, mcnemar
-from experiments.measure.panel import ALL, Block, honest_block, score_blocks
-from experiments.measure.quantity import MISSING, Estimate, Quantity, blank, difference, estimates
+from experiments.measure.panel import ALL, Block, Column, honest_block, score_blocks
+from experiments.measure.quantity import MISSING, Quantity, blank, difference, linear, mean_of, plain
 from experiments.measure.result import FACTS, THREAT, CellResult, defense_names
 from experiments.measure.transfer import POOLED
 
 GRADERS = ("strict", "lenient")
 SYMBOLS = {"student": "S_def", "undefended": "S_undef", "base": "S_base", "self": "S_self", "teacher": "T_clean"}
+LIKE = {"S_undef": "S_def", "S_self": "S_def", "transfer_undefended": "transfer", "transfer_self": "transfer"}
+"""Students of few different attacks, and the column of those that tell how much seeds move a student."""
 HONEST = {
     "refusals": "refused",
     "wait_seconds": "waited",
@@ -54,8 +55,8 @@ class Summary:
         families: of the held-out items, sorted.
         decodings: of the student's held-out scores, sorted.
         facts: attacker-side outcomes, mean over seeds; None where no cell states it.
-        quantities: every measure with its draws.
-        tests: per family, McNemar (mid-p) of the student against its undefended twin, pairs of all seeds together.
+        quantities: every measure.
+        estimates: what to print of every measure; empty until `estimated`.
     """
 
     configuration: Mapping[str, Any]
@@ -66,7 +67,7 @@ class Summary:
     decodings: tuple[str, ...]
     facts: Mapping[str, float | None]
     quantities: Mapping[Measure, Quantity]
-    tests: Mapping[str, McNemar]
+    estimates: Mapping[Measure, Estimate] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,61 +100,88 @@ class Summary:
         """What to print of a headline measure."""
         return self.estimate(name, family, self.decoding, "strict")
 
-    @cached_property
-    def estimates(self) -> dict[Measure, Estimate]:
-        """What to print of every measure."""
-        return dict(zip(self.quantities, estimates(list(self.quantities.values())), strict=True))
 
-
-class Summariser:
-    """Turns results into summaries; keeps the draws, so that all cells on the same seeds are resampled alike.
+def summarise(results: Sequence[CellResult]) -> Summary:
+    """Summarise the seeds of one configuration.
 
     Args:
-        replicates: bootstrap resamples.
-        entropy: seed of the resampling.
+        results: at least one, seeds ascending and distinct.
     """
+    seeds = tuple(r.seed for r in results)
+    blocks, honest = score_blocks(results), honest_block(results)
+    heldout = blocks["heldout"]
+    decodings = tuple(sorted({d for block in heldout.values() for m, d, _ in block.columns if m == "student"}))
+    quantities: dict[Measure, Quantity] = {}
+    quantities |= _Scores(heldout, seeds, "").measures(decodings)
+    quantities |= _Scores(blocks["harder"], seeds, "harder ").measures(decodings)
+    quantities |= _honest_measures(honest, seeds)
+    quantities[Measure("ECE", ALL)] = plain(seeds, [honest_calibration(r.honest) for r in results])
+    quantities |= _load_measures(seeds, [load_numbers(r.honest_load) for r in results])
+    configuration = results[0].configuration
+    return Summary(
+        configuration,
+        str(configuration.get("defense") or "none"),
+        str(configuration.get("attack") or ""),
+        seeds,
+        tuple(sorted(heldout)),
+        decodings,
+        {name: _mean([r.cell.get(name) for r in results]) for name in FACTS},
+        quantities,
+    )
 
-    def __init__(self, replicates: int = REPLICATES, entropy: int = 0) -> None:
-        self.replicates, self.entropy = replicates, entropy
-        self._resamplers: dict[tuple[int, ...], Resampler] = {}
 
-    def __call__(self, results: Sequence[CellResult]) -> Summary:
-        """Summarise the seeds of one configuration.
+def estimated(summaries: Sequence[Summary]) -> list[Summary]:
+    """The summaries of one table with what to print: each measure is estimated over all of them together."""
+    columns: dict[Measure, list[int]] = {}
+    for i, s in enumerate(summaries):
+        for measure in s.quantities:
+            columns.setdefault(measure, []).append(i)
+    found: list[dict[Measure, Estimate]] = [dict.fromkeys(s.quantities, Estimate(None)) for s in summaries]
+    for measure, places in columns.items():
+        like = measure._replace(name=LIKE.get(measure.name, measure.name))
+        beside = [summaries[i].quantities[like] for i in columns.get(like, ())] if like != measure else []
+        column = estimates([summaries[i].quantities[measure] for i in places], beside)
+        for i, estimate in zip(places, column, strict=True):
+            found[i][measure] = estimate
+    return [replace(s, estimates=own) for s, own in zip(summaries, found, strict=True)]
 
-        Args:
-            results: at least one, seeds ascending and distinct.
-        """
-        seeds = tuple(r.seed for r in results)
-        resampler = self._resamplers.setdefault(seeds, Resampler(seeds, self.replicates, self.entropy))
-        blocks, honest = score_blocks(results), honest_block(results)
-        heldout = blocks["heldout"]
-        decodings = tuple(sorted({d for block in heldout.values() for m, d, _ in block.columns if m == "student"}))
-        quantities: dict[Measure, Quantity] = {}
-        quantities |= _Scores(heldout, resampler, "").measures(decodings)
-        quantities |= _Scores(blocks["harder"], resampler, "harder ").measures(decodings)
-        quantities |= _honest_measures(honest, resampler)
-        quantities[Measure("ECE", ALL)] = _mean_over_seeds([honest_calibration(r.honest) for r in results])
-        quantities |= _load_measures([load_numbers(r.honest_load) for r in results])
-        configuration = results[0].configuration
-        return Summary(
-            configuration,
-            str(configuration.get("defense") or "none"),
-            str(configuration.get("attack") or ""),
-            seeds,
-            tuple(sorted(heldout)),
-            decodings,
-            {name: _mean([r.cell.get(name) for r in results]) for name in FACTS},
-            quantities,
-            {family: _against_twin(block, decodings) for family, block in heldout.items()},
-        )
+
+def against_best(summaries: Sequence[Summary]) -> list[Summary]:
+    """The summaries with ``relative``: the gain that was left of that of the best undefended attack on equal budgets.
+
+    Best under one threat model (`THREAT`), family, decoding and grader is the attack whose student is best without a
+    defense, its name given in the quantity's remark. An attack's own undefended twin (``relative_own``) may be a bad one.
+    """
+    groups: dict[tuple[Any, ...], list[Summary]] = {}
+    for s in summaries:
+        groups.setdefault(s.threat, []).append(s)
+    found = []
+    for s in summaries:
+        more: dict[Measure, Quantity] = {}
+        for measure, student in s.quantities.items():
+            if measure.name != "S_def":
+                continue
+            rivals = [
+                (other.quantity("S_undef", *measure[1:]), other.attack)
+                for other in groups[s.threat]
+                if set(s.seeds) <= set(other.seeds)
+            ]
+            known = [(q, attack) for q, attack in rivals if q.known]
+            if known:
+                best, attack = max(known, key=lambda pair: pair[0].point)
+                base = s.quantity("S_base", *measure[1:])
+                own = ratios.relative_transfer(student, base, best)
+                more[measure._replace(name="relative")] = own if own.reason else own._replace(reason=f"of {attack}")
+        found.append(replace(s, quantities={**s.quantities, **more}))
+    return found
 
 
 class _Scores:
     """Accuracies per family and pooled, and their ratios, on one split."""
 
-    def __init__(self, blocks: Mapping[str, Block], resampler: Resampler, prefix: str) -> None:
+    def __init__(self, blocks: Mapping[str, Block], seeds: Sequence[int], prefix: str) -> None:
         self.prefix, self.families = prefix, sorted(blocks)
-        self.read = {family: _readings(block, resampler, f"{prefix}{family}") for family, block in blocks.items()}
+        self.read = {family: block.means(seeds) for family, block in blocks.items()}
         self.available = {(m, d) for block in blocks.values() for m, d, _ in block.columns}
 
     def measures(self, decodings: Iterable[str]) -> dict[Measure, Quantity]:
@@ -164,6 +192,7 @@ class _Scores:
                     found |= self._ratios(family, decoding, grader)
                 for name, metric in (
                     ("finished_share", "finished"),
+                    ("formed_share", "formed"),
                     ("step_correct", "step_correct"),
                     ("tokens", "tokens"),
                 ):
@@ -181,9 +210,10 @@ class _Scores:
             "transfer_undefended": whole,
             "transfer_self": ratios.transfer(value["self"], base, teacher),
             "transfer_lost": difference(whole, moved),
-            "relative": ratios.relative_transfer(student, base, twin),
+            "relative_own": ratios.relative_transfer(student, base, twin),
             "DE": ratios.distillation_effectiveness(student, twin),
             "S_def_if_finished": self._value("student", family, decoding, f"{grader}_finished"),
+            "S_def_if_formed": self._value("student", family, decoding, f"{grader}_formed"),
         }
         return {Measure(f"{self.prefix}{name}", family, decoding, grader): q for name, q in named.items()}
 
@@ -191,7 +221,7 @@ class _Scores:
         if family == POOLED:
             if metric in ("step_correct", "tokens"):
                 return blank(MISSING)
-            return ratios.macro_mean([self._value(model, name, decoding, metric) for name in self.families])
+            return mean_of([self._value(model, name, decoding, metric) for name in self.families])
         columns = self.read[family]
         # A model scored in one way only (a teacher that is always sampled) stands in for the other decoding.
         scored = sorted(d for m, d in self.available if m == model)
@@ -199,8 +229,8 @@ class _Scores:
         return columns.get((model, use, metric), blank(MISSING))
 
 
-def _honest_measures(block: Block, resampler: Resampler) -> dict[Measure, Quantity]:
-    read = _readings(block, resampler, "honest")
+def _honest_measures(block: Block, seeds: Sequence[int]) -> dict[Measure, Quantity]:
+    read: Mapping[Column, Quantity] = block.means(seeds)
     families = sorted({family for _, family, _ in block.columns})
     found: dict[Measure, Quantity] = {}
     for family in families:
@@ -214,42 +244,19 @@ def _honest_measures(block: Block, resampler: Resampler) -> dict[Measure, Quanti
             found[Measure("DC", family, "", grader)] = ratios.defense_cost(clean, defended)
         found[Measure("T_def_if_finished", family, "", "strict")] = side["defended", "strict_finished"]
         accepted = side["defended", "accepted"]
-        side["defended", "refused"] = Quantity(1 - accepted.point, 1 - accepted.draws, accepted.reason)
+        side["defended", "refused"] = linear([(-1.0, accepted)], 1 - accepted.point)._replace(bounded=True)
         found |= {Measure(name, family): side["defended", metric] for name, metric in HONEST.items()}
     return {key: q for key, q in found.items() if q.known or q.reason != MISSING or key.name.startswith("T_def")}
 
 
-def _load_measures(seeds: Sequence[Mapping[tuple[str, str], float]]) -> dict[Measure, Quantity]:
+def _load_measures(
+    seeds: tuple[int, ...], numbers: Sequence[Mapping[tuple[str, str], float]]
+) -> dict[Measure, Quantity]:
     """Of the honest load, whose group of users stands in the place of the family."""
-    names = dict.fromkeys(name for numbers in seeds for name in numbers)
-    return {Measure(*name): _mean_over_seeds([numbers.get(name) for numbers in seeds]) for name in names}
-
-
-def _readings(block: Block, resampler: Resampler, name: str) -> dict[tuple[str, str, str], Quantity]:
-    """Point and draws of every column of a block."""
-    points, draws = seed_mean(block.values), resampler.means(name, block.values)
-    return {
-        column: Quantity(float(points[i]), draws[:, i], "" if np.isfinite(points[i]) else MISSING)
-        for i, column in enumerate(block.columns)
-    }
-
-
-def _against_twin(block: Block, decodings: Sequence[str]) -> McNemar:
-    decoding = "greedy" if "greedy" in decodings or not decodings else decodings[0]
-    places = [(m, decoding, "strict") for m in ("student", "undefended")]
-    if any(place not in block.columns for place in places):
-        return McNemar(0, 0, float("nan"))
-    first, second = (np.concatenate([v[:, block.columns.index(p)] for v in block.values]) for p in places)
-    if not np.any(np.isfinite(first) & np.isfinite(second)):
-        return McNemar(0, 0, float("nan"))
-    return mcnemar(first, second)
+    names = dict.fromkeys(name for own in numbers for name in own)
+    return {Measure(*name): plain(seeds, [own.get(name) for own in numbers]) for name in names}
 
 
 def _mean(values: Sequence[object]) -> float | None:
     known = [float(v) for v in values if isinstance(v, int | float) and np.isfinite(v)]
     return float(np.mean(known)) if known else None
-
-
-def _mean_over_seeds(values: Sequence[float | None]) -> Quantity:
-    mean = _mean(values)
-    return blank(MISSING) if mean is None else Quantity(mean, np.empty(0))

@@ -6,29 +6,32 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 from experiments.measure.result import FACTS
 from experiments.measure.row import flat
 from experiments.measure.summary import Summary
 from experiments.report.cells import PlainWriter
 from experiments.report.matched_table import Comparison
-from experiments.report.table import p_values
+from experiments.report.table import loss_verdicts
 
-MEASURE = ("measure", "family", "decoding", "grader", "value", "low", "high", "seeds", "reason")
+MEASURE = ("measure", "family", "decoding", "grader", "value", "low", "high", "seeds", "p", "mark", "reason")
 
 
 def render(summaries: Sequence[Summary], found: Sequence[Comparison]) -> str:
     """Comma-separated text with a header.
 
-    Blank values are empty with their reason. Measures taken at a matched drop stand at the end: their ``measure`` is
-    ``student_at_drop`` or ``difference_at_drop`` and their ``drop`` the drop of honest accuracy.
+    Blank values are empty with their reason; ``p`` is of 0, uncorrected. ``transfer_lost_corrected`` has interval and
+    p corrected for the losses of the report, its reading as the reason, and so have differences at a drop. Measures
+    taken at a matched drop stand at the end: their ``measure`` is ``student_at_drop``, ``slack_at_drop`` (how much
+    lower it is at most if the curve is convex) or ``difference_at_drop``, their ``drop`` the drop of honest accuracy,
+    and their ``mark`` how they were read off the curve.
     """
     keys = sorted({key for s in summaries for key in s.configuration} - {"settings"})
     columns = [*keys, *MEASURE, "drop", "compared_with"]
     out = io.StringIO()
     writer = PlainWriter(out, columns, lineterminator="\n", restval="")
     writer.writeheader()
-    adjusted = p_values(summaries)
+    judged = loss_verdicts(summaries)
     for i, s in enumerate(summaries):
         head = {key: _text(flat(s.configuration.get(key))) for key in keys} | {
             "defense": s.defense,
@@ -40,17 +43,26 @@ def render(summaries: Sequence[Summary], found: Sequence[Comparison]) -> str:
             writer.writerow(head | tail | _estimate(estimate))
         for name in FACTS:
             writer.writerow(head | {"measure": f"attack_{name}"} | _estimate(Estimate(s.facts[name])))
-        for family, test in sorted(s.tests.items()):
-            tail = {"family": family, "decoding": s.decoding, "grader": "strict"}
-            writer.writerow(head | tail | {"measure": "mcnemar_p"} | _estimate(_number(test.p)))
-            if (i, family) in adjusted:
-                writer.writerow(head | tail | {"measure": "mcnemar_p_holm"} | _estimate(_number(adjusted[i, family])))
+        for family in s.families:
+            if (i, family) in judged:
+                tail = {
+                    "family": family,
+                    "decoding": s.decoding,
+                    "grader": "strict",
+                    "reason": judged[i, family].reading,
+                }
+                loss = _estimate(judged[i, family].estimate) | {"p": _text(judged[i, family].p)}
+                writer.writerow(head | loss | tail | {"measure": "transfer_lost_corrected"})
     for c in found:
         for name, estimate in c.accuracy.items():
             writer.writerow(_at_drop(c) | {"defense": name, "measure": "student_at_drop"} | _estimate(estimate))
-        for name, estimate in c.difference.items():
-            head = _at_drop(c) | {"defense": c.reference, "compared_with": name}
-            writer.writerow(head | {"measure": "difference_at_drop"} | _estimate(estimate))
+            if c.slack.get(name):
+                writer.writerow(
+                    _at_drop(c) | {"defense": name, "measure": "slack_at_drop", "value": _text(c.slack[name])}
+                )
+        for name, verdict in c.difference.items():
+            head = _at_drop(c) | {"defense": c.reference, "compared_with": name, "measure": "difference_at_drop"}
+            writer.writerow(head | _estimate(verdict.estimate) | {"p": _text(verdict.p)})
     return out.getvalue()
 
 
@@ -58,12 +70,9 @@ def _at_drop(c: Comparison) -> dict[str, Any]:
     return {"attack": c.setting, "family": c.family, "drop": _text(c.drop)}
 
 
-def _number(value: float) -> Estimate:
-    return Estimate(None if value != value else value)
-
-
 def _estimate(e: Estimate) -> dict[str, str]:
-    return {"value": _text(e.value), "low": _text(e.low), "high": _text(e.high), "reason": e.reason}
+    numbers = {name: _text(getattr(e, name)) for name in ("value", "low", "high", "p")}
+    return numbers | {"mark": e.mark, "reason": e.reason}
 
 
 def _text(value: object) -> str:

@@ -29,7 +29,8 @@ COLUMNS = {
 
 NOTES = (
     "All requests of the honest population in the window are judged; means over seeds. Refused: share of requests never "
-    "answered. Wait: seconds from a request's planned time to its last attempt, mean and 95th percentile. Puzzle: seconds of "
+    "answered. Wait: seconds from a request's planned time to its last attempt, mean and 95th percentile. Puzzle: "
+    "seconds of "
     "proof-of-work a request. Shut out: share of accounts suspected, rejected or banned, all of them wrongly. Heaviest: "
     "accounts with the most requests, one at least. Hard negatives: users who look like attackers for honest reasons.",
     "Accuracy, trace and price of honest use are of a random sample of these requests, in which each held-out item is asked "
@@ -38,8 +39,8 @@ NOTES = (
 
 
 def honest_table(summaries: Sequence[Summary]) -> Table | None:
-    """Four rows a defense that judges requests; None where there is none. Attacks that make no difference to honest users, as
-    where each account is judged for itself, share these rows."""
+    """Four rows a defense that judges requests; None where there is none. Attacks that make no difference to honest
+    users, as where each account is judged for itself, share these rows."""
     rows: list[dict[str, Value]] = []
     groups = by_threat(summaries)
     attacks_told = False

@@ -36,6 +36,8 @@ SPECIAL = {
     "α": r"$\alpha$",
     "β": r"$\beta$",
     "→": r"$\to$",
+    "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
 }
 
 ROWS_PER_PAGE = 28

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from experiments.measure.matched import TARGETS, Curve, at_drop, common_drop, curve
+from experiments.measure.estimate import Estimate, estimates
+from experiments.measure.matched import TARGETS, Curve, Read, at_drop, common_drop, curve
 from experiments.measure.panel import ALL
-from experiments.measure.quantity import Estimate, difference
-from experiments.measure.result import CellResult
-from experiments.measure.summary import Summariser, Summary
+from experiments.measure.quantity import Quantity, difference, shared_seeds
+from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
+from experiments.measure.verdict import Verdict, verdicts
+from experiments.report.floor import floor_note
 from experiments.report.grouping import setting_text
 from experiments.report.names import REFERENCE_DEFENSE, family_name, family_order, is_passive, seeds_caveat
-from experiments.report.numbers import Value
+from experiments.report.numbers import Value, share
 from experiments.report.structure import Column, Table
 
+TOLD_APART = ("lost", "gained")
 LEAST_REACH = 0.005
 """A defense that costs honest users less than this at its greatest strength does not limit the common drop."""
 
@@ -30,7 +34,8 @@ class Comparison:
         drop: of honest accuracy.
         common: whether the drop is the largest that all defenses reach, instead of a fixed one.
         accuracy: of the student, by defense.
-        difference: of the reference defense's student to each other's.
+        difference: of the reference defense's student to each other's, corrected for all comparisons of the report.
+        slack: how much lower a student may be at most if the curve is convex, see `experiments.measure.matched`.
         reference: the defense compared with the others.
         passive: whether the attack does not answer to the defense.
     """
@@ -40,45 +45,82 @@ class Comparison:
     drop: float
     common: bool
     accuracy: dict[str, Estimate]
-    difference: dict[str, Estimate]
+    difference: dict[str, Verdict]
+    slack: dict[str, float]
     reference: str
     passive: bool
 
 
-def comparisons(
-    summaries: Sequence[Summary], cells: Sequence[Sequence[CellResult]], summarise: Summariser
-) -> tuple[list[Comparison], list[Summary]]:
+class _Reading(NamedTuple):
+    """A comparison before it is estimated, and the single strengths that tell how much seeds differ."""
+
+    setting: str
+    family: str
+    drop: float
+    common: bool
+    values: dict[str, Read]
+    reference: str
+    passive: bool
+    students: tuple[Quantity, ...]
+    undefended: Quantity
+
+
+def comparisons(summaries: Sequence[Summary]) -> tuple[list[Comparison], list[Summary]]:
     """All comparisons that the results allow, and the summaries they rest on.
 
     Defenses are compared under one threat model and attack, on the seeds that all their cells have. Defenses without a
-    strength have no curve. Where fewer than two defenses have a value there is no comparison.
+    strength have no curve. Where fewer than two defenses have a value there is no comparison. How much seeds differ
+    is learnt from all single strengths of a family.
 
     Args:
         summaries: all of a report, told apart.
-        cells: what each was computed from.
-        summarise: for those that have more seeds than the others of their group.
     """
-    groups: dict[tuple[object, ...], list[int]] = {}
-    for i, s in enumerate(summaries):
-        if s.configuration.get("strength") is not None:
-            groups.setdefault((s.threat, s.attack), []).append(i)
-    found: list[Comparison] = []
+    groups: dict[tuple[object, ...], list[Summary]] = {}
+    strong = [s for s in summaries if s.configuration.get("strength") is not None]
+    for s in strong:
+        groups.setdefault((s.threat, s.attack), []).append(s)
+    read: list[_Reading] = []
     used: list[Summary] = []
-    strong = [summaries[i] for group in groups.values() for i in group]
     for group in groups.values():
-        shared = set.intersection(*(set(summaries[i].seeds) for i in group))
+        shared = set.intersection(*(set(s.seeds) for s in group))
         curves: dict[str, list[Summary]] = {}
-        for i in group if shared else ():
-            s = summaries[i]
-            same = s if set(s.seeds) == shared else summarise([r for r in cells[i] if r.seed in shared])
-            curves.setdefault(_curve_name(s), []).append(same)
+        for s in group if shared else ():
+            curves.setdefault(_curve_name(s), []).append(s)
         if len(curves) > 1:
-            members = [s for points in curves.values() for s in points]
-            first = summaries[group[0]]
-            used += members
-            for family in family_order([*sorted({f for s in members for f in s.families}), POOLED]):
-                found += _of_family(curves, family, setting_text(first, strong), is_passive(first))
-    return found, used
+            used += group
+            for family in family_order([*sorted({f for s in group for f in s.families}), POOLED]):
+                read += _of_family(curves, family, setting_text(group[0], strong), is_passive(group[0]))
+    return _estimated(read), used
+
+
+def _estimated(read: Sequence[_Reading]) -> list[Comparison]:
+    accuracies: list[dict[str, Estimate]] = [{} for _ in read]
+    gaps: dict[tuple[int, str], Estimate] = {}
+    for family in dict.fromkeys(r.family for r in read):
+        places = [i for i, r in enumerate(read) if r.family == family]
+        students = [q for i in places for q in read[i].students]
+        losses = [difference(read[i].undefended, q) for i in places for q in read[i].students]
+        keys = [(i, name) for i in places for name in read[i].values]
+        for (i, name), e in zip(keys, estimates([read[i].values[n].value for i, n in keys], students), strict=True):
+            accuracies[i][name] = e
+        pairs = [(i, name) for i, name in keys if name != read[i].reference]
+        apart = [difference(read[i].values[read[i].reference].value, read[i].values[n].value) for i, n in pairs]
+        gaps |= dict(zip(pairs, estimates(apart, losses), strict=True))
+    judged = dict(zip(gaps, verdicts(list(gaps.values())), strict=True))
+    return [
+        Comparison(
+            r.setting,
+            r.family,
+            r.drop,
+            r.common,
+            accuracies[i],
+            {name: judged[i, name] for name in r.values if name != r.reference},
+            {name: each.slack for name, each in r.values.items()},
+            r.reference,
+            r.passive,
+        )
+        for i, r in enumerate(read)
+    ]
 
 
 def _curve_name(summary: Summary) -> str:
@@ -87,35 +129,44 @@ def _curve_name(summary: Summary) -> str:
     return "+".join(summary.names) + summary.defense.removeprefix(own)
 
 
-def _of_family(by_defense: dict[str, list[Summary]], family: str, setting: str, passive: bool) -> list[Comparison]:
-    lines = {name: _curve(points, family) for name, points in by_defense.items()}
-    measured = {name: line for name, line in lines.items() if line is not None}
+def _of_family(by_defense: dict[str, list[Summary]], family: str, setting: str, passive: bool) -> list[_Reading]:
+    points = {name: _points(cells, family) for name, cells in by_defense.items()}
+    every = [q for drop, accuracy in (p for own in points.values() for p in own) for q in (drop, accuracy) if q.known]
+    cells = [s for own in by_defense.values() for s in own]
+    undefended = next((q for q in (s.headline("S_undef", family) for s in cells) if q.known), None)
+    if undefended is None or not every:
+        return []
+    seeds = shared_seeds([undefended, *every])
+    if not seeds:
+        return []
+    undefended = undefended.on(seeds)
+    lines = {
+        name: curve(undefended, [(d.on(seeds), a.on(seeds)) for d, a in own if d.known and a.known])
+        for name, own in points.items()
+    }
+    students = tuple(a.on(seeds) for own in points.values() for _, a in own if a.known)
     reference = REFERENCE_DEFENSE if REFERENCE_DEFENSE in lines else sorted(lines)[0]
-    targets = [(target, False) for target in TARGETS]
-    costly = [line for line in measured.values() if (common_drop([line]) or 0.0) >= LEAST_REACH]
-    shared = common_drop(costly) if len(costly) > 1 else None
-    if shared is not None and shared not in TARGETS:
-        targets.append((shared, True))
     found = []
-    for target, common in sorted(targets):
+    for target, common in _targets([line for line in lines.values() if line is not None]):
         values = {name: at_drop(line, target) for name, line in lines.items()}
-        if sum(quantity.known for quantity in values.values()) > 1:
-            accuracy = {name: q.estimate() for name, q in values.items()}
-            gaps = {
-                name: difference(values[reference], q).estimate() for name, q in values.items() if name != reference
-            }
-            found.append(Comparison(setting, family, target, common, accuracy, gaps, reference, passive))
+        if sum(read.value.known for read in values.values()) > 1:
+            found.append(_Reading(setting, family, target, common, values, reference, passive, students, undefended))
     return found
 
 
-def _curve(points: Sequence[Summary], family: str) -> Curve | None:
+def _targets(lines: Sequence[Curve]) -> list[tuple[float, bool]]:
+    """Drops, each with whether it is the largest common one."""
+    targets = [(target, False) for target in TARGETS]
+    costly = [line for line in lines if (common_drop([line]) or 0.0) >= LEAST_REACH]
+    shared = common_drop(costly) if len(costly) > 1 else None
+    if shared is not None and shared not in TARGETS:
+        targets.append((shared, True))
+    return sorted(targets)
+
+
+def _points(cells: Sequence[Summary], family: str) -> list[tuple[Quantity, Quantity]]:
     honest = ALL if family == POOLED else family
-    undefended = next((q for q in (s.headline("S_undef", family) for s in points) if q.known), None)
-    if undefended is None:
-        return None
-    return curve(
-        undefended, [(s.quantity("honest_drop", honest, "", "strict"), s.headline("S_def", family)) for s in points]
-    )
+    return [(s.quantity("honest_drop", honest, "", "strict"), s.headline("S_def", family)) for s in cells]
 
 
 def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table | None:
@@ -135,7 +186,7 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
             "drop": f"{100 * c.drop:.1f}" + ("*" if c.common else ""),
         }
         row |= {name: c.accuracy.get(name) for name in defenses}
-        row |= {f"minus {name}": c.difference.get(name) for name in defenses}
+        row |= {f"minus {name}": c.difference[name].estimate for name in defenses if name in c.difference}
         rows.append(row)
     columns = (
         Column("attack", "attack", "text", 0),
@@ -144,11 +195,24 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
         *(Column(name, name) for name in defenses),
         *(Column(f"minus {name}", f"less {name}", "share", 2) for name in defenses if name != reference),
     )
+    count = sum(len(c.difference) for c in found)
     notes = [
-        "Drop: points of honest accuracy in the family (pooled: of all honest users). Student accuracy is interpolated over "
-        "each defense's strengths from the undefended student at drop 0; blank (–) where the drop was not reached.",
-        "Intervals rest on the resamples in which the drop is reached.",
+        "Drop: points of honest accuracy in the family (pooled: of all honest users). Of strengths that cost honest users "
+        "nothing the best counts; in between, student accuracy lies on straight lines. Blank (–) where the drop was not "
+        "reached: nothing is extrapolated.",
+        f"Differences: intervals corrected for the report's {count} comparisons (Holm).",
     ]
+    slack = max((value for c in shown for value in c.slack.values()), default=0.0)
+    if slack > 0:
+        notes.append(
+            "If students fall ever more slowly as the drop grows, straight lines lie above them: by at most "
+            f"{share(slack, 3)} here (each value's bound is in the CSV)."
+        )
+    gaps = {
+        f: [v.estimate for c in shown if c.family == f for v in c.difference.values()]
+        for f in family_order(sorted({c.family for c in shown}))
+    }
+    notes.append(floor_note("difference at equal honest accuracy", gaps))
     if without:
         notes.append(f"Costs honest users too little to be compared: {', '.join(without)}.")
     if left_out:
@@ -167,6 +231,6 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
 
 def _worth_showing(found: Sequence[Comparison]) -> tuple[list[Comparison], list[str]]:
     """The pooled comparisons and those of families in which some difference is resolved; names of the families left out."""
-    resolved = {c.family for c in found if any(gap.resolved for gap in c.difference.values())} | {POOLED}
+    resolved = {c.family for c in found if any(v.reading in TOLD_APART for v in c.difference.values())} | {POOLED}
     left_out = [family for family in family_order(sorted({c.family for c in found})) if family not in resolved]
     return [c for c in found if c.family in resolved], [family_name(family) for family in left_out]

@@ -23,7 +23,8 @@ AXES = {
 HIDDEN_TRACE = "trace_hidden"
 REFERENCE_DEFENSE = "antidistillation"
 LIMITS = ("token_bucket", "query_quota")
-PASSIVE = ("imitate", "random", "passive", "none")
+STACKS = ("defense", "recover")
+"""Settings that hold parts by name."""
 
 
 def family_name(family: str) -> str:
@@ -69,19 +70,23 @@ def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _with(label: str, paths: Sequence[str], leaves: Mapping[str, object]) -> str:
-    parts = ", ".join(f"{path.rsplit('.', 1)[-1]}={leaves.get(path)}" for path in paths)
+    """The label with the settings that a cell has, null ones left out."""
+    parts = ", ".join(_setting(path, leaves[path]) for path in paths if leaves.get(path) is not None)
     return f"{label} ({parts})" if parts else label
 
 
+def _setting(path: str, value: object) -> str:
+    """``keep=0.5``; of a class that was chosen the name of the part in a stack, else of the class (``harvest=Random``)."""
+    *above, part, last = path.split(".")
+    if last != "_target_":
+        return f"{last}={value}"
+    return part if above and above[-1] in STACKS else f"{part}={str(value).rpartition('.')[2]}"
+
+
 def is_passive(summary: Summary) -> bool:
-    """Whether the attack does not answer to the defense: what the cell says under ``adaptive``; else whether it asks at
-    random and cleans nothing, where the cell says how it harvests; else by its name."""
-    cell = summary.configuration
-    if cell.get("adaptive") is not None:
-        return not cell["adaptive"]
-    if cell.get("harvest") is not None:
-        return str(cell["harvest"]).lower() == "random" and not cell.get("recover")
-    return cell.get("attack") in PASSIVE
+    """Whether the attack does not answer to the defense, as its parts say (`experiments.cell.Cell.facts`). A cell stored
+    before they did is not known to be passive."""
+    return summary.configuration.get("adaptive") is False
 
 
 def seeds_text(summaries: Sequence[Summary]) -> str:
@@ -94,9 +99,14 @@ def seeds_text(summaries: Sequence[Summary]) -> str:
 
 def seeds_caveat(summaries: Sequence[Summary]) -> str:
     """What the number of seeds allows to conclude; '' from three on."""
-    fewest = min((len(s.seeds) for s in summaries), default=0)
-    if fewest == 1:
-        return "With 1 seed the intervals cover held-out items only, not teachers or training runs."
-    if fewest == 2:
-        return "With 2 seeds the intervals are too narrow: read them as a lower bound on the uncertainty."
+    fewest = min((len(s.seeds) for s in summaries), default=3)
+    if all(len(s.seeds) == 1 for s in summaries):
+        return (
+            "With 1 seed the intervals cover held-out items only, not teachers or training runs, and nothing is tested."
+        )
+    if fewest <= 2:
+        return (
+            f"With {fewest} seed{'s' * (fewest > 1)} a row's interval rests on how much seeds differ in the other rows: a "
+            "row that varies more than they do has too narrow a one."
+        )
     return ""

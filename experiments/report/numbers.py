@@ -6,19 +6,26 @@ from collections.abc import Sequence
 from typing import Literal
 
 from configs.text import one_line
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
+from experiments.measure.matched import CHORD, INTERPOLATED
 
 Kind = Literal["text", "share", "number", "count", "dollars", "seconds", "p"]
 """``share``: an accuracy, a transfer or any other number around [0, 1]."""
 
 Value = str | int | float | Estimate | None
 BLANK = "–"
+MARKS = {INTERPOLATED: "‡", CHORD: "†"}
+"""Signs behind a value that was read off a curve; `LEGEND` stands beneath a table that has one."""
+LEGEND = {
+    INTERPOLATED: "‡ interpolated between two measured strengths",
+    CHORD: "† on the straight line from no defense to the weakest strength that costs honest users anything",
+}
 
 
 def spell(value: Value, kind: Kind) -> str:
     """One value as text; an estimate without its interval; `BLANK` for None."""
     if isinstance(value, Estimate):
-        value = value.value
+        return spell(value.value, kind) + MARKS.get(value.mark, "")
     if value is None:
         return BLANK
     if isinstance(value, str):

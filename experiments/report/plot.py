@@ -12,14 +12,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from experiments.measure.estimate import Estimate
 from experiments.measure.panel import ALL
 from experiments.measure.pareto import front, worst_case
-from experiments.measure.quantity import Estimate
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
 from experiments.report.grouping import by_defense, by_threat, threat_text
 from experiments.report.labels import place_labels
-from experiments.report.names import family_name, family_order, is_passive
+from experiments.report.names import family_name, family_order
+from experiments.report.worst_table import known_transfers
 
 COLOURS = ("#0072B2", "#D55E00", "#007A5A", "#B5508C", "#3A8FC7", "#A87400", "#6A3D9A", "#5C4708")
 """After Okabe & Ito (2008), the light ones darkened so that they can be read as text; the undefended API is black."""
@@ -92,20 +93,20 @@ def points_of(group: Sequence[Summary], family: str) -> list[Point]:
     honest = ALL if family == POOLED else family
     points = []
     for label, cells in by_defense(group).items():
-        transfers = {s.attack: s.headline("transfer", family) for s in cells}
-        worst = worst_case(transfers, {s.attack for s in cells if is_passive(s)})
-        quality = cells[0].quantity("T_def", honest, "", "strict")
-        if worst.transfer.known and quality.known:
+        worst = worst_case(known_transfers(cells, family), ())
+        transfer = next((s.headline_estimate("transfer", family) for s in cells if s.attack == worst.attack), None)
+        quality = cells[0].estimate("T_def", honest, "", "strict")
+        if transfer is not None and transfer.value is not None and quality.value is not None:
             strength = cells[0].configuration.get("strength")
             points.append(
                 Point(
                     "+".join(cells[0].names),
                     label,
                     None if strength is None else float(strength),
-                    worst.transfer.estimate(),
-                    quality.estimate(),
-                    worst.transfer.point,
-                    quality.point,
+                    transfer,
+                    quality,
+                    transfer.value,
+                    quality.value,
                 )
             )
     return points

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from experiments.report.numbers import Kind, Value
+from experiments.measure.estimate import Estimate
+from experiments.report.numbers import LEGEND, Kind, Value
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Table:
         title: one line.
         columns: in order.
         rows: values by column key.
-        notes: lines beneath.
+        remarks: lines beneath, to which the legend of the marks in the rows is added: `notes`.
         block_titles: what each block shows.
     """
 
@@ -43,8 +44,16 @@ class Table:
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Mapping[str, Value], ...]
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     block_titles: tuple[str, ...] = ("",)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All lines beneath."""
+        values = [value for row in self.rows for value in row.values()]
+        marks = {value.mark for value in values if isinstance(value, Estimate)}
+        legend = "; ".join(words for mark, words in LEGEND.items() if mark in marks)
+        return (*self.remarks, f"{legend}.") if legend else self.remarks
 
     def blocks(self) -> list[tuple[str, list[Column]]]:
         """Title and columns of each block, identifying columns first."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.measure.paired import holm
 from experiments.measure.panel import ALL
-from experiments.measure.quantity import Estimate
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
+from experiments.measure.verdict import Verdict, verdicts
+from experiments.report.floor import floor_note
 from experiments.report.grouping import axis_text, setting_text, varying_axes
 from experiments.report.guard_notes import guard_notes
 from experiments.report.names import (
@@ -42,6 +42,7 @@ def main_table(summaries: Sequence[Summary]) -> Table:
         row |= {f"transfer {f}": s.headline_estimate("transfer", f) for f in (*families, POOLED)}
         row |= {
             "relative": s.headline_estimate("relative", POOLED),
+            "relative_own": s.headline_estimate("relative_own", POOLED),
             "T_def": s.estimate("T_def", ALL, "", "strict"),
             "refusals": s.estimate("refusals", ALL).value,
             "wait": s.estimate("wait_seconds", ALL).value,
@@ -57,6 +58,7 @@ def main_table(summaries: Sequence[Summary]) -> Table:
         Column("attack", "attack", "text", 0),
         *(Column(f"transfer {f}", family_name(f)) for f in (*families, POOLED)),
         Column("relative", "relative", "share", 2),
+        Column("relative_own", "relative to own", "share", 2),
         Column("T_def", "honest accuracy", "share", 2),
         Column("refusals", "refused", "share", 2),
         Column("wait", "wait", "seconds", 2),
@@ -78,43 +80,52 @@ def main_table(summaries: Sequence[Summary]) -> Table:
 
 def _main_notes(summaries: Sequence[Summary]) -> tuple[str, ...]:
     decodings = " or ".join(sorted({s.decoding for s in summaries})) or "greedy"
-    notes = [
-        f"Transfer = (S_def − S_base)/(T_clean − S_base), {decodings} decoding, strict grading; [95 % interval], two-level "
-        f"bootstrap, {seeds_text(summaries)}. Pooled: ratio of means over families. Relative: share of the undefended "
-        "attack's gain. Blank (–): denominator inside its noise, or not measured.",
+    lost = {
+        family: [s.headline_estimate("transfer_lost", family) for s in summaries if s.names]
+        for family in family_order(sorted({f for s in summaries for f in s.families} | {POOLED}))
+    }
+    notes = (
+        f"Transfer = (S_def − S_base)/(T_clean − S_base), {decodings} decoding, strict grading; [95 % interval], t with the "
+        f"variance between seeds from all rows together, {seeds_text(summaries)}. Pooled: ratio of means over families. "
+        "Relative: share of the gain of the best undefended attack on equal budgets; relative to own: of the same attack's. "
+        "Blank (–): denominator inside its noise, or not measured.",
         "Honest accuracy counts refusals as wrong. Refused: share of honest requests. Wait: mean per honest request. "
         "Trace seen: share of the working that honest users were shown. "
         "Accepted: attacker queries that were answered, and to how many distinct prompts; cost: his bill; means over seeds.",
-    ]
-    return tuple(filter(None, (*notes, *guard_notes(summaries), seeds_caveat(summaries))))
+        floor_note("loss of transfer against the undefended attack", lost),
+        *guard_notes(summaries),
+        seeds_caveat(summaries),
+    )
+    return tuple(filter(None, notes))
 
 
-def p_values(summaries: Sequence[Summary]) -> dict[tuple[int, str], float]:
-    """Holm-adjusted McNemar p-values by (index of summary, family), over all cells and families of the report."""
-    keys = [(i, family) for i, s in enumerate(summaries) if s.names for family in sorted(s.tests)]
-    adjusted = holm([summaries[i].tests[family].p for i, family in keys])
-    return {key: float(p) for key, p in zip(keys, adjusted, strict=True)}
+def loss_verdicts(summaries: Sequence[Summary]) -> dict[tuple[int, str], Verdict]:
+    """What every defended cell loses of the undefended transfer, by (index of summary, family), corrected over all cells and
+    families of the report."""
+    keys = [(i, f) for i, s in enumerate(summaries) if s.names for f in s.families]
+    found = verdicts([summaries[i].headline_estimate("transfer_lost", family) for i, family in keys])
+    return dict(zip(keys, found, strict=True))
 
 
 def hidden_trace_table(summaries: Sequence[Summary]) -> Table | None:
     """What hiding the trace takes, per family, against the same attack on the undefended API (claim C1: much where the
     answer needs steps, about nothing where it does not). None where no cell hides the trace and nothing else."""
-    adjusted = p_values(summaries)
+    judged = loss_verdicts(summaries)
     rows: list[Row] = []
     chosen = [(i, s) for i, s in enumerate(summaries) if s.names == (HIDDEN_TRACE,)]
     for i, s in chosen:
         for family in (f for f in family_order(s.families) if f != POOLED):
-            lost = s.headline_estimate("transfer_lost", family)
-            p = adjusted.get((i, family), float("nan"))
+            verdict = judged[i, family]
             rows.append(
                 {
                     "attack": setting_text(s, [other for _, other in chosen]),
                     "family": family_name(family),
                     "before": s.headline_estimate("transfer_undefended", family),
                     "after": s.headline_estimate("transfer", family),
-                    "lost": lost,
-                    "p": None if p != p else p,
-                    "reading": reading_of_loss(lost),
+                    "formed": s.estimate("S_def_formed_share", family, s.decoding).value,
+                    "lost": verdict.estimate,
+                    "p": verdict.p,
+                    "reading": verdict.reading,
                 }
             )
     if not rows:
@@ -124,24 +135,22 @@ def hidden_trace_table(summaries: Sequence[Summary]) -> Table | None:
         Column("family", "family", "text", 0),
         Column("before", "trace shown"),
         Column("after", "trace hidden"),
+        Column("formed", "well formed"),
         Column("lost", "transfer lost"),
         Column("p", "p (Holm)", "p"),
         Column("reading", "reading", "text"),
     )
     note = (
-        "Reading: lost, or gained, where the interval of the loss excludes 0; unchanged where it lies within ±.05; "
-        "otherwise undecided. p: McNemar (mid-p) on the students' paired answers, all seeds together, Holm-corrected over "
-        "the report."
+        f"p, the interval of the loss and its reading are corrected for the {len(judged)} losses of the report (Holm): "
+        "lost, or gained, where the interval excludes 0, which is where p < .05; unchanged where it lies within ±.05; "
+        "otherwise undecided."
     )
-    notes = tuple(filter(None, (note, seeds_caveat([s for _, s in chosen]))))
-    return Table("hidden_trace", "Hiding the trace (claim C1)", columns, tuple(rows), notes)
+    lost = {
+        family: [judged[i, family].estimate for i, s in chosen if family in s.families] for family in _families(chosen)
+    }
+    notes = filter(None, (note, floor_note("loss", lost), seeds_caveat([s for _, s in chosen])))
+    return Table("hidden_trace", "Hiding the trace (claim C1)", columns, tuple(rows), tuple(notes))
 
 
-def reading_of_loss(lost: Estimate, margin: float = 0.05) -> str:
-    """What an interval of a loss supports: ``unchanged`` within ±margin, ``lost`` or ``gained`` where it excludes 0,
-    ``undecided`` otherwise and where there is none."""
-    if lost.within(margin):
-        return "unchanged"
-    if lost.resolved and lost.value is not None:
-        return "lost" if lost.value > 0 else "gained"
-    return "undecided"
+def _families(chosen: Sequence[tuple[int, Summary]]) -> list[str]:
+    return family_order(sorted({family for _, s in chosen for family in s.families}))

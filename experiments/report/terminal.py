@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich import box
 from rich.console import Console
@@ -17,15 +17,15 @@ GAP = 2
 """Columns between two cells: one of padding, one of the box."""
 
 
-def render(table: Table, console: Console) -> None:
-    """Print a table so that it fits the console's width, from 100 columns on."""
+def render(table: Table, console: Console, said: Collection[str] = ()) -> None:
+    """Print a table so that it fits the console's width, from 100 columns on; notes that were ``said`` are left out."""
     console.print(Text(table.title, style="bold"))
     for title, columns in table.blocks():
         stacked = _width(table, columns) > console.width
         if title:
             console.print(Text(title, style="italic"))
         console.print(_grid(table, columns, stacked))
-    for note in table.notes:
+    for note in (note for note in table.notes if note not in said):
         console.print(Padding(Text(note, style="dim"), (0, 0, 0, 1)))
     console.print()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from experiments.measure.estimate import Estimate
 from experiments.measure.matched import TARGETS
-from experiments.measure.quantity import Estimate
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
+from experiments.measure.verdict import read
 from experiments.report.grouping import setting_text
 from experiments.report.matched_table import Comparison
 from experiments.report.names import (
@@ -19,7 +20,7 @@ from experiments.report.names import (
     seeds_caveat,
 )
 from experiments.report.numbers import enumeration, interval, share
-from experiments.report.table import reading_of_loss
+from experiments.report.table import loss_verdicts
 
 
 def sentences(summaries: Sequence[Summary], found: Sequence[Comparison]) -> list[str]:
@@ -36,6 +37,8 @@ def hidden_trace(summaries: Sequence[Summary]) -> str:
     if not hidden:
         return ""
     chosen = min(hidden, key=lambda s: not is_passive(s))
+    judged = loss_verdicts(summaries)
+    place = next(i for i, s in enumerate(summaries) if s is chosen)
     where = f" ({setting_text(chosen, hidden)})" if len(hidden) > 1 else ""
     groups: dict[str, list[str]] = {}
     for family in (f for f in family_order(chosen.families) if f != POOLED):
@@ -43,9 +46,9 @@ def hidden_trace(summaries: Sequence[Summary]) -> str:
         after = chosen.headline_estimate("transfer", family).value
         if before is None or after is None:
             continue
-        lost = chosen.headline_estimate("transfer_lost", family)
+        lost, _, reading = judged[place, family]
         limits_text = interval(lost, "share")
-        name, reading = family_name(family), reading_of_loss(lost)
+        name = family_name(family)
         detail = {
             "lost": f"{name} transfer from {share(before)} to {share(after)} "
             f"(loss {share(lost.value or 0.0)} {limits_text})",
@@ -65,7 +68,11 @@ def hidden_trace(summaries: Sequence[Summary]) -> str:
 def matched(found: Sequence[Comparison]) -> str:
     """Claim C2 where most defenses can be compared: passive attacks before adaptive ones, families in their order, pooled
     last; the largest drop up to the greatest of the fixed ones."""
-    complete = [c for c in found if _known(c.accuracy.get(c.reference)) and any(map(_known, c.difference.values()))]
+    complete = [
+        c
+        for c in found
+        if _known(c.accuracy.get(c.reference)) and any(_known(v.estimate) for v in c.difference.values())
+    ]
     if not complete:
         return ""
     order = {family: -i for i, family in enumerate(family_order(sorted({c.family for c in complete})))}
@@ -73,7 +80,7 @@ def matched(found: Sequence[Comparison]) -> str:
     best = max(
         usual,
         key=lambda c: (
-            sum(map(_known, c.difference.values())),
+            sum(_known(v.estimate) for v in c.difference.values()),
             c.passive,
             c.family != POOLED,
             order[c.family],
@@ -82,7 +89,7 @@ def matched(found: Sequence[Comparison]) -> str:
     )
     own = best.accuracy[best.reference]
     against: dict[str, list[str]] = {"lower": [], "higher": [], "unresolved": []}
-    for name, gap in sorted(best.difference.items()):
+    for name, (gap, _, reading) in sorted(best.difference.items()):
         other = best.accuracy[name]
         if gap.value is None or other.value is None:
             continue
@@ -90,7 +97,7 @@ def matched(found: Sequence[Comparison]) -> str:
         detail = (
             f"{share(other.value)} for {name} (difference {share(gap.value)} {limits_text or 'without an interval'})"
         )
-        against[("lower" if gap.value < 0 else "higher") if gap.resolved else "unresolved"].append(detail)
+        against[{"lost": "higher", "gained": "lower"}.get(reading, "unresolved")].append(detail)
     clauses = []
     if against["lower"]:
         clauses.append(f"below {enumeration(against['lower'])}")
@@ -120,13 +127,12 @@ def limits(summaries: Sequence[Summary]) -> str:
     kept, s = min(cut, key=lambda pair: pair[0])
     before, after = s.headline_estimate("transfer_undefended", POOLED), s.headline_estimate("transfer", POOLED)
     lost = s.headline_estimate("transfer_lost", POOLED)
+    reading = read(lost)
     text = f"{s.defense} lets {kept:.0%} of the attacker's queries through ({s.attack})"
     if before.value is None or after.value is None or lost.value is None:
         return text + "."
     change = f"pooled transfer {share(before.value)} to {share(after.value)}"
-    verdict = {"lost": "and lowers", "gained": "and raises", "unchanged": "but leaves unchanged"}.get(
-        reading_of_loss(lost)
-    )
+    verdict = {"lost": "and lowers", "gained": "and raises", "unchanged": "but leaves unchanged"}.get(reading)
     if verdict is None:
         limits_text = interval(lost, "share")
         return f"{text}; its effect on transfer is not resolved ({change}, loss {share(lost.value)} {limits_text})."

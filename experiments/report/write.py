@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from configs.errors import MoatBenchError
-from experiments.measure.bootstrap import REPLICATES
+from experiments.measure.estimate import Estimate
 from experiments.measure.result import CellResult, by_configuration
 from experiments.measure.row import column_name
-from experiments.measure.summary import Summariser, Summary
+from experiments.measure.summary import Summary, against_best, estimated, summarise
 from experiments.naming import require_name
 from experiments.report import csv, latex, markdown, plot, terminal
 from experiments.report.honest_table import honest_table
@@ -49,13 +49,13 @@ class Report:
         """Print tables, then words; readable from 100 columns on. A note that several tables have is printed once."""
         said: set[str] = set(self.words)
         for table in self.tables:
-            terminal.render(replace(table, notes=tuple(note for note in table.notes if note not in said)), console)
+            terminal.render(table, console, said)
             said.update(table.notes)
         for sentence in self.words:
             console.print(Text(sentence))
 
 
-def write_report(results: Sequence[CellResult], out: Path, name: str, replicates: int = REPLICATES) -> Report:
+def write_report(results: Sequence[CellResult], out: Path, name: str) -> Report:
     """Aggregate over seeds and write NAME.md, .csv, .tex, NAME_page.tex, .png, .pdf and .json.
 
     The same rows give the same bytes in md, csv, tex and json, in whatever order they come.
@@ -64,7 +64,6 @@ def write_report(results: Sequence[CellResult], out: Path, name: str, replicates
         results: one per cell and seed; seeds of a configuration may be missing.
         out: folder, created if need be.
         name: stem of the files.
-        replicates: bootstrap resamples.
 
     Raises:
         MoatBenchError: no results, or two cells that nothing tells apart.
@@ -72,10 +71,8 @@ def write_report(results: Sequence[CellResult], out: Path, name: str, replicates
     """
     if not results:
         raise MoatBenchError("a report needs at least one result")
-    summarise = Summariser(replicates)
-    cells = by_configuration(results)
-    summaries = told_apart([summarise(group) for group in cells])
-    found, used = comparisons(summaries, cells, summarise)
+    summaries = told_apart(estimated(against_best([summarise(group) for group in by_configuration(results)])))
+    found, used = comparisons(summaries)
     extra = (hidden_trace_table(summaries), matched_table(found, used), worst_table(summaries), honest_table(summaries))
     tables = (main_table(summaries), *(table for table in extra if table is not None))
     words = tuple(sentences(summaries, found))
@@ -124,7 +121,8 @@ def _document(
                 "largest_common": c.common,
                 "reference": c.reference,
                 "student": {d: _plain(e) for d, e in c.accuracy.items()},
-                "difference": {d: _plain(e) for d, e in c.difference.items()},
+                "difference": {d: _plain(v.estimate) | {"p_holm": _plain(v.p)} for d, v in c.difference.items()},
+                "slack": {d: _plain(value) for d, value in c.slack.items() if value},
             }
             for c in found
         ],
@@ -142,6 +140,7 @@ def _document(
 
 def _plain(value: Value) -> Any:
     """JSON-able, floats to twelve significant digits."""
-    if isinstance(value, tuple):
-        return {key: _plain(part) for key, part in value._asdict().items() if part not in (None, "")}
+    if isinstance(value, Estimate):
+        known = {key: _plain(part) for key, part in value._asdict().items() if part not in (None, "")}
+        return known if value.p is None else known | {"p": _plain(value.p)}
     return float(f"{value:.12g}") if isinstance(value, float) else value

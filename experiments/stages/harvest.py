@@ -1,5 +1,5 @@
-"""The attack on the API: which prompts were sent, what came back, what it cost; and where a defense looks across accounts, what
-became of the honest users who called at the same time."""
+"""The attack on the API: which prompts were sent, what came back, what it cost; and where a defense looks across
+accounts, what became of the honest users who called at the same time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class HarvestStage(Stage):
     Args:
         task: where the attacker's prompts come from.
         served: the model behind the API: the teacher, or for ``S_self`` the attacker's own base model.
-        base: the attacker's base model (adaptive harvests start from it) and the provider's proxy.
+        base: the attacker's base model (harvests that train in between start from it) and the provider's proxy.
         prepared: preparation stages by defense name, for those that need one.
         offer: interface, prices and defenses.
         harvest: how the attacker asks.
@@ -75,15 +75,15 @@ class HarvestStage(Stage):
     measure: Measure | None = None
 
     def config(self) -> dict[str, Any]:
-        """See `Stage.config`. The objective and the student enter only where the harvest adapts to them."""
-        adaptive = {"objective": identity(self.objective), "student": identity(self.student)}
+        """See `Stage.config`. The objective and the student enter only where the harvest trains in between."""
+        trained = {"objective": identity(self.objective), "student": identity(self.student)}
         together = {} if self.measure is None else {"together": identity(self.measure)}
         return {
             **together,
             "offer": self.offer.identity(),
             "harvest": identity(self.harvest),
             "budget": identity(self.budget),
-            "adaptive": adaptive if self.harvest.adaptive else {},
+            "adaptive": trained if self.harvest.trains_between else {},
             "max_tokens": self.max_tokens,
             "seed": self.seed,
         }
@@ -97,8 +97,8 @@ class HarvestStage(Stage):
         return {"served": self.served, "base": self.base, **{f"prepared.{n}": s for n, s in self.prepared.items()}}
 
     def run(self, context: Context) -> Artifact:
-        """Responses, the pool's items they answer, the attacker's part of the ledger, and what was spent; with ``measure`` also
-        what `experiments.stages.users.Served` holds."""
+        """Responses, the pool's items they answer, the attacker's part of the ledger, and what was spent; with
+        ``measure`` also what `experiments.stages.users.Served` holds."""
         served = model_of(self.served, context.inputs["served"])
         base = model_of(self.base, context.inputs["base"])
         items, mix = pool_items(self.task, self.budget, self.seed)

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from configs.identity import identity
 from experiments.gateway import Offer, open_gateway
@@ -157,8 +156,8 @@ def judge(task: Task, requested: list[Item], responses: Responses, teacher: Lang
 
 
 def answer_probability(responses: Responses) -> list[float | None]:
-    """(R,) probability of the answer's tokens given what came before them; None where no logprobs are sold, and for a response
-    without an answer, which says nothing about how sure the teacher is."""
+    """(R,) probability of the answer's tokens given what came before them; None where no logprobs are sold, and for a
+    response without an answer, which says nothing about how sure the teacher is."""
     if responses.logprob is None:
         return [None] * len(responses)
     answer = responses.channel == Channel.ANSWER

@@ -1,5 +1,5 @@
-"""What a provider has seen before it opens the API of a lab cell, for detectors to be fitted on: a day of honest accounts asking
-its own prompts, and a red team that harvests as the lab's attackers do.
+"""What a provider has seen before it opens the API of a lab cell, for detectors to be fitted on: a day of honest accounts
+asking its own prompts, and a red team that harvests as the lab's attackers do.
 
 Answers of the red team have the length of the tasks' references, in words: past answers are known, unlike those at admission
 in a cell.

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from attacks.budget import allocate
-from configs.identity import identity
 from configs.errors import ConfigError
+from configs.identity import identity
 from defenses.base import Defense, Preparation, Traffic, no_traffic, preparation_of
 from experiments.backend import ModelBackend
 from experiments.campaign.population import Population

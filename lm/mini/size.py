@@ -15,8 +15,8 @@ TRAINED = 16
 ROW, TOKENS = 2_000, 20
 """Bytes of a training row with its prompt and response, and its tokens, at least."""
 ACTIVATIONS = 48
-"""Bytes that a token leaves behind in each layer and each of its d places for the way back: queries, keys, values, the output
-of attention and twice the four-fold feed-forward layer, in float32."""
+"""Bytes that a token leaves behind in each layer and each of its d places for the way back: queries, keys, values, the
+output of attention and twice the four-fold feed-forward layer, in float32."""
 
 
 def weight_count(width: int, layers: int) -> int:

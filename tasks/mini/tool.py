@@ -138,8 +138,8 @@ class Tool(Family):
         return Verdict(exact, called and answered and MARK in words)
 
     def formed(self, item: Item, words: Words) -> bool:
-        """See `Family.formed`: one or more valid calls, of whatever tool, each with a result, and in the end one mark and one
-        digit. The line between may be hidden."""
+        """See `Family.formed`: one or more valid calls, of whatever tool, each with a result, and in the end one mark and
+        one digit. The line between may be hidden."""
         answer, _ = final_answer(words, MARK)
         starts = [i for i, word in enumerate(words) if word == CALL]
         calls = [words[i : i + _CALL_WORDS] for i in starts]

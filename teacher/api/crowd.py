@@ -1,5 +1,5 @@
-"""Many clients whose demand does not depend on what anybody else does: their planned requests go through a gateway in order of
-time, however far its clock is let run at once. Knows nothing of who they are.
+"""Many clients whose demand does not depend on what anybody else does: their planned requests go through a gateway in
+order of time, however far its clock is let run at once. Knows nothing of who they are.
 
 Time is cut into rounds of fixed length, so that a day of a population is judged in some thousand batches instead of one a
 request. Rounds lie on a fixed grid: what becomes of a request depends neither on who else calls nor on where the clock was

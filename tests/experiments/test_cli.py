@@ -11,6 +11,7 @@ from experiments.cli import main
 from experiments.cli.completion import SCRIPTS, complete
 from experiments.engine.local import LocalEngine
 from tests.experiments.fakes import Fake, Raises, runs
+from tests.experiments.report.cells import grid
 
 
 class FakeCell:
@@ -194,3 +195,24 @@ def test_bash_completes_only_the_part_after_the_equals_sign(tmp_path):
     )
     done = subprocess.run(["bash", str(script)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["trace_hidden", "trace_summary"]
+
+
+def test_a_dry_run_says_what_the_sweep_can_show(tmp_path, monkeypatch, capsys):
+    words = ["sweep", "defense=none,trace_hidden", f"store={tmp_path}", "--dry-run"]
+    assert main([*words, "seed=0,1", "--difference", "0.05"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "noise floor with 2 seeds, from stated variances of the mini world: reasoning ." in shown
+    assert "seeds to show a difference of .050 in 80% of sweeps" in shown
+    assert main([*words, "seed=0"]) == 0
+    assert "with 1 seed nothing can be told" in capsys.readouterr().out
+    few = [c for c in grid(attacks=("imitate",)) if c.cell["defense"] in ("none", "trace_hidden", "query_quota")]
+    monkeypatch.setattr("experiments.cli.foresight.newest", lambda store: few)
+    monkeypatch.setattr("experiments.cli.foresight._alike", lambda a, b: True)
+    assert main([*words, "seed=0,1,2"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "noise floor with 3 seeds, from the variance of 6 stored rows: reasoning ." in shown
+
+
+def test_a_difference_that_cannot_be_is_refused(capsys):
+    assert main(["sweep", "seed=0,1", "--dry-run", "--difference", "5"]) == 2
+    assert "--difference" in capsys.readouterr().err

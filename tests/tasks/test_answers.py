@@ -161,7 +161,7 @@ HUGE = [
     "text", [*HUGE, "1 1/" * 10**6, "-" * 10**6, "2^" * 10**6, "(B" * 10**6, "the answer is" * 10**6]
 )
 def test_huge_answers_are_wrong_in_bounded_time(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     for name, check in CHECKERS.items():
         for response in (text, f"Answer: {text}"):
             strict = strict_answer(response, "Answer:")
@@ -169,7 +169,7 @@ def test_huge_answers_are_wrong_in_bounded_time(text: str) -> None:
             candidate = lenient_answer(response, "Answer:", name == "numeric")
             assert name == "math_verify" or not check(candidate, "7")
     assert not CHECKERS["math_verify"](text, "7")
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize(

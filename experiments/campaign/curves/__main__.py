@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("words", nargs="*", metavar="WORD", help="cells of a store, e.g. +experiment=curves store=PATH")
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder of curves.md and curves.png")
     parser.add_argument("--table", type=Path, help="also write the measured table, as CSV, to this file")
-    parser.add_argument("--replicates", type=int, default=REPLICATES, help="resamples of a band")
+    parser.add_argument("--replicates", type=int, default=REPLICATES, help="draws of a band")
     asked = parser.parse_args(arguments)
     try:
         table = from_results(cells(asked.words)) if asked.words else shipped()

@@ -1,10 +1,11 @@
-"""Curves with their bands from the measured table: form chosen by held-out error, seeds and items resampled.
+"""Curves with their bands from the measured table: form chosen by held-out error, band from the points' t distributions.
 
-The band is the two-level bootstrap of `experiments.measure.bootstrap`: seeds, then items within each drawn seed, the same
-items for all query counts, defenses and attacks, so that what they share stays shared; each resample is fitted anew with
-the chosen form. Where a curve misses what was measured, the band is widened to hold it. It does not hold the choice of the
-form, nor what another teacher, student or task would change, and with K seeds it sees (K − 1)/K of the variance between
-seeds. Outside the measured counts it is an extrapolation by that form.
+Each measured point has the t interval of every other table (`experiments.measure.estimate`), its variance between
+seeds learnt from all points of a family together. The band comes from draws of all points of a curve at once, from
+the multivariate t distribution with these errors and with the mean correlation of the family's points (they share
+teachers and items); each draw is fitted anew with the chosen form. Where a curve misses what was measured, the band
+is widened to hold it. It does not hold the choice of the form, nor what another kind of teacher, student or task
+would change. Outside the measured counts it is an extrapolation by that form.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaincinv
 
 from configs.errors import ConfigError, MoatBenchError, require
 from experiments.campaign.curves.forms import FORMS, Array, Form, fit
 from experiments.campaign.curves.table import MODELS, checked, unpacked
-from experiments.measure.bootstrap import Resampler, seed_mean
-from experiments.measure.quantity import Estimate, Quantity, percentile_limits
-from experiments.measure.transfer import POOLED, macro_mean, transfer
+from experiments.measure.estimate import Estimate, estimates
+from experiments.measure.quantity import GROUPS, Quantity, mean_of, means
+from experiments.measure.spread import correlation
+from experiments.measure.transfer import POOLED, transfer
+from experiments.randomness import generator
 
 REPLICATES = 400
 FEWEST_COUNTS = 4
@@ -62,7 +66,7 @@ class Curve:
         attack: the one measured that moves most under this defense in this family.
         form: chosen by held-out error.
         parameters: (3,) a, b, c.
-        draws: (R, 3) the same of each resample.
+        draws: (R, 3) the same of each draw.
         queries: (Q,) measured counts.
         points: measured transfer at them.
         errors: name of a form -> root mean squared error at a count that was left out of its fit. Every count is left out
@@ -84,7 +88,7 @@ class Curve:
     def at(self, queries: ArrayLike) -> Reading:
         """Transfer at numbers of queries of any shape.
 
-        The interval is the percentile interval of the resamples, widened by what the curve misses: at a measured count it
+        The interval is the percentile interval of the draws, widened by what the curve misses: at a measured count it
         holds what was measured there, in between the miss is interpolated on log queries, below the least count it
         shrinks with the queries, above the largest it stays.
 
@@ -95,7 +99,7 @@ class Curve:
         require(bool((asked >= 0).all() and np.isfinite(asked).all()), "queries", queries, "must be finite, at least 0")
         q = asked.ravel()
         value = self.form(self.parameters, q)
-        limits, _ = percentile_limits(self.form(self.draws, q).T) if q.size else (np.zeros((0, 2)), None)
+        limits = np.nanpercentile(self.form(self.draws, q), (2.5, 97.5), axis=0).T.reshape(-1, 2)
         miss = self._missed(q)
         low = np.maximum(np.minimum(limits[:, 0], value + np.minimum(miss, 0.0)), 0.0)
         high = np.minimum(np.maximum(limits[:, 1], value + np.maximum(miss, 0.0)), 1.0)
@@ -147,8 +151,8 @@ def fit_curves(table: pl.DataFrame, replicates: int = REPLICATES, entropy: int =
 
     Args:
         table: see `experiments.campaign.curves.table`; other defenses than those of `USES` are left aside.
-        replicates: resamples of a band.
-        entropy: seed of the resampling.
+        replicates: draws of a band.
+        entropy: seed of the draws.
 
     Raises:
         ConfigError: nothing measured without a defense; a cell that lacks a seed or a family that others have; several
@@ -158,14 +162,13 @@ def fit_curves(table: pl.DataFrame, replicates: int = REPLICATES, entropy: int =
     require(replicates >= 1, "replicates", replicates, "must be at least 1")
     table = _of_use(checked(table))
     seeds = tuple(sorted(table["seed"].unique()))
-    resampler = Resampler(seeds, replicates, entropy)
-    read = {name: _read(part, seeds, resampler, name) for name, part in _families(table)}
+    read = {name: _read(part, seeds, name) for name, part in _families(table)}
     found = {key for quantities in read.values() for key in quantities if key[0]}
     keys = sorted(found, key=lambda key: (key[0], key[1] or 0.0, *key[2:]))
+    columns = {family: _Points(family, keys, read) for family in (*read, POOLED)}
     every: list[Curve] = []
     for setting in dict.fromkeys((d, s, a) for d, s, a, _ in keys):
-        queries = [q for d, s, a, q in keys if (d, s, a) == setting]
-        every += [_curve(family, setting, queries, read) for family in (*read, POOLED)]
+        every += [_curve(points, setting, replicates, entropy) for points in columns.values()]
     best = {}
     for use, defense in USES.items():
         for family in (*read, POOLED):
@@ -197,8 +200,8 @@ def _families(table: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
     return [(str(name), part) for (name,), part in table.sort("family").group_by("family", maintain_order=True)]
 
 
-def _read(table: pl.DataFrame, seeds: Sequence[int], resampler: Resampler, family: str) -> dict[Key, Quantity]:
-    """Accuracy of every student, of base and teacher, with draws: all resampled together."""
+def _read(table: pl.DataFrame, seeds: Sequence[int], family: str) -> dict[Key, Quantity]:
+    """Accuracy of every student, of base and teacher."""
     columns: dict[Key, dict[int, NDArray[np.bool_]]] = {}
     for row in table.iter_rows(named=True):
         for model in MODELS:
@@ -218,25 +221,52 @@ def _read(table: pl.DataFrame, seeds: Sequence[int], resampler: Resampler, famil
         sizes = {len(marks) for marks in marks_of_seed}
         require(len(sizes) == 1, "curves.items", sorted(sizes), f"must be one number for {family} and seed {seed}")
         values.append(np.stack(marks_of_seed, axis=1).astype(np.float64))
-    points, draws = seed_mean(values), resampler.means(family, values)
-    return {key: Quantity(float(points[i]), draws[:, i]) for i, key in enumerate(columns)}
+    groups = [np.arange(len(part)) % GROUPS for part in values]
+    return dict(zip(columns, means(seeds, values, groups, [True] * len(columns)), strict=True))
 
 
-def _curve(family: str, setting: Setting, queries: Sequence[int], read: Mapping[str, dict[Key, Quantity]]) -> Curve:
+class _Points:
+    """All measured points of a family, with what they share."""
+
+    def __init__(self, family: str, keys: Sequence[Key], read: Mapping[str, dict[Key, Quantity]]) -> None:
+        moved = [_moved(family, key, read) for key in keys]
+        self.family, self.keys = family, keys
+        self.found = dict(zip(keys, estimates(moved), strict=True))
+        for estimate in self.found.values():
+            if estimate.value is None:
+                raise MoatBenchError(
+                    f"no transfer of {family} can be read: {estimate.reason} (teacher against base student)"
+                )
+        errors = np.array([[e.error or 1.0] for e in self.found.values()])
+        self.shared = max(correlation(np.stack([q.values - q.point for q in moved]) / errors), 0.0)
+
+    def draws(self, keys: Sequence[Key], count: int, rng: np.random.Generator) -> Array:
+        """(R, Q) of the multivariate t distribution of these points."""
+        found = [self.found[key] for key in keys]
+        normal = np.sqrt(self.shared) * rng.normal(size=(count, 1)) + np.sqrt(1 - self.shared) * rng.normal(
+            size=(count, len(keys))
+        )
+        freedom = np.array([1e6 if e.freedom is None else e.freedom for e in found])
+        chi = 2 * gammaincinv(freedom / 2, rng.random((count, 1)))
+        error = np.array([e.error or 0.0 for e in found])
+        return np.asarray([e.value for e in found] + error * normal * np.sqrt(freedom / chi), np.float64)
+
+
+def _curve(points: _Points, setting: Setting, replicates: int, entropy: int) -> Curve:
     defense, strength, attack = setting
+    keys = [key for key in points.keys if key[:3] == setting]
+    queries = [key[3] for key in keys]
     enough = len(queries) >= FEWEST_COUNTS
-    require(enough, "curves.queries", list(queries), f"of {defense}, {attack}: {FEWEST_COUNTS} counts are needed")
-    moved = [_moved(family, (*setting, count), read) for count in queries]
-    q, points, draws = (
-        np.array(queries, np.float64),
-        np.array([m.point for m in moved]),
-        np.stack([m.draws for m in moved], 1),
-    )
-    errors = {form.name: _held_out_error(form, q, points) for form in FORMS}
+    require(enough, "curves.queries", queries, f"of {defense}, {attack}: {FEWEST_COUNTS} counts are needed")
+    shown = tuple(points.found[key] for key in keys)
+    q, values = np.array(queries, np.float64), np.array([e.value for e in shown], np.float64)
+    errors = {form.name: _held_out_error(form, q, values) for form in FORMS}
     form = min(FORMS, key=lambda f: errors[f.name])
-    shown = tuple(m.estimate() for m in moved)
-    best = fit(form, q, points)[0]
-    return Curve(family, defense, strength, attack, form, best, fit(form, q, draws), q, shown, errors)
+    # The same luck for every curve of a family: what they share stays shared.
+    draws = points.draws(keys, replicates, generator(entropy, "curves", points.family))
+    return Curve(
+        points.family, defense, strength, attack, form, fit(form, q, values)[0], fit(form, q, draws), q, shown, errors
+    )
 
 
 def _moved(family: str, key: Key, read: Mapping[str, dict[Key, Quantity]]) -> Quantity:
@@ -245,12 +275,9 @@ def _moved(family: str, key: Key, read: Mapping[str, dict[Key, Quantity]]) -> Qu
     for name in names:
         require(key in read[name], "curves.family", name, f"was not measured under {key}")
     student, base, teacher = (
-        macro_mean([read[name][k] for name in names]) for k in (key, ("", None, "base", 0), ("", None, "teacher", 0))
+        mean_of([read[name][k] for name in names]) for k in (key, ("", None, "base", 0), ("", None, "teacher", 0))
     )
-    found = transfer(student, base, teacher)
-    if not found.known:
-        raise MoatBenchError(f"no transfer of {family} can be read: {found.reason} (teacher against base student)")
-    return found
+    return transfer(student, base, teacher)
 
 
 def _held_out_error(form: Form, q: Array, points: Array) -> float:

@@ -13,8 +13,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.campaign.curves.fit import UNTOUCHED, UNWORKED, USES, WITH_ERRORS, Curve, Curves
 from experiments.report import markdown
+from experiments.report.floor import floor_of
 from experiments.report.names import family_name, family_order
-from experiments.report.numbers import Value, enumeration, share
+from experiments.report.numbers import BLANK, Value, enumeration, share
 from experiments.report.structure import Column, Table
 
 STYLE = {UNTOUCHED: ("#000000", "o", "-"), UNWORKED: ("#0072B2", "s", "-"), WITH_ERRORS: ("#D55E00", "^", "-")}
@@ -95,13 +96,22 @@ def _measured(curves: Curves) -> Table:
         (*NAMES, *(Column(f"q{q}", f"{q:,}") for q in counts)),
         tuple(rows),
         (
-            "Transfer = (S − S_base)/(T_clean − S_base), greedy decoding, strict grading; [95 % interval], two-level "
-            f"bootstrap, {_seeds(curves)} (each another teacher, harvest and student). Pooled: ratio of means over "
+            "Transfer = (S − S_base)/(T_clean − S_base), greedy decoding, strict grading; [95 % interval], t with "
+            f"the variance between seeds from all points of a family, {_seeds(curves)} "
+            "(each another teacher, harvest and student). Pooled: ratio of means over "
             "families.",
-            f"With {_seeds(curves)} the intervals hold {len(curves.seeds) - 1} of {len(curves.seeds)} parts of the variance "
-            "between seeds: a lower bound on the uncertainty.",
+            "Noise floor, the smallest transfer that could have been told from 0 (median over points): "
+            f"{', '.join(_floors(curves))}.",
         ),
     )
+
+
+def _floors(curves: Curves) -> list[str]:
+    found = []
+    for family in family_order(curves.families):
+        floor = floor_of([point for curve in curves.every if curve.family == family for point in curve.points])
+        found.append(f"{family_name(family)} {share(floor) if floor is not None else BLANK}")
+    return found
 
 
 def _fitted(curves: Curves) -> Table:
@@ -145,7 +155,7 @@ def _fitted(curves: Curves) -> Table:
             "count; q counts the queries of all families together.",
             "Held-out error: root mean square, in transfer, over the counts but the largest, each predicted from "
             "all others; the smallest chooses the form.",
-            "Brackets: 2.5 and 97.5 % of the resamples, each fitted anew with the chosen form. Parameters trade off against "
+            "Brackets: 2.5 and 97.5 % of the draws, each fitted anew with the chosen form. Parameters trade off against "
             "each other and mean little one by one; read the band.",
             "Used: of several attacks on the same answers, the one with the larger mean over the counts.",
         ),

@@ -1,5 +1,5 @@
 """The measured table behind the curves: a row for each family, defense, attack, number of queries and seed, with the mark of
-every item, so that seeds and items can be resampled as in all other tables. Made from cells, or shipped with the package.
+every item, so that seeds and items count as in all other tables. Made from cells, or shipped with the package.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ in the order of their ids, the first the highest bit of the first hexadecimal di
 where teacher and base are equal."""
 KEY = ("family", "defense", "strength", "attack", "queries", "seed")
 SHIPPED = "curves.csv"
-VARIES = ("defense", "defense_name", "strength", "attack", "harvest", "recover", "objective", "queries", "data", "seed")
+VARIES = (
+    "defense", "defense_name", "strength", "attack", "adaptive", "harvest", "recover", "objective",
+    "queries", "data", "seed",
+)  # fmt: skip
 """What cells of one table may differ in; of ``settings`` it is the defense, the attack, the seed and the budget's size."""
 
 

@@ -9,7 +9,7 @@ from experiments.campaign.measure.key import Key
 from experiments.campaign.measure.proportion import wilson
 from experiments.campaign.measure.roc import RATES, Roc, area, roc, tpr_at
 from experiments.campaign.result import HONEST, CampaignResult
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 
 ANY = "any"
 """All detectors together: an account was alarmed on by at least one."""

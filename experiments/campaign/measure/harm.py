@@ -7,7 +7,7 @@ import polars as pl
 from experiments.campaign.measure.key import Key
 from experiments.campaign.measure.proportion import ratio, wilson
 from experiments.campaign.result import HONEST, CampaignResult
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 
 
 def harm(result: CampaignResult) -> dict[Key, Estimate]:

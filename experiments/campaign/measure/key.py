@@ -10,7 +10,7 @@ import polars as pl
 
 from configs.errors import ConfigError
 from experiments.campaign.result import CampaignResult
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 
 
 class Key(NamedTuple):

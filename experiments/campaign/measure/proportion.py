@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import require
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 
 Z = 1.959963984540054
 """97.5 % quantile of the normal distribution."""

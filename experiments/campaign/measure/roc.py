@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from configs.errors import require
 from experiments.campaign.measure.proportion import weighted_share
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 
 RATES = (1e-2, 1e-3, 1e-4)
 """False-alarm rates at which detection is reported."""

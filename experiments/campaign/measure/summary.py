@@ -15,7 +15,7 @@ from experiments.campaign.measure.harm import by_provider, harm
 from experiments.campaign.measure.harvest import harvest
 from experiments.campaign.measure.key import BLANK, Key, Measured, checked
 from experiments.campaign.result import CampaignResult
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 
 
 class TransferRecord(NamedTuple):

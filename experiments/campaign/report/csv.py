@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from experiments.campaign.measure.key import Measured
 from experiments.campaign.measure.summary import PolicySummary, TransferRecord
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 from experiments.report.cells import PlainWriter
 
 COLUMNS = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from experiments.campaign.measure.detection import ANY
 from experiments.campaign.measure.summary import PolicySummary
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 from experiments.report.numbers import BLANK
 
 UNDEFENDED = ("none", "undefended")

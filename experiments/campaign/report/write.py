@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from experiments.campaign.report.naming import ordered
 from experiments.campaign.report.tables import policy_table
 from experiments.campaign.report.words import sentences
 from experiments.campaign.result import CampaignResult
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 from experiments.naming import require_name
 from experiments.report import latex, markdown, terminal
 from experiments.report.numbers import Value
@@ -51,7 +51,7 @@ class CampaignReport:
         """Print tables, then words; readable from 100 columns on. A note that several tables have is printed once."""
         said: set[str] = set(self.words)
         for table in self.tables:
-            terminal.render(replace(table, notes=tuple(note for note in table.notes if note not in said)), console)
+            terminal.render(table, console, said)
             said.update(table.notes)
         for sentence in self.words:
             console.print(Text(sentence))

@@ -20,6 +20,8 @@ from teacher.api.schema import Prompts, Requests
 REQUESTS, MAX_TOKENS = 8_000, 64
 HONEST, ATTACKERS = 200, 40
 HOUSEHOLD = 5
+ASKED = 11
+"""Prompts that the crude attack asks: one more than PRADA has cells, so that some cell holds two at any distance."""
 
 COLUMNS = ("time", "account", "prompt", "input_tokens", "seed", "network")
 """Of requests."""
@@ -99,7 +101,7 @@ def present():
     sent = Requests(
         start + np.repeat(np.arange(each) * 120.0, ATTACKERS) + who * 0.5,
         (HONEST + who).astype(np.int32),
-        np.repeat(np.arange(each) % 4, ATTACKERS).astype(np.int64),
+        np.repeat(np.arange(each) % ASKED, ATTACKERS).astype(np.int64),
         np.full(len(who), 16, np.int32),
         np.zeros(len(who), np.int64),
         (900 + who % 2).astype(np.int32),

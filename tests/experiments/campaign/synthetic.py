@@ -7,7 +7,7 @@ import polars as pl
 
 from experiments.campaign.measure.summary import TransferRecord
 from experiments.campaign.result import HONEST, CampaignResult
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 
 KINDS = (
     ("chat", False, 0.5),

@@ -44,6 +44,7 @@ def scores(accuracy: Mapping[str, float], seed: int, name: str, families: Mappin
                             "strict": strict,
                             "lenient": lenient,
                             "finished": strict | (own.random(n) < 0.9),
+                            "formed": strict | (np.arange(n) % 3 > 0),
                             "step_correct": np.where(strict, 1.0, 0.6) if family == "chain" else np.full(n, np.nan),
                             "tokens": own.integers(5, 30, n),
                         }

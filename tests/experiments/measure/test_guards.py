@@ -3,15 +3,14 @@
 import pytest
 
 from experiments.measure.guards import tripped
-from experiments.measure.summary import Summariser
+from experiments.measure.summary import estimated, summarise
 from experiments.report.guard_notes import guard_notes
 from tests.experiments.measure.synthetic import TRUTH, cell, result
 
 
 def summary(truth=TRUTH, defense="temperature", **facts):
-    return Summariser()(
-        [result(cell(defense, [defense], 1.0, "imitate", 0, **facts), TRUTH["undefended"], truth=truth)]
-    )
+    measured = result(cell(defense, [defense], 1.0, "imitate", 0, **facts), TRUTH["undefended"], truth=truth)
+    return estimated([summarise([measured])])[0]
 
 
 def guards(**changes):
@@ -42,8 +41,8 @@ def test_a_teacher_that_knows_nothing_is_named_with_its_family():
 
 
 def test_the_undefended_cell_need_not_change_anything():
-    untouched = Summariser()([result(cell("none", [], None, "imitate", 0, changed_share=0.0), TRUTH["undefended"])])
-    assert "unchanged" not in [t.guard for t in tripped(untouched)]
+    untouched = summarise([result(cell("none", [], None, "imitate", 0, changed_share=0.0), TRUTH["undefended"])])
+    assert "unchanged" not in [t.guard for t in tripped(estimated([untouched])[0])]
 
 
 def test_a_cell_that_lacks_the_facts_trips_nothing():

@@ -10,7 +10,8 @@ from experiments.measure.honest_load import load_numbers, load_table, nobody, pe
 
 
 def accounts():
-    """300 accounts with one request each, a batch user with 700 of which 70 were refused, and one who never sent anything."""
+    """300 accounts with one request each, a batch user with 700 of which 70 were refused, and one who never sent
+    anything."""
     count = 302
     requests = np.array([1] * 300 + [700, 0])
     return pl.DataFrame(

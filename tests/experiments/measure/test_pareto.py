@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.measure.pareto import front, hypervolume, worst_case
-from experiments.measure.quantity import Quantity, blank
+from experiments.measure.pareto import NO_GAIN, front, hypervolume, worst_case
+from experiments.measure.quantity import Quantity, blank, plain
 
 points = st.lists(st.tuples(st.floats(-0.5, 1.5), st.floats(0, 1)), min_size=1, max_size=12)
 
@@ -49,11 +49,11 @@ def test_hypervolume_is_the_area_on_a_grid(given_points):
 
 def test_worst_case_and_gap():
     def q(value: float) -> Quantity:
-        return Quantity(value, np.full(9, value))
+        return plain((0, 1), [value, value])
 
-    worst = worst_case({"imitate": q(0.3), "adaptive": q(0.7), "broken": blank("x", 9)}, {"imitate"})
+    worst = worst_case({"imitate": q(0.3), "adaptive": q(0.7), "broken": blank("x")}, {"imitate"})
     assert worst.attack == "adaptive"
     assert worst.gap.point == pytest.approx(0.4)
-    assert worst_case({"imitate": q(0.3)}, {"imitate"}).gap.point == 0
+    assert worst_case({"imitate": q(0.3)}, {"imitate"}).gap.reason == NO_GAIN
     assert worst_case({"adaptive": q(0.3)}, ()).gap.reason == "no passive attack"
-    assert worst_case({"broken": blank("x", 9)}, ()).attack == ""
+    assert worst_case({"broken": blank("x")}, ()).attack == ""

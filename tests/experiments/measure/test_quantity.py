@@ -1,82 +1,118 @@
-"""Arithmetic with draws, and when a denominator is inside its noise."""
+"""Arithmetic seed by seed and group by group, against closed forms on the items themselves."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from experiments.measure.quantity import (
+    GROUPS,
     NOISE,
-    Estimate,
-    Quantity,
+    PSEUDO,
     blank,
     difference,
-    estimates,
-    in_noise,
-    percentile_limits,
+    group_of,
+    linear,
+    mean_of,
+    means,
+    plain,
     quotient,
 )
 
-
-def normal(mean: float, sd: float, seed: int = 0) -> Quantity:
-    return Quantity(mean, np.random.default_rng(seed).normal(mean, sd, 4000))
+SEEDS = (3, 5)
 
 
-def test_limits_are_numpys():
-    draws = np.random.default_rng(1).random((3, 101))
-    draws[1, :40] = np.nan
-    limits, defined = percentile_limits(draws)
-    assert defined.tolist() == [101, 61, 101]
-    assert limits == pytest.approx(np.nanquantile(draws, [0.025, 0.975], axis=1).T)
+def columns(values_n_C, bounded=True):
+    """The same items in both seeds, each a group of its own."""
+    values = np.asarray(values_n_C, np.float64)
+    groups = np.arange(len(values))
+    return means(SEEDS, [values, values], [groups, groups], [bounded] * values.shape[1])
 
 
-def test_shared_noise_cancels():
-    whole = normal(1, 0.1)
-    half = Quantity(0.5, whole.draws / 2)
-    assert quotient(half, whole).estimate() == pytest.approx((0.5, 0.5, 0.5, ""))
-    assert difference(whole, whole).estimate()[:3] == (0, 0, 0)
+def test_a_mean_has_the_variance_of_its_items():
+    x = np.random.default_rng(0).random((40, 1))
+    (found,) = columns(x, bounded=False)
+    assert found.seeds == SEEDS
+    assert found.point == pytest.approx(x.mean())
+    assert found.noise == pytest.approx(x.var(ddof=1) / 40)
 
 
-@pytest.mark.parametrize(
-    ("quantity", "noisy"),
-    [(normal(0.5, 0.1), False), (normal(0.1, 0.1), True), (normal(-0.5, 0.1), False), (normal(0, 0.0), True)],
-)
-def test_denominator_rule(quantity, noisy):
-    assert in_noise(quantity) is noisy
-    ratio = quotient(normal(1, 0.1, 5), quantity)
-    assert (ratio.estimate().value is None) is noisy
-    assert (ratio.reason == NOISE) is noisy
+def test_groups_tell_the_variance_of_many_items():
+    x = np.random.default_rng(1).random((4000, 1))
+    groups = np.arange(4000) % GROUPS
+    (found,) = means(SEEDS, [x, x[::-1]], [groups, groups], [False])
+    assert found.noise == pytest.approx(x.var(ddof=1) / 4000, rel=0.4)
 
 
-def test_a_certain_zero_denominator_is_noise_and_a_certain_other_is_not():
-    assert in_noise(Quantity(0.0, np.zeros(10)))
-    assert not in_noise(Quantity(0.3, np.full(10, 0.3)))
-    assert in_noise(Quantity(0.3, np.full(10, np.nan)))
+def test_right_in_all_items_is_not_certain():
+    (found,) = columns(np.ones((40, 1)))
+    assert found.point == 1
+    assert found.noise == pytest.approx(PSEUDO / (2 * 40**2))
+    assert columns(np.full((40, 1), 12.0), bounded=False)[0].noise == 0
 
 
-def test_blanks_carry_their_reason_through():
-    missing = blank("not sold", 3)
-    assert difference(normal(1, 1), missing).estimate() == Estimate(None, None, None, "not sold")
-    assert quotient(missing, normal(1, 0.01)).reason == "not sold"
+def test_items_that_are_missing_are_left_out_and_seeds_without_any_too():
+    x = np.array([[1.0, np.nan], [0.0, np.nan], [np.nan, np.nan]])
+    other = np.array([[1.0, 1.0]])
+    groups = [np.arange(3), np.arange(1)]
+    first, second = means(SEEDS, [x, other], groups, [True, True])
+    assert first.values.tolist() == [0.5, 1.0]
+    assert second.seeds == (5,)
+    assert not means(SEEDS, [x[:, 1:]] * 2, [np.arange(3)] * 2, [True])[0].known
 
 
-def test_no_interval_where_most_draws_are_undefined():
-    draws = np.where(np.arange(100) < 40, 1.0, np.nan)
-    found = Quantity(1.0, draws).estimate()
-    assert (found.value, found.low) == (1.0, None)
-    assert "40 of 100" in found.reason
+def test_pairing_by_item_is_kept():
+    """What two columns share cancels; what they do not adds up."""
+    rng = np.random.default_rng(2)
+    x = rng.random((40, 1))
+    both = columns(np.concatenate([x, x + 0.1 * rng.random((40, 1))], axis=1), bounded=False)
+    gap = difference(*both)
+    assert gap.noise < 0.05 * both[0].noise
+    a, b = columns(x, False)[0], columns(rng.random((40, 1)), False)[0]
+    expected = (x[:, 0] - rng.random(0).sum()).var(ddof=1) / 40
+    assert difference(a, blank("x")).reason == "x"
+    assert expected > 0
+    assert difference(a, b).noise > a.noise
 
 
-def test_what_an_estimate_supports():
-    assert Estimate(0.5, 0.1, 0.9).resolved
-    assert not Estimate(0.5, -0.1, 0.9).resolved
-    assert not Estimate(0.5).resolved
-    assert Estimate(0.0, -0.05, 0.05).within(0.05)
-    assert not Estimate(0.0, -0.06, 0.05).within(0.05)
-    assert not Estimate(0.0).within(0.05)
+@given(st.lists(st.floats(0.1, 1), min_size=3, max_size=3), st.lists(st.floats(0.5, 1), min_size=3, max_size=3))
+def test_a_ratio_is_the_ratio_of_means_and_moves_with_both(above, below):
+    a, b = plain((0, 1, 2), above), plain((0, 1, 2), below)
+    found = quotient(a, b)
+    ratio = a.point / b.point
+    assert found.point == pytest.approx(ratio)
+    assert found.values == pytest.approx(ratio + (a.values - ratio * b.values) / b.point)
+    assert found.over == (b,)
+    assert quotient(a, a).values == pytest.approx(np.ones(3))
 
 
-def test_many_at_once_are_the_same_as_one_by_one():
-    many = [normal(1, 0.1), blank("x", 4000), Quantity(0.2, np.empty(0)), normal(2, 0.3, 7)]
-    assert estimates(many) == [q.estimate() for q in many]
-    assert many[2].estimate() == Estimate(0.2)
+def test_blank_has_its_reason_and_nothing_is_divided_by_0():
+    zero, one = plain((0, 1), [0.5, -0.5]), plain((0, 1), [1.0, 1.0])
+    assert quotient(one, zero).reason == NOISE
+    assert quotient(blank("x"), one).reason == "x"
+    assert not mean_of([]).known
+    assert mean_of([one, blank("x")]).reason == "x"
+    assert difference(one, plain((7,), [1.0])).reason == "no seed in common"
+    assert plain((0, 1), [None, float("nan")]).known is False
+
+
+def test_only_shared_seeds_count_in_a_difference():
+    a, b = plain((0, 1, 2), [0.9, 0.8, 0.1]), plain((0, 1), [0.5, 0.5])
+    assert difference(a, b).seeds == (0, 1)
+    assert difference(a, b).point == pytest.approx(0.35)
+
+
+def test_linear_combinations():
+    a, b = plain((0, 1), [1.0, 3.0]), plain((0, 1), [2.0, 2.0])
+    assert linear([(2.0, a), (1.0, b)]).values.tolist() == [4.0, 8.0]
+    assert linear([(2.0, a), (1.0, b)], 1.0).values.tolist() == [-1.0, 3.0]
+    assert mean_of([a, b]).point == 2.0
+
+
+def test_an_item_has_the_same_group_everywhere():
+    assert group_of("chain-17") == group_of("chain-17")
+    counts = np.bincount([group_of(f"item-{i}") for i in range(5000)], minlength=GROUPS)
+    assert counts.min() > 50
+    assert counts.size == GROUPS

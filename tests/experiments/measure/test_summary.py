@@ -12,11 +12,19 @@ from configs.errors import MoatBenchError
 from experiments.measure.quantity import NOISE
 from experiments.measure.result import FACTS, CellResult, by_configuration
 from experiments.measure.row import cell_row
-from experiments.measure.summary import Summariser
+from experiments.measure.summary import Summary, against_best, estimated, summarise
 from tests.experiments.measure.synthetic import FAMILIES, TRUTH, cell, result
 
 STUDENT = {"chain": 0.45, "code": 0.97, "facts": 0.88, "tool": 0.95}
-SUMMARISE = Summariser(replicates=400)
+
+
+def alone(results: list[CellResult]) -> Summary:
+    """A table of one configuration."""
+    return table([results])[0]
+
+
+def table(cells: list[list[CellResult]]) -> list[Summary]:
+    return estimated(against_best([summarise(results) for results in cells]))
 
 
 def defended(seed: int, **changes) -> CellResult:
@@ -28,12 +36,12 @@ def defended(seed: int, **changes) -> CellResult:
 
 @pytest.fixture(scope="module")
 def summary():
-    return SUMMARISE([defended(seed) for seed in (1, 2, 3)])
+    return alone([defended(seed) for seed in (1, 2, 3)])
 
 
 def test_truth_is_recovered(summary):
     def holds(name, family, truth, slack=0.02):
-        found = summary.headline(name, family).estimate()
+        found = summary.headline_estimate(name, family)
         assert found.low - slack <= truth <= found.high + slack, (name, family, found)
 
     for family in FAMILIES:
@@ -70,18 +78,17 @@ def test_points_are_means_over_seeds_of_means_over_items(summary):
 def test_steps_and_harder_items(summary):
     assert not summary.quantity("S_def_step_correct", "code", "greedy").known
     assert summary.headline("harder S_def", "chain").point < summary.headline("S_def", "chain").point
-    assert summary.tests["chain"].p < 1e-6
+    assert summary.headline_estimate("transfer_lost", "chain").p < 0.05
     assert summary.facts == {name: pytest.approx(cell("", [], None, "", 0)[name]) for name in FACTS}
 
 
 def test_same_input_same_output():
-    again = Summariser(replicates=400)([defended(seed) for seed in (1, 2, 3)])
-    assert again.estimates == SUMMARISE([defended(seed) for seed in (1, 2, 3)]).estimates
+    assert alone([defended(seed) for seed in (1, 2, 3)]).estimates == alone([defended(s) for s in (1, 2, 3)]).estimates
 
 
 def test_one_seed_speaks_of_items():
-    one = SUMMARISE([defended(1)])
-    found = one.headline("S_def", "chain").estimate()
+    one = alone([defended(1)])
+    found = one.headline_estimate("S_def", "chain")
     p = found.value
     assert found.high - found.low == pytest.approx(2 * 1.96 * np.sqrt(p * (1 - p) / FAMILIES["chain"]), rel=0.25)
 
@@ -89,26 +96,25 @@ def test_one_seed_speaks_of_items():
 def test_no_undefended_twin():
     bare = defended(1)
     bare = replace(bare, scores={k: v for k, v in bare.scores.items() if k != "undefended"})
-    found = SUMMARISE([bare])
+    found = alone([bare])
     assert found.headline("transfer", "chain").known
     assert found.headline_estimate("relative", "chain").value is None
-    assert np.isnan(found.tests["chain"].p)
+    assert found.headline_estimate("transfer_lost", "chain").p is None
     assert (
-        cell_row(bare.cell, bare.scores, bare.honest, bare.honest_clean, SUMMARISE).get("relative/chain/greedy/strict")
-        is None
+        cell_row(bare.cell, bare.scores, bare.honest, bare.honest_clean).get("relative_own/chain/greedy/strict") is None
     )
 
 
 def test_a_base_that_knows_everything_leaves_transfer_blank():
     truth = TRUTH | {"base": TRUTH["teacher"]}
-    found = SUMMARISE([result(cell("none", [], None, "imitate", s), STUDENT, truth=truth) for s in (1, 2)])
-    assert found.headline("transfer", "code").reason == NOISE
-    assert found.headline_estimate("transfer", "code").value is None
+    found = alone([result(cell("none", [], None, "imitate", s), STUDENT, truth=truth) for s in (1, 2)])
+    assert found.headline_estimate("transfer", "code")[:4] == (None, None, None, NOISE)
 
 
 def test_all_refused():
-    found = SUMMARISE([result(cell("query_quota", ["query_quota"], None, "imitate", 1), STUDENT, refused=1.0)])
-    assert found.estimate("T_def", "all", "", "strict")[:3] == (0, 0, 0)
+    found = alone([result(cell("query_quota", ["query_quota"], None, "imitate", 1), STUDENT, refused=1.0)])
+    assert found.estimate("T_def", "all", "", "strict")[:2] == (0, 0)
+    assert 0 < found.estimate("T_def", "all", "", "strict").high < 0.02
     assert found.estimate("refusals", "all").value == 1
     assert found.estimate("T_def_accepted", "all", "", "strict").value is None
     assert found.estimate("trace_kept", "all").value is None
@@ -119,7 +125,7 @@ def test_all_refused():
 def test_refusals_count_as_wrong_whatever_the_table_says():
     some = result(cell("query_quota", ["query_quota"], None, "imitate", 1), STUDENT, refused=0.5)
     claims = replace(some, honest=some.honest.with_columns(strict=pl.lit(value=True)))
-    found = SUMMARISE([claims])
+    found = alone([claims])
     refused = found.estimate("refusals", "all").value
     assert found.estimate("T_def", "all", "", "strict").value == pytest.approx(1 - refused)
     assert found.estimate("T_def_accepted", "all", "", "strict").value == 1
@@ -127,7 +133,7 @@ def test_refusals_count_as_wrong_whatever_the_table_says():
 
 def test_nothing_run_without_a_defense():
     bare = defended(1)
-    found = SUMMARISE([replace(bare, honest_clean=pl.DataFrame())])
+    found = alone([replace(bare, honest_clean=pl.DataFrame())])
     assert found.estimate("DC", "all", "", "strict").value is None
     assert found.estimate("T_def", "all", "", "strict").value is not None
 
@@ -137,7 +143,7 @@ def test_families_and_items_that_some_models_lack():
     scores = dict(whole.scores)
     scores["teacher"] = scores["teacher"].filter(pl.col("family") != "tool")
     scores["student"] = scores["student"].filter(pl.col("item").str.ends_with("7").not_())
-    found = SUMMARISE([replace(whole, scores=scores)])
+    found = alone([replace(whole, scores=scores)])
     assert found.headline_estimate("transfer", "tool").value is None
     assert found.headline_estimate("transfer", "pooled").value is None
     assert found.headline_estimate("transfer", "chain").low is not None
@@ -150,7 +156,7 @@ def test_families_and_items_that_some_models_lack():
 def test_teacher_scored_in_one_way_only():
     whole = defended(1)
     sampled = whole.scores["teacher"].filter(pl.col("decoding") == "sampled")
-    found = SUMMARISE([replace(whole, scores={**whole.scores, "teacher": sampled})])
+    found = alone([replace(whole, scores={**whole.scores, "teacher": sampled})])
     assert found.headline("T_clean", "chain").point == found.quantity("T_clean", "chain", "sampled", "strict").point
 
 
@@ -160,14 +166,46 @@ def test_null_and_nan_are_missing():
         strict=pl.when(pl.col("item").str.ends_with("3")).then(None).otherwise(pl.col("strict")),
         step_correct=pl.lit(float("nan")),
     )
-    found = SUMMARISE([replace(whole, scores={**whole.scores, "student": student})])
+    found = alone([replace(whole, scores={**whole.scores, "student": student})])
     assert found.headline("S_def", "chain").known
     assert not found.quantity("S_def_step_correct", "chain", "greedy").known
 
 
+def test_what_was_never_sent_is_not_answered():
+    some = defended(1)
+    lost = pl.when(pl.col("account") == "u0").then(0).otherwise(pl.col("status"))
+    found = alone([replace(some, honest=some.honest.with_columns(status=lost))])
+    share = (some.honest["account"] == "u0").mean()
+    assert found.estimate("refusals", "all").value == pytest.approx(share)
+
+
+def test_relative_is_to_the_best_undefended_attack_on_equal_budgets():
+    """Dropping half of each trace harms the attacker himself: beside his own twin nothing seems lost."""
+    poor = TRUTH | {"undefended": dict.fromkeys(FAMILIES, 0.3)}
+    weak = [result(cell("d", ["d"], 1.0, "half", s), dict.fromkeys(FAMILIES, 0.3), truth=poor) for s in (1, 2)]
+    strong = [result(cell("d", ["d"], 1.0, "imitate", s), STUDENT) for s in (1, 2)]
+    richer = [result(cell("d", ["d"], 1.0, "imitate", s, queries=9), STUDENT) for s in (1, 2)]
+    half, imitate, elsewhere = table([weak, strong, richer])
+    assert half.headline_estimate("relative_own", "pooled").value == pytest.approx(1, abs=0.2)
+    assert half.headline_estimate("relative", "pooled").value < 0.4
+    assert half.headline_estimate("relative", "pooled").reason == "of imitate"
+    for s in (imitate, elsewhere):
+        own, best = (s.headline_estimate(name, "pooled").value for name in ("relative_own", "relative"))
+        assert own == pytest.approx(best)
+    assert table([weak])[0].headline_estimate("relative", "pooled").value == pytest.approx(1, abs=0.2)
+
+
+def test_cells_of_a_table_learn_from_each_other_how_much_seeds_differ():
+    cells = [[result(cell(f"d{i}", ["d"], i, "a", s), STUDENT) for s in (1, 2)] for i in range(1, 7)]
+    together, apart = table(cells)[0], alone(cells[0])
+    wide, narrow = (s.headline_estimate("S_def", "chain") for s in (apart, together))
+    assert narrow.value == wide.value
+    assert narrow.high - narrow.low < wide.high - wide.low
+
+
 def test_row_is_flat_and_complete():
     whole = defended(1)
-    row = cell_row(whole.cell, whole.scores, whole.honest, whole.honest_clean, SUMMARISE)
+    row = cell_row(whole.cell, whole.scores, whole.honest, whole.honest_clean)
     assert row["defense_name"] == "antidistillation"
     assert row["accepted_share"] == 1.0
     assert 0.3 < row["transfer/chain/greedy/strict"] < 0.6

@@ -15,7 +15,8 @@ def one(name: str, strength: tuple[str, float] | None, chain: float, users: floa
     """A cell of one defense that touches the chain family only, unless a tool accuracy is given."""
     label = f"{name}({strength[0]}={strength[1]:g})" if strength else name
     names = [] if name == "none" else [name]
-    described = cell(label, names, strength[1] if strength else None, attack, seed, **changes)
+    stated = {"adaptive": attack != "imitate"} | changes
+    described = cell(label, names, strength[1] if strength else None, attack, seed, **stated)
     student = TWIN | {"chain": chain} | ({} if tool is None else {"tool": tool})
     return result(described, student, TEACHER | {"chain": users}, refused, waited=waited)
 

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 from experiments.report import latex, markdown
 from experiments.report.labels import place_labels
 from experiments.report.numbers import enumeration, interval, spell, with_interval

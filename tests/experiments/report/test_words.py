@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
+from experiments.measure.verdict import Verdict, verdicts
 from experiments.report import write_report
 from experiments.report.matched_table import Comparison
-from experiments.report.table import reading_of_loss
 from experiments.report.words import matched
 from tests.experiments.report.cells import grid, one
 
 
-def comparison(gaps: dict[str, Estimate], drop: float = 0.05, family: str = "chain", own: float = 0.47) -> Comparison:
-    others = {name: Estimate(None if gap.value is None else own - gap.value) for name, gap in gaps.items()}
+def judged(value: float | None, error: float = 0.05) -> Verdict:
+    """A difference with a t distribution of 8 degrees of freedom."""
+    return verdicts(
+        [Estimate(value, error=error, freedom=8.0, seeds=3).at(0.95) if value is not None else Estimate(None)]
+    )[0]
+
+
+def comparison(gaps: dict[str, Verdict], drop: float = 0.05, family: str = "chain", own: float = 0.47) -> Comparison:
+    others = {
+        name: Estimate(None if gap.estimate.value is None else own - gap.estimate.value) for name, gap in gaps.items()
+    }
     accuracy = {"antidistillation": Estimate(own, own - 0.05, own + 0.05), **others}
-    return Comparison("imitate", family, drop, False, accuracy, gaps, "antidistillation", True)
-
-
-def test_reading():
-    assert reading_of_loss(Estimate(0.9, 0.8, 0.95)) == "lost"
-    assert reading_of_loss(Estimate(-0.2, -0.3, -0.1)) == "gained"
-    assert reading_of_loss(Estimate(0.02, 0.01, 0.03)) == "unchanged"
-    assert reading_of_loss(Estimate(0.02, -0.1, 0.1)) == "undecided"
-    assert reading_of_loss(Estimate(0.9)) == "undecided"
-    assert reading_of_loss(Estimate(None)) == "undecided"
+    return Comparison("imitate", family, drop, False, accuracy, gaps, {}, "antidistillation", True)
 
 
 def test_the_report_says_what_the_grid_was_made_to_show(report):
@@ -35,29 +35,34 @@ def test_the_report_says_what_the_grid_was_made_to_show(report):
     assert "below" in second
     assert "permuted (difference −.4" in second
     assert third.startswith("query_quota lets 30% of the attacker's queries through")
-    assert last == "With 2 seeds the intervals are too narrow: read them as a lower bound on the uncertainty."
+    assert last.startswith("With 2 seeds a row's interval rests on how much seeds differ in the other rows")
 
 
 def test_a_difference_whose_interval_holds_0_is_no_difference():
-    text = matched([comparison({"permuted": Estimate(-0.1, -0.3, 0.1), "temperature": Estimate(-0.4, -0.5, -0.3)})])
-    assert "below .87 for temperature (difference −.40 [−.50, −.30])" in text
+    text = matched([comparison({"permuted": judged(-0.1, 0.1), "temperature": judged(-0.4, 0.04)})])
+    assert "below .87 for temperature (difference −.40 [−.49, −.31])" in text
     assert "not told apart from .57 for permuted" in text
 
 
 def test_a_control_that_does_better_is_said():
-    assert "; " not in matched([comparison({"permuted": Estimate(0.2, 0.1, 0.3)})])
-    assert "above .27 for permuted (difference .20 [.10, .30])" in matched(
-        [comparison({"permuted": Estimate(0.2, 0.1, 0.3)})]
-    )
+    text = matched([comparison({"permuted": judged(0.2, 0.04)})])
+    assert "; " not in text
+    assert "above .27 for permuted (difference .20 [.11, .29])" in text
 
 
 def test_without_an_interval_nothing_is_claimed():
-    text = matched([comparison({"permuted": Estimate(-0.4)})])
+    bare = Verdict(Estimate(-0.4), None, "undecided")
+    text = matched([comparison({"permuted": bare})])
     assert "not told apart from .87 for permuted (difference −.40 without an interval)" in text
 
 
+def test_one_seed_claims_nothing():
+    of_items = verdicts([Estimate(-0.4, -0.45, -0.35, error=0.02, seeds=1)])[0]
+    assert "not told apart" in matched([comparison({"permuted": of_items})])
+
+
 def test_the_fuller_and_larger_comparison_is_told():
-    gap, none = Estimate(-0.4, -0.5, -0.3), Estimate(None)
+    gap, none = judged(-0.4, 0.04), judged(None)
     both = comparison({"permuted": gap, "temperature": gap}, drop=0.02)
     text = matched(
         [
@@ -72,7 +77,7 @@ def test_the_fuller_and_larger_comparison_is_told():
 
 
 def test_seeds(tmp_path):
-    three = write_report(grid(seeds=(1, 2, 3), attacks=("imitate",)), tmp_path, "three", 200)
+    three = write_report(grid(seeds=(1, 2, 3), attacks=("imitate",)), tmp_path, "three")
     assert not any("seed" in sentence for sentence in three.words)
-    single = write_report([one("none", None, 0.9, 0.99, 1)], tmp_path, "single", 200)
+    single = write_report([one("none", None, 0.9, 0.99, 1)], tmp_path, "single")
     assert single.words[-1].startswith("With 1 seed the intervals cover held-out items only")

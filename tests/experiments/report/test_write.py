@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import replace
 from io import StringIO
 
@@ -12,10 +13,10 @@ import pytest
 from rich.console import Console
 
 from configs.errors import MoatBenchError
+from experiments.measure.matched import CHORD, INTERPOLATED
 from experiments.report import write_report
 from tests.experiments.report.cells import grid, one
 
-FEW = 200
 TEXTS = ("md", "csv", "tex", "page", "json")
 
 
@@ -78,7 +79,7 @@ def test_csv_is_tidy_and_in_full_precision(report):
     assert (transfer["low"] <= transfer["value"]).all()
     one_value = transfer.filter((pl.col("defense") == "trace_hidden") & (pl.col("family") == "chain"))["value"][0]
     assert round(one_value, 4) != one_value
-    assert {"student_at_drop", "difference_at_drop", "mcnemar_p_holm", "attack_dollars", "refusals"} <= set(
+    assert {"student_at_drop", "difference_at_drop", "transfer_lost_corrected", "attack_dollars", "refusals"} <= set(
         table["measure"]
     )
 
@@ -111,9 +112,50 @@ def test_matched_drop_has_the_truth_in_its_intervals(report):
         assert row["minus permuted"].high < 0
 
 
+def test_values_read_off_a_curve_are_marked_in_every_format(report):
+    """Between the strengths, and on the line from no defense to the weakest strength."""
+    rows = [r for r in tables(report)["matched"].rows if r["family"] == "reasoning" and r["attack"] == "imitate"]
+    marks = {row["drop"]: row["antidistillation"].mark for row in rows}
+    assert marks["1.0"] == CHORD
+    assert marks["5.0"] == INTERPOLATED
+    out = StringIO()
+    report.terminal(Console(file=out, width=160))
+    for text in (report.files["md"].read_text(), out.getvalue()):
+        assert "† on the straight line from no defense" in " ".join(text.split())
+        assert re.search(r"\.\d\d†", text)
+        assert re.search(r"\.\d\d‡", text)
+    tex = report.files["tex"].read_text()
+    assert re.search(r"\.\d\d\$\^\\dagger\$", tex)
+    assert re.search(r"\.\d\d\$\^\\ddagger\$", tex)
+    table = pl.read_csv(report.files["csv"], infer_schema_length=None).filter(pl.col("measure") == "student_at_drop")
+    assert {CHORD, INTERPOLATED} <= set(table["mark"])
+    assert "slack_at_drop" in report.files["csv"].read_text()
+    matched = json.loads(report.files["json"].read_text())["matched"]
+    assert {CHORD, INTERPOLATED} <= {e.get("mark") for c in matched for e in c["student"].values()}
+
+
+def test_every_table_states_its_noise_floor(report):
+    for table in report.tables:
+        assert any(note.startswith("Noise floor") for note in table.notes), table.name
+
+
+def test_p_value_interval_and_reading_of_every_line_agree(report):
+    for row in tables(report)["hidden_trace"].rows:
+        assert row["lost"].resolved == (row["p"] < 0.05) == (row["reading"] in ("lost", "gained"))
+    document = json.loads(report.files["json"].read_text())
+    for c in document["matched"]:
+        for e in c["difference"].values():
+            if "low" in e:
+                assert (e["low"] > 0 or e["high"] < 0) == (e["p_holm"] < 0.05)
+    for cell in document["cells"]:
+        for e in cell["measures"].values():
+            if "p" in e and e["low"] not in (0, 1) and e["high"] not in (0, 1):
+                assert (e["low"] > 0 or e["high"] < 0) == (e["p"] < 0.05)
+
+
 def test_threat_models_that_differ_become_columns(tmp_path):
     cells = [one("none", None, 0.9, 0.99, s, queries=q, data=q) for s in (1, 2) for q in (500, 1000)]
-    made = write_report(cells, tmp_path, "axes", FEW)
+    made = write_report(cells, tmp_path, "axes")
     main = made.tables[0]
     assert [c.title for c in main.columns[:4]] == ["defense", "queries", "data", "attack"]
     assert [row["queries"] for row in main.rows] == ["500", "1,000"]
@@ -129,7 +171,7 @@ def test_cells_that_differ_in_a_setting_only_are_told_apart(tmp_path):
         for s in (1, 2)
         for e, n in ((0.1, 100), (0.01, 100), (0.1, 200))
     ]
-    labels = {(r["defense"], r["attack"]) for r in write_report(cells, tmp_path, "settings", FEW).tables[0].rows}
+    labels = {(r["defense"], r["attack"]) for r in write_report(cells, tmp_path, "settings").tables[0].rows}
     assert ("antidistillation(lam=0.2) (epsilon=0.01)", "imitate (steps=100)") in labels
     assert len(labels) == 3
 
@@ -145,7 +187,7 @@ def test_cells_that_differ_in_a_setting_only_are_told_apart(tmp_path):
     ],
 )
 def test_whatever_is_missing_there_is_a_report(cells, tmp_path):
-    made = write_report(cells, tmp_path, "part", FEW)
+    made = write_report(cells, tmp_path, "part")
     out = StringIO()
     made.terminal(Console(file=out, width=100))
     assert made.words
@@ -159,7 +201,7 @@ def test_models_that_were_not_scored(without, tmp_path):
         replace(c, scores={k: v for k, v in c.scores.items() if k != without})
         for c in grid(seeds=(1,), attacks=("imitate",))
     ]
-    made = write_report(cells, tmp_path, "part", FEW)
+    made = write_report(cells, tmp_path, "part")
     rows = made.tables[0].rows
     assert (rows[0]["transfer chain"].value is None) == (without in ("base", "teacher"))
     assert (rows[0]["relative"].value is None) == (without in ("base", "undefended"))

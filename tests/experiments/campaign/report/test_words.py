@@ -6,7 +6,7 @@ from experiments.campaign.measure.key import Key
 from experiments.campaign.measure.summary import PolicySummary, TransferRecord
 from experiments.campaign.report.naming import amount, amount_with_interval, in_percent, percent, percent_with_interval
 from experiments.campaign.report.words import base_rates, best_detector, merged, outcome, seeds_caveat, sentences
-from experiments.measure.quantity import Estimate
+from experiments.measure.estimate import Estimate
 
 
 def policy(name, seeds=(0,), transfer=(), **numbers):
