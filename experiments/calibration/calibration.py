@@ -64,7 +64,7 @@ class Calibration:
     @cached_property
     def key(self) -> tuple[str, float, str]:
         """Equal for calibrations that find the same strength."""
-        return self.stage(self.strength.strongest).key, self.asked.drop, self.family
+        return self.cell.drop_stage(self.seeds).key, self.asked.drop, self.family
 
     def stage(self, value: float) -> DropStage:
         """What measures the drop at a strength; raises `ConfigError` where the defense cannot have it."""

@@ -59,7 +59,7 @@ def test_the_one_strength_of_a_stack_is_meant():
     assert the_strength(plain("defense=[trace_summary,permuted]"), 0.05) == Asked("permuted", "lam", 0.05)
     with pytest.raises(ConfigError, match="has no strength to calibrate"):
         the_strength(plain("defense=trace_summary"), 0.05)
-    with pytest.raises(ConfigError, match=r"defense.temperature.tau=drop:0.05 or defense.trace_hidden.fraction=drop:0.05"):
+    with pytest.raises(ConfigError, match=r"temperature\.tau=drop:0\.05 or .*hidden\.fraction=drop:0\.05"):
         the_strength(plain("defense=[temperature,trace_hidden]"), 0.05)
     assert TraceHidden.strength.field == "fraction"
 
@@ -74,7 +74,7 @@ def test_words_of_the_command():
 
 def test_strengths_that_the_defense_cannot_have_are_named():
     words = plain("defense=anthropic_tiers")
-    with pytest.raises(ConfigError, match="burst_minutes.*calibration tries requests_per_minute = 0.02"):
+    with pytest.raises(ConfigError, match=r"burst_minutes.*calibration tries requests_per_minute = 0\.02"):
         calibration_of(words, the_strength(words, 0.05))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -64,11 +65,11 @@ def test_what_cannot_be_reached_is_said(ran, capsys):
 
 def test_a_second_call_does_no_stage(ran, capsys):
     words, store = ran
-    before = {path for path in store.root.rglob("manifest.json")}
+    before = set(store.root.rglob("manifest.json"))
     assert len(list(store.manifests("drop"))) == 1
     main([*words, "drop=0.02"])
     assert "calibration tries" not in capsys.readouterr().err
-    assert {path for path in store.root.rglob("manifest.json")} == before
+    assert set(store.root.rglob("manifest.json")) == before
     assert main([*words, "--dry-run"]) == 0
     assert "nothing to do" in capsys.readouterr().err
 
@@ -158,14 +159,12 @@ def test_the_row_of_a_calibrated_cell_says_so(store, monkeypatch):
     cells = settle(compose_cells([*TINY, f"store={store.root}", "defense=temperature", f"{TAU}=drop:0.05"])).cells
     key = cell_from(cells[0].plain).row_stage().key
 
-    class Stored:
-        manifest = {"key": key}
-
+    stored = SimpleNamespace(manifest={"key": key})
     empty = CellResult({"seed": 0, "defense": "x"}, {}, pl.DataFrame(), pl.DataFrame())
     monkeypatch.setattr("experiments.cli.execute.result_of", lambda entry: empty)
-    (result,) = results_of([Stored()], cells)
+    (result,) = results_of([stored], cells)
     assert result.configuration["calibrated_drop"] == 0.05
-    assert results_of([Stored()], compose_cells([*TINY, "defense=none"])) == [empty]
+    assert results_of([stored], compose_cells([*TINY, "defense=none"])) == [empty]
 
 
 def test_commands_on_what_is_stored(store, tmp_path, capsys):
