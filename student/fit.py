@@ -16,7 +16,7 @@ from student.objectives.base import Objective
 
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
-    from lm.train import Recipe
+    from lm.recipe import Recipe
 
 
 class Trained(NamedTuple):

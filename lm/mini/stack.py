@@ -15,7 +15,7 @@ from torch import Tensor
 from lm.mini.configuration import MiniConfig
 from lm.mini.modeling import MiniForCausalLM
 from lm.optim import orthogonalised
-from lm.train import Recipe
+from lm.recipe import Recipe
 
 MOMENTUM = 0.95
 BETAS = (0.9, 0.95)

@@ -21,8 +21,9 @@ from lm.mini.modeling import MiniForCausalLM
 from lm.mini.packing import pack
 from lm.mini.program import forward
 from lm.mini.stack import Stack, StackOptimizer
+from lm.recipe import Recipe
 from lm.timing import timed
-from lm.train import Losses, Recipe, weighed
+from lm.train import Losses, weighed
 from lm.types import Progress
 
 MEMORY_SHARE = 0.6
