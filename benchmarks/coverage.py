@@ -34,6 +34,7 @@ examples:
   python -m benchmarks.coverage --replicates 20     a first look
   python -m benchmarks.coverage --seeds 2 --sd .05  the hardest row
 """
+TINY = ("--replicates", "2", "--seeds", "2", "--sd", "0.05")
 SEEDS, DEVIATIONS = (2, 3, 5, 10), (0.0, 0.02, 0.05)
 COMMON = 0.3
 CELLS, ITEMS, HONEST = 20, 300, 600

@@ -122,7 +122,7 @@ TINY_SCALE = Scale(
     ("defense=none attack=imitate,answers",),
     (
         *("seed=0", "budget.queries=12", "budget.data=12", "++budget.mix={code: 1}", "max_tokens=8"),
-        *("measure.heldout=4", "measure.harder=4", "measure.users=4"),
+        *("measure.heldout=4", "measure.harder=4", "measure.population.accounts=20"),
         *("teacher.recipe.steps=2", "student.recipe.steps=2", "student.base_recipe.steps=2"),
     ),
     TINY_SIZE,

@@ -46,7 +46,7 @@ def _inputs(value: Any) -> bool:
 
 
 def _memos(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and all(map(_ref, value)))
+    return isinstance(value, list) and all(map(_ref, value))
 
 
 def _ref(value: Any) -> bool:

@@ -16,9 +16,12 @@ import pytest
 import torch
 
 from configs.build import build
+from experiments.calibration.asked import asked_of
+from experiments.calibration.calibration import calibration_of
 from experiments.campaign.assembly import stage_from
 from experiments.cell import cell_from
 from experiments.cli.arguments import CARE, COMMANDS, KINDS, SHELLS, read
+from experiments.cli.calibrate import own_words
 from experiments.cli.campaign import POLICIES
 from experiments.cli.listing import GROUPS
 from experiments.cli.roots import CAMPAIGN, root_of
@@ -233,6 +236,8 @@ def test_commands_compose(page, line, written):
     if command == "completion":
         assert arguments[0] in SHELLS
         return
+    if command == "calibrate":
+        arguments = own_words(arguments).overrides
     overrides = [w for w in arguments if "=" in w]
     if page in TEACHING and not any("searchpath" in w for w in overrides):
         overrides.append(written.tree)
@@ -249,6 +254,9 @@ def test_commands_compose(page, line, written):
     one = command in ("run", "show", "store")
     cells = [compose_one(overrides, root)] if one else composed(tuple(overrides), root)
     for cell in {id(cell): cell for cell in (cells[0], cells[-1])}.values():
+        if asked_of(cell.plain) is not None:
+            assert calibration_of(cell.plain, asked_of(cell.plain)).key
+            continue
         assert (stage_from(cell.plain) if root == CAMPAIGN else cell_from(cell.config).row_stage()).key
 
 

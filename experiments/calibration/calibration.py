@@ -64,16 +64,14 @@ class Calibration:
     @cached_property
     def key(self) -> tuple[str, float, str]:
         """Equal for calibrations that find the same strength."""
-        return self.stage(self.strength.strongest).key, self.asked.drop, self.family
+        return self.cell.drop_stage(self.seeds).key, self.asked.drop, self.family
 
     def stage(self, value: float) -> DropStage:
         """What measures the drop at a strength; raises `ConfigError` where the defense cannot have it."""
         try:
             changed: Defense = replace(cast("Any", self._defense), **{self.strength.field: value})
         except ConfigError as error:
-            reason = f"calibration tries {self.strength.field} = {value:g}, and then {error.field} {error.reason}"
-            field = f"defense.{self.asked.defense}.{error.field.rpartition('.')[2]}"
-            raise ConfigError(field, error.value, reason) from error
+            raise _when_tried(error, self.asked, value) from error
         defenses = {**self.cell.offer.defenses, self.asked.defense: changed}
         return replace(self.cell, offer=replace(self.cell.offer, defenses=defenses)).drop_stage(self.seeds)
 
@@ -141,10 +139,21 @@ def calibration_of(
     """
     kind = class_of(plain["defense"][asked.defense], Defense, f"defense.{asked.defense}")
     strength = _strength(kind, asked)
-    cell = cell_from(with_value(plain, asked.defense, strength.field, strength.strongest), sharing)
+    try:
+        cell = cell_from(with_value(plain, asked.defense, strength.field, strength.strongest), sharing)
+    except ConfigError as error:
+        if not error.field.startswith(f"defense.{asked.defense}."):
+            raise
+        raise _when_tried(error, asked, strength.strongest) from error
     if family not in (ALL, *cell.task.families):
         raise ConfigError("family", family, f"is not a family of task {cell.task.name}", (ALL, *cell.task.families))
     return Calibration(cell, asked, family, seeds)
+
+
+def _when_tried(error: ConfigError, asked: Asked, value: float) -> ConfigError:
+    """What a defense says of a strength that the user did not choose."""
+    field = f"defense.{asked.defense}.{error.field.rpartition('.')[2]}"
+    return ConfigError(field, error.value, f"{error.reason} (calibration tries {asked.field} = {value:g})")
 
 
 def _strength(kind: type[Defense], asked: Asked) -> Strength:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
 from attacks.accounts.operation import Operation
 from configs.build import build, converted, from_mapping
 from configs.errors import ConfigError, require
@@ -41,12 +43,13 @@ class Preset:
     release_days: tuple[float, ...] = ()
 
 
-def stage_from(plain: Mapping[str, Any]) -> CampaignStage:
+def stage_from(config: DictConfig | Mapping[str, Any]) -> CampaignStage:
     """The stage that a resolved configuration describes.
 
     Raises:
         ConfigError: any field that cannot be, named; more exchanges than the accounts may make.
     """
+    plain: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
     for name in plain:
         if name not in (*PARTS, *PATHS, "experiment"):
             raise ConfigError(name, plain[name], "is not a part of a campaign", (*PARTS, *PATHS), meant=name)

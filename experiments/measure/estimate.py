@@ -33,7 +33,7 @@ class Estimate(NamedTuple):
         reason: why it is blank, or a remark.
         error: standard error, where the interval comes from a t distribution.
         freedom: its degrees of freedom; None where the error is that of the items alone.
-        seeds: number of seeds behind the value.
+        seeds: number of seeds behind the value, where it is over seeds.
         mark: how it was read off a curve, see `experiments.measure.matched`.
     """
 
@@ -43,7 +43,7 @@ class Estimate(NamedTuple):
     reason: str = ""
     error: float | None = None
     freedom: float | None = None
-    seeds: int = 0
+    seeds: int | None = None
     mark: str = ""
 
     @property

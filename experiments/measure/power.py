@@ -33,7 +33,7 @@ def measured(summaries: Sequence[Summary]) -> dict[str, float]:
     found = {}
     for family in dict.fromkeys([*(f for s in summaries for f in s.families), POOLED]):
         lost = [s.headline_estimate("transfer_lost", family) for s in summaries if s.names]
-        known = [e.error * np.sqrt(e.seeds) for e in lost if e.error is not None and e.freedom is not None]
+        known = [e.error * np.sqrt(e.seeds or 1) for e in lost if e.error is not None and e.freedom is not None]
         if known:
             found[family] = float(np.median(known))
     return found

@@ -113,3 +113,19 @@ def test_releases_stack(first, second):
     responses, context = make(k=5)
     once = defense_of(first).release(responses, context(0))
     assert_aligned(defense_of(second).release(once, context(1)))
+
+
+@pytest.mark.parametrize("name", [name for name in DEFENSES if type(defense_of(name)).strength is not None])
+def test_a_strength_has_a_range_that_can_be_searched(name):
+    """Values near the harmless end and the strongest itself can be had. Tiers let a second's worth of requests through at
+    a time, which the slowest rate has no room for."""
+    defense, strength = defense_of(name), type(defense_of(name)).strength
+    assert strength.harmless != strength.strongest
+    assert not strength.log or min(strength.harmless, strength.strongest) > 0
+    whole = isinstance(getattr(defense, strength.field), int)
+    assert whole or isinstance(getattr(defense, strength.field), float)
+    if "tiers" in name:
+        defense = dataclasses.replace(defense, burst_minutes=60.0)
+    for position in (0.01, 0.5, 1.0):
+        value = strength.at(position)
+        assert dataclasses.replace(defense, **{strength.field: round(value) if whole else value})

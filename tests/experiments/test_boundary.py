@@ -122,7 +122,7 @@ def test_a_spreadsheet_finds_no_formula(text):
 def test_a_report_of_hostile_names_is_whole(tmp_path):
     accuracy = dict.fromkeys(("chain", "code", "facts", "tool"), 0.5)
     found = [result(cell(d, [] if d == "none" else [d], None, HOSTILE, 0), accuracy) for d in ("none", "=" + HOSTILE)]
-    files = write_report(found, tmp_path, "r", 20).files
+    files = write_report(found, tmp_path, "r").files
     for kind in ("md", "csv", "tex", "json"):
         text = files[kind].read_text()
         assert printable(text) == text, kind

@@ -25,6 +25,7 @@ SMALL = (
     "campaign.operations.lab.accounts=30",
     "campaign.operations.lab.exchanges=1000",
     "campaign.days=3",
+    "campaign.release_days=[]",
     "campaign.operations.lab.days=3",
     "encoder=hashing",
 )
@@ -164,8 +165,8 @@ LAB = "campaign.operations.lab"
         (["policy.ladder.rungs=[bann]"], "did you mean 'ban'?"),
         (["encoder=minilmm"], "did you mean 'minilm'?"),
         (["link.kind=ratio"], "link.ratio = None: must be stated"),
-        (["threads=0"], "threads = 0: must be a whole number, at least 1"),
-        (["seed=-1"], "seed = -1: must be a whole number, at least 0"),
+        (["threads=0"], "threads = 0: must be at least 1"),
+        (["seed=-1"], "seed = -1: must be at least 0"),
         (["+experiment=quick"], "run it with moatbench sweep +experiment=quick"),
         (["+experiment=campaign/ban"], "no such"),
         (["store=a,b"], "must be the same for all cells"),

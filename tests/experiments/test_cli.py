@@ -175,6 +175,8 @@ def test_list_names_every_choice_with_line_and_source(capsys, monkeypatch, elsew
         ("moatbench run attack/obj", ["attack/objective="]),
         ("moatbench run budget.q", ["budget.queries="]),
         ("moatbench nothing ", []),
+        ("moatbench calibrate dr", ["drop="]),
+        ("moatbench calibrate drop=0.05 defense=tempe", ["defense=temperature"]),
     ],
 )
 def test_completion(line, some):

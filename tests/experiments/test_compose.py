@@ -114,7 +114,7 @@ def test_own_overrides_win_over_an_experiments(elsewhere):
         (["a b"], "cannot be read"),
         (["~foo"], "does not compose"),
         (["+experiment=nope"], "no such experiment"),
-        (["hydra.searchpath=[pkg://nowhere]"], "cannot be found: neither in this folder nor installed; write pkg://PACKAGE"),
+        (["hydra.searchpath=[pkg://nowhere]"], "installed; write pkg://PACKAGE"),
     ],
 )
 def test_mistakes_are_said_in_words(arguments, message):

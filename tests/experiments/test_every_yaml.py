@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 import configs
 from configs.build import build
 from defenses.base import Defense
+from experiments.calibration.asked import asked_of, with_value
+from experiments.calibration.calibration import calibration_of
 from experiments.campaign.assembly import stage_from
 from experiments.campaign.stage import CampaignStage
 from experiments.cell import cell_from
@@ -110,8 +112,17 @@ def test_option_becomes_a_cell(name, data):
 def test_experiment_becomes_cells(name):
     cells, sharing = compose_cells([f"+experiment={name.removeprefix('experiment/')}"]), Sharing()
     assert cells
-    keys = {cell_from(cell.plain, sharing).row_stage().key for cell in cells}
+    keys = {cell_from(stated(cell.plain), sharing).row_stage().key for cell in cells}
     assert len(keys) == len(cells)
+
+
+def stated(plain):
+    """The configuration with a number in the place of a drop that is to be calibrated, another for each drop."""
+    asked = asked_of(plain)
+    if asked is None:
+        return plain
+    strength = calibration_of(plain, asked).strength
+    return with_value(plain, asked.defense, asked.field, strength.at(asked.drop))
 
 
 def test_every_group_of_a_cell_has_options():

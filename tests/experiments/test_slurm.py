@@ -133,7 +133,7 @@ def test_a_walk_leaves_where_there_is_nothing_to_do(tmp_path):
     assert Walk((Wanted(after, "a"),), store.root, board)() == 0  # somebody else failed at what it needs
     place = store.root / ".locks" / f"fake-{Fake('held').key}.lease"
     place.mkdir(parents=True)
-    (place / "othermachine-1-0-token").touch()
+    (place / "0a0a0a0a-1-0-0123456789abcdef").touch()
     assert Walk((Wanted(Fake("held"), "b"),), store.root, board, idle=0.5)() == 0
     assert not store.has(Fake("held"))
 
@@ -145,7 +145,7 @@ def test_what_is_held_elsewhere_is_left_until_its_holder_shows_no_life(tmp_path)
     others = Others(schedule, Board(tmp_path / "board"))
     place = store.root / ".locks" / f"fake-{wanted[0].stage.key}.lease"
     place.mkdir(parents=True)
-    (place / "othermachine-1-0-token").touch()
+    (place / "0a0a0a0a-1-0-0123456789abcdef").touch()
     with others.hold(schedule.next()) as held:
         assert held == []
     with others.hold(schedule.next()) as held:

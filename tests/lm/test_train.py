@@ -103,7 +103,7 @@ def of_the_mini_program(losses, examples):
     packed = pack([examples], 0, torch.device("cpu"))
     logits, back = forward(stack, packed)
     member = Member(stack, lambda _: examples, losses, Recipe())
-    back(_slope([member], logits, packed.batch, wanted=False)[1])
+    back(_slope([member], logits, packed.batch)[1])
     return {name: stack.grad(name)[0] for name, _ in tiny().model.named_parameters()}
 
 

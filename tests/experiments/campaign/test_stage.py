@@ -104,7 +104,12 @@ def test_the_key_changes_with_every_field_that_says_what_is_simulated():
 def test_what_says_where_and_how_leaves_the_key():
     plain = composed("campaign=small")
     key = stage_from(plain).key
-    for name, value in (("threads", 7), ("out", "elsewhere"), ("store", "elsewhere"), ("curves", __file__)):
+    for name, value in (
+        ("threads", 7),
+        ("out", "elsewhere"),
+        ("store", "elsewhere"),
+        ("curves", str(facts.DATA / "curves.csv")),
+    ):
         assert stage_from({**plain, name: value}).key == key
 
 

@@ -20,7 +20,7 @@ def test_cells_with_limits_have_rows_and_others_have_none(tmp_path):
     whole = load_table(accounts(), judged())
     cells = [cell("query_quota", seed, whole, attack) for seed in (0, 1) for attack in ("imitate", "clean")]
     cells += [cell("rounding", seed, None) for seed in (0, 1)]
-    report = write_report(cells, tmp_path, "limits", 50)
+    report = write_report(cells, tmp_path, "limits")
     (table,) = [table for table in report.tables if table.name == "honest_load"]
     assert [row["group"] for row in table.rows] == ["everybody", "hard negatives", "heaviest 1 %", "heaviest 0.1 %"]
     assert {row["attack"] for row in table.rows} == {"any"}, "the attacks make no difference here"
@@ -36,11 +36,11 @@ def test_attacks_that_make_a_difference_are_told_apart(tmp_path):
     whole = load_table(accounts(), judged())
     calm = load_table(accounts().filter(~accounts()["hard"]), judged())
     cells = [cell("linker", 0, whole), cell("linker", 0, calm, "clean")]
-    report = write_report(cells, tmp_path, "met", 50)
+    report = write_report(cells, tmp_path, "met")
     (table,) = [table for table in report.tables if table.name == "honest_load"]
     assert {row["attack"] for row in table.rows} == {"imitate", "clean"}
 
 
 def test_there_is_no_table_without_limits(tmp_path):
-    report = write_report([cell("rounding", 0, None)], tmp_path, "none", 50)
+    report = write_report([cell("rounding", 0, None)], tmp_path, "none")
     assert "honest_load" not in {table.name for table in report.tables}

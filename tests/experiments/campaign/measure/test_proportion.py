@@ -6,6 +6,7 @@ from scipy.stats import binomtest
 
 from configs.errors import ConfigError
 from experiments.campaign.measure.proportion import ratio, weighted_share, wilson
+from experiments.measure.estimate import Estimate
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
@@ -53,5 +54,5 @@ def test_a_share_of_weight_lies_in_its_interval_which_is_no_narrower_than_of_equ
 
 
 def test_nothing_to_divide_by_is_blank_and_says_why():
-    assert ratio(3.0, 0.0, "nothing usable") == (None, None, None, "nothing usable")
+    assert ratio(3.0, 0.0, "nothing usable") == Estimate(None, reason="nothing usable")
     assert ratio(3.0, 4.0, "").value == 0.75
