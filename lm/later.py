@@ -1,7 +1,7 @@
 """Packages that are imported when something of them is first used.
 
-Planning names every part of a cell and computes with none. Importing torch takes two seconds of CPU, so modules of parts take
-it from here: ``from lm.later import torch``. Modules that are imported for computing alone import it as usual.
+Planning names every part of a cell and computes with none. Importing torch takes two seconds of CPU, so modules of parts
+take it from here: ``from lm.later import torch``. Modules that are imported for computing alone import it as usual.
 """
 
 from __future__ import annotations

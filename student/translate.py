@@ -54,7 +54,9 @@ def user_texts(prompts: Ragged, lm: LanguageModel) -> list[str]:
 
 def foreign_share(prompts: Ragged, lm: LanguageModel, looked_at: int = 64) -> float:
     """Share of training prompts that are not in the chat template in which the model will be asked, of so many spread over
-    all; 0 without prompts."""
+    all; 0 without prompts, and for a closed vocabulary, in which a template cannot be told from what it holds."""
+    if _USER not in spans_of(lm.tokenizer, lm.encode_prompts([_USER])[0]).text:
+        return 0.0
     spread = np.linspace(0, len(prompts) - 1, min(looked_at, len(prompts)))
     chosen = np.unique(spread.astype(np.int64))
     foreign = 0

@@ -154,7 +154,7 @@ def test_a_stopped_process_that_takes_no_work_is_replaced(tmp_path, monkeypatch)
     with Pool(tmp_path / "store", 1, 1) as pool:
         worker = pool.idle()
         worker.give(["a"], [Fake("a")], 60.0)
-        while worker.hear()[0] != "finished":
+        while worker.pipe.poll(60) and worker.hear()[0] != "finished":  # as the pool listens: when something has come
             pass
         os.kill(worker.pid, signal.SIGSTOP)
         worker.give(["b"], [Fake("b" * 10**7)], 60.0)

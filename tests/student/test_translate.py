@@ -13,6 +13,7 @@ from lm.types import Channel
 from student.objectives.sft import SFT
 from student.translate import foreign_share, translate, user_texts
 from tests.lm import tiny
+from tests.lm.mini.tiny import tiny as mini
 
 USERS = ["What is 12 + 7?", "naïve 日本"]
 ANSWERS = ["12 + 7 = 19.\nAnswer: 19", "🙂 cut"]
@@ -156,3 +157,8 @@ def test_prompts_in_another_template_are_counted(models: tuple[LanguageModel, La
     assert foreign_share(own, target) == 0.0
     assert foreign_share(target.encode([source.tokenizer.decode(row) for row in other]), target) == 1.0
     assert foreign_share(Ragged.of([]), target) == 0.0
+
+
+def test_a_closed_vocabulary_has_no_foreign_prompts() -> None:
+    lm = mini()
+    assert foreign_share(lm.encode_prompts(["3 +4 *3 ?"]), lm) == 0.0
