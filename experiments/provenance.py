@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from experiments.gpu import has_gpu
+
 PACKAGES = ("moatbench", "torch", "transformers", "numpy", "polars", "safetensors", "hydra-core", "omegaconf")
 """Packages that can change a number."""
 
@@ -65,6 +67,8 @@ def _cpu() -> str:
 
 
 def _gpu() -> str | None:
+    if not has_gpu():
+        return None
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return torch.cuda.get_device_name()

@@ -160,11 +160,11 @@ def carry_out(
     place = out_of(cells)
     with timed("planning"), collecting():  # what the store takes meanwhile is part of it
         store, engine = store_of(cells), engine_of(cells[0], workers)
-        if not dry_run:
-            engine.warm()
         tracking: Tracking = build(cells[0].config.tracking, Tracking, "tracking")  # type: ignore[type-abstract]
         rows = kind.wanted(cells)
         graph = plan(rows, store)
+        if graph.nodes and not dry_run:
+            engine.warm()
         remarks_on_code = changed(graph, store)
     told.print(summary(len(cells), graph, engine.width()), highlight=False)
     for remark in remarks_on_code:

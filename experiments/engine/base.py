@@ -112,7 +112,8 @@ class Engine(ABC):
         """
 
     def warm(self) -> None:
-        """Begin, in the background, whatever takes long to start; called while what is to be run is still being planned."""
+        """Begin, in the background, whatever takes long to start; called as soon as it is known that there is something to
+        run."""
         return
 
     @abstractmethod
