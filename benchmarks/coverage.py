@@ -4,7 +4,8 @@ Tables are simulated with a known truth and put through the estimators that ever
 seed has its own items, answered by all models: an item's difficulty is shared by half of the answers, so models are right
 together. A seed moves the accuracy of each cell by a normal amount of the stated standard deviation; a share of its variance
 (`COMMON`) is the same in all cells, as one teacher lifts all students. Near 0 and 1, and in columns that mix them with
-others, seeds move the logit instead, scaled to that deviation at an accuracy of .9.
+others, seeds move the logit instead, scaled to that deviation at an accuracy of .9. The cases below the rule differ in
+accuracy, cells, items and the form of what seeds do; no setting of the estimators was chosen by them.
 
 Coverage is the average over the cells of a table and over the simulated tables, with its standard error by tables; the width
 is that of the whole interval.
@@ -84,14 +85,28 @@ class Case(NamedTuple):
     truth: Sequence[float]
 
 
-def level(mean: float, unequal: float = 0.0) -> Callable[[World], Case]:
+def level(mean: float, unequal: float = 0.0, cells: int = CELLS, items: int = ITEMS) -> Callable[[World], Case]:
     """A column of one accuracy, moved by its seeds on the scale of accuracies."""
 
     def made(world: World) -> Case:
-        accuracy = np.clip(mean + world.sd * world.luck(CELLS, unequal=unequal), 0, 1)
-        return Case(estimates(world.measured(accuracy)), [mean] * CELLS)
+        accuracy = np.clip(mean + world.sd * world.luck(cells, unequal=unequal), 0, 1)
+        return Case(estimates(world.measured(accuracy, items)), [mean] * cells)
 
     return made
+
+
+def skewed(world: World) -> Case:
+    """Seeds that are mostly a little better than the mean and now and then much worse, as trainings that fail."""
+    mean = 0.8
+    luck = world.rng.exponential(size=(world.seeds, CELLS))
+    return Case(estimates(world.measured(np.clip(mean + world.sd * (1 - luck), 0, 1))), [mean] * CELLS)
+
+
+def alike(world: World) -> Case:
+    """A column whose cells mostly rise and fall together."""
+    mean = 0.7
+    accuracy = np.clip(mean + world.sd * world.luck(CELLS, common=0.8), 0, 1)
+    return Case(estimates(world.measured(accuracy)), [mean] * CELLS)
 
 
 def logits(means_C: Sequence[float]) -> Callable[[World], Case]:
@@ -198,6 +213,17 @@ CASES: dict[str, Callable[[World], Case]] = {
     "matched difference": matched_difference,
 }
 
+UNSEEN: dict[str, Callable[[World], Case]] = {
+    "accuracy .7": level(0.7),
+    "accuracy .3, 100 items": level(0.3, items=100),
+    "accuracy .8, 5 cells": level(0.8, cells=5),
+    "accuracy .9 to .96": logits(np.linspace(0.9, 0.96, CELLS).tolist()),
+    "failing seeds": skewed,
+    "cells alike": alike,
+    "transfer, weak student": ratio(0.3, 0.1, 0.9),
+}
+"""Cases that no setting was chosen by."""
+
 
 class Line(NamedTuple):
     """One line of the output: means over tables with the standard error of the first."""
@@ -264,13 +290,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, least, values in (("seeds", 2, given.seeds), ("replicates", 1, [given.replicates]), ("sd", 0, given.sd)):
         if min(values) < least:
             parser.error(f"--{name} {min(values)}: must be at least {least}")
-    print(f"{'case':<22}{'sd':>5}{'seeds':>6}{'coverage':>17}{'width':>8}{'blank':>7}")
-    for name, case in CASES.items():
-        for sd in given.sd if given.only in name else ():
-            for seeds in given.seeds:
-                line = covered(case, seeds, sd, given.replicates)
-                numbers = f"{line.coverage:>9.3f} ± {line.error:.3f}{line.width:>8.3f}{line.blank:>7.2f}"
-                print(f"{name:<22}{sd:>5.2f}{seeds:>6}{numbers}", flush=True)
+    print(f"{'case':<24}{'sd':>5}{'seeds':>6}{'coverage':>17}{'width':>8}{'blank':>7}")
+    for cases in (CASES, UNSEEN):
+        for name in cases:
+            for sd in given.sd if given.only in name else ():
+                for seeds in given.seeds:
+                    line = covered(cases[name], seeds, sd, given.replicates)
+                    numbers = f"{line.coverage:>9.3f} ± {line.error:.3f}{line.width:>8.3f}{line.blank:>7.2f}"
+                    print(f"{name:<24}{sd:>5.2f}{seeds:>6}{numbers}", flush=True)
+        print("-" * 67)
     tests = NULL_CELLS * FAMILIES
     print(
         f"\nno effect, {tests} tests a table\n{'':<22}{'sd':>5}{'seeds':>6}{'p at most .05':>15}{'any of a table':>24}"

@@ -14,7 +14,7 @@ KINDS = (
     *PARTS_OF_ATTACKS,
 )  # fmt: skip
 SHELLS = ("bash", "zsh", "fish")
-CARE = ("ls", "du", "gc", "verify", "export", "forget", "migrate")
+CARE = ("ls", "du", "gc", "verify", "export", "made", "forget", "migrate")
 """What `moatbench store` can do."""
 
 OVERRIDES = """\
@@ -199,6 +199,7 @@ COMMANDS = {
             ("moatbench store forget recover/dedup", "remove all results that a part influenced"),
             ("moatbench store verify --repair", "check every byte; what is corrupt is removed and made again"),
             ("moatbench store export quick quick.tar.gz", "a table with all it stands on, to go with a paper"),
+            ("moatbench store made quick", "one sentence for its caption: revision, seeds, packages, machine, time"),
             ("moatbench store migrate store=old/store", "set a store of an older version aside, begin a new one"),
         ),
         (

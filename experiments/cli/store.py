@@ -13,6 +13,7 @@ from configs.errors import ConfigError, MoatBenchError
 from experiments.care import collect
 from experiments.care.check import repair, take_away, verify
 from experiments.care.kept import Kept, forget, kept, kept_named
+from experiments.care.made import made
 from experiments.care.migrate import migrate
 from experiments.care.reach import made_with
 from experiments.cli import store_views as views
@@ -70,7 +71,7 @@ def names(plain: Sequence[str], words: Sequence[str]) -> list[str]:
     """What can be named after an action: kept tables or kinds, of the store that the line names."""
     named = [word.partition("=")[2] for word in words if word.startswith("store=")]
     root = Path(named[-1] if named else "results/store").expanduser()
-    if len(plain) > 1 or plain[0] not in ("ls", "export", "forget"):
+    if len(plain) > 1 or plain[0] not in ("ls", "export", "made", "forget"):
         return []
     try:
         return kinds(root) if plain[0] == "ls" else [table.name for table in kept(root)]
@@ -142,6 +143,11 @@ def _export(root: Path, words: Sequence[str], options: Namespace) -> int:
     return 0
 
 
+def _made(root: Path, words: Sequence[str], options: Namespace) -> int:
+    print(made(_there(root), kept_named(root, words[0], "NAME")))
+    return 0
+
+
 def _forget(root: Path, words: Sequence[str], options: Namespace) -> int:
     store, (kind, _, part) = _there(root), words[0].partition("/")
     if kind in KINDS and part and words[0] not in [table.name for table in kept(root)]:
@@ -172,6 +178,7 @@ ACTIONS = {
     "gc": Action(_gc, (), ("dry_run", "keep", "older_than", "all")),
     "verify": Action(_verify, (), ("repair",)),
     "export": Action(_export, ("NAME", "PATH"), ("with_models",)),
+    "made": Action(_made, ("NAME",)),
     "forget": Action(_forget, ("NAME",)),
     "migrate": Action(_migrate),
 }

@@ -1,7 +1,8 @@
 """What is printed of a quantity: one t distribution gives the interval, the p-value and the verdict. Knows no table layout.
 
 The standard error comes from all cells of the column together (`experiments.measure.spread`): `estimates` takes a
-column at once.
+column at once. Intervals are value ± t·error; shares (accuracies), which vary less the nearer they are to 0 or 1, have a
+score interval, `share_interval`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from experiments.measure.quantity import MISSING, NOISE, Array, Quantity
+from experiments.measure.quantity import MISSING, NOISE, PSEUDO, Array, Quantity
 from experiments.measure.spread import MOST, spread
 
 LEVEL = 0.95
@@ -35,6 +36,7 @@ class Estimate(NamedTuple):
         freedom: its degrees of freedom; None where the error is that of the items alone.
         seeds: number of seeds behind the value, where it is over seeds.
         mark: how it was read off a curve, see `experiments.measure.matched`.
+        bounded: whether it can only be in [0, 1].
     """
 
     value: float | None
@@ -45,12 +47,13 @@ class Estimate(NamedTuple):
     freedom: float | None = None
     seeds: int | None = None
     mark: str = ""
+    bounded: bool = False
 
     @property
     def p(self) -> float | None:
         """Two-sided p-value of 0: at most .05 exactly where the 95 % interval excludes 0; None where nothing is known of
-        seeds."""
-        if self.value is None or self.error is None or self.freedom is None:
+        seeds, and for a share, of which nobody asks that."""
+        if self.value is None or self.error is None or self.freedom is None or self.bounded:
             return None
         if self.error == 0:
             return 1.0 if self.value == 0 else 0.0
@@ -71,8 +74,8 @@ class Estimate(NamedTuple):
         return self.low is not None and self.high is not None and -margin <= self.low and self.high <= margin
 
     def at(self, level: float) -> Estimate:
-        """The same with the interval of another level; limits that were cut at 0 or 1 are not made again."""
-        if self.value is None or self.error is None:
+        """The same with the interval of another level; a share keeps its own."""
+        if self.value is None or self.error is None or self.bounded:
             return self
         half = self.error * critical(self.freedom, level)
         return self._replace(low=self.value - half, high=self.value + half)
@@ -112,12 +115,30 @@ def estimates(quantities: Sequence[Quantity], beside: Sequence[Quantity] = ()) -
         if not several and error == 0:
             found[i] = Estimate(point, reason=q.reason, seeds=len(q.seeds), mark=q.mark)
             continue
-        low, high = point - error * half, point + error * half
-        if q.bounded:
-            low, high = max(low, 0.0), min(high, 1.0)
+        low, high = share_interval(q, error * half) if q.bounded else (point - error * half, point + error * half)
         known = min(freedom, MOST) if several else None
-        found[i] = Estimate(point, low, high, q.reason, error, known, len(q.seeds), q.mark)
+        found[i] = Estimate(point, low, high, q.reason, error, known, len(q.seeds), q.mark, q.bounded)
     return found
+
+
+def share_interval(quantity: Quantity, half: float) -> tuple[float, float]:
+    """All shares x that ``half``, at the point p, does not rule out: (x - p)² ≤ half²·x(1 - x) / (p(1 - p) + 2/N).
+
+    Wilson's score interval (1927) with the error at hand in the place of the binomial one, and with as many pseudo answers
+    among all N as `PSEUDO` gave that error.
+
+    Args:
+        quantity: of a share; without items p(1 - p) may be 0, and the interval is then p ± half within [0, 1].
+        half: t·error.
+    """
+    p = quantity.point
+    steep = p * (1 - p) + np.sqrt(PSEUDO * float(quantity.extra.mean()) / len(quantity.seeds))
+    if steep <= 0:
+        return max(p - half, 0.0), min(p + half, 1.0)
+    a = half**2 / steep
+    away = np.sqrt(a * p * (1 - p) + a**2 / 4)
+    low, high = (p + a / 2 - away) / (1 + a), (p + a / 2 + away) / (1 + a)
+    return max(min(float(low), p), 0.0), min(max(float(high), p), 1.0)
 
 
 def _clumped(variance: Array, noise: Array, extra: Array) -> Array:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import ttest_1samp
+from scipy.stats import binomtest, ttest_1samp
 
-from experiments.measure.estimate import LEVEL, Estimate, critical, estimates, in_noise
-from experiments.measure.quantity import GROUPS, NOISE, Quantity, plain, quotient
+from experiments.measure.estimate import LEVEL, Estimate, critical, estimates, in_noise, share_interval
+from experiments.measure.quantity import GROUPS, NOISE, PSEUDO, Quantity, plain, quotient
 from experiments.measure.verdict import holm, read, verdicts
 
 
@@ -87,8 +87,35 @@ def test_one_seed_has_an_interval_of_its_items_and_no_p_value():
 
 
 def test_shares_end_at_0_and_1_and_differences_do_not():
-    assert estimates([plain((0, 1), [0.9, 1.0], bounded=True)])[0].high == 1.0
-    assert estimates([plain((0, 1), [0.9, 1.0])])[0].high > 1.0
+    share, difference = (estimates([plain((0, 1), [0.9, 1.0], bounded=b)])[0] for b in (True, False))
+    assert 0 < share.low < difference.low < 0.95 < share.high < 1 < difference.high
+    assert share.p is None
+    assert share.at(0.99) == share
+    assert estimates([plain((0, 1), [1.0, 1.0], bounded=True)])[0][:3] == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 40), (1, 40), (150, 300), (299, 300), (300, 300)])
+def test_the_interval_of_a_share_is_wilsons_where_the_error_is_binomial(right, n):
+    p = right / n
+    asked = Quantity((0,), np.array([p]), np.zeros((1, GROUPS)), np.zeros(1), bounded=True)
+    half = critical(None) * np.sqrt(p * (1 - p) / n)
+    if 0 < right < n:
+        expected = binomtest(right, n).proportion_ci(method="wilson")
+        assert share_interval(asked, half) == pytest.approx(tuple(expected), abs=1e-6)
+    with_pseudo = share_interval(
+        asked._replace(extra=np.full(1, PSEUDO / n**2)), np.hypot(half, 1.96 * np.sqrt(PSEUDO) / n)
+    )
+    assert 0 <= with_pseudo[0] <= p <= with_pseudo[1] <= 1
+    assert with_pseudo[1] - with_pseudo[0] > 1 / n
+
+
+@given(st.floats(0, 1), st.floats(0, 3), st.floats(1e-6, 0.01))
+def test_the_interval_of_a_share_holds_it_and_grows_with_the_error(p, half, extra):
+    q = Quantity((0, 1), np.full(2, p), np.zeros((2, GROUPS)), np.full(2, extra), bounded=True)
+    (low, high), (lower, higher) = share_interval(q, half), share_interval(q, 1.5 * half)
+    assert 0 <= lower <= low + 1e-9
+    assert low - 1e-9 <= p <= high + 1e-9
+    assert high - 1e-9 <= higher <= 1
 
 
 def test_a_denominator_in_its_noise_blanks_the_ratio():

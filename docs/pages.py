@@ -1,0 +1,73 @@
+"""Puts reports into ``docs/results`` with a line that says how they were made: ``python docs/pages.py NAME...``.
+
+A report is what `moatbench sweep` or `moatbench campaign` wrote under that name; the store beside it holds its origins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from configs.errors import MoatBenchError
+from experiments.care.kept import kept_named
+from experiments.care.made import made
+from experiments.report.markdown import escape
+from experiments.store import Store
+
+PAGES = Path(__file__).resolve().parent / "results"
+
+
+def page(text: str, sentence: str, command: str) -> str:
+    """The page of a report: its heading, how it was made, the rest."""
+    head, _, rest = text.partition("\n")
+    return f"{head}\n\n*{escape(sentence)}.* `{command}`\n{rest}"
+
+
+def put(name: str, results: Path, pages: Path) -> list[Path]:
+    """Write the page and copy its plots; the paths.
+
+    Args:
+        name: of the report.
+        results: where it is, with its ``store``.
+        pages: where it goes.
+
+    Raises:
+        MoatBenchError: no kept table has that name, or not all its rows are stored.
+        OSError: there is no such report.
+    """
+    store = Store(results / "store")
+    table = kept_named(store.root, name, "NAME")
+    command = " ".join(("moatbench", *(word for word in table.command if not word.startswith(("store=", "out=")))))
+    paths = [pages / f"{name}.md"]
+    text = (results / f"{name}.md").read_text(encoding="utf-8")
+    paths[0].write_text(page(text, made(store, table), command), encoding="utf-8")
+    for plot in sorted({*results.glob(f"{name}.png"), *results.glob(f"{name}_*.png")}):
+        paths.append(pages / plot.name)
+        shutil.copy(plot, paths[-1])
+    return paths
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pages of the named reports."""
+    parser = argparse.ArgumentParser("python docs/pages.py", description=__doc__)
+    parser.add_argument("names", nargs="+", metavar="NAME", help="of a report")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="folder of the reports and of their store"
+    )
+    parser.add_argument("--pages", type=Path, default=PAGES, help="folder of the pages")
+    asked = parser.parse_args(arguments)
+    try:
+        for name in asked.names:
+            for path in put(name, asked.results, asked.pages):
+                print(path)
+    except (MoatBenchError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""The sentence that says how a table was made."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from configs.errors import MoatBenchError
+from experiments.care.kept import kept
+from experiments.care.made import LOCK, made
+from experiments.entry import MANIFEST, signed
+from experiments.layout import refs
+from experiments.store import Store
+from tests.experiments.care.test_artifact import fill
+
+LOCKED = dict(line.split("==") for line in LOCK.read_text().split() if "==" in line and "'" not in line)
+PACKAGES = {"moatbench": "0.1.0", "torch": f"{LOCKED['torch']}+cpu", "transformers": LOCKED["transformers"]}
+HERE = {
+    "git": "0123456789abcdef",
+    "dirty": False,
+    "packages": {**PACKAGES, "numpy": LOCKED["numpy"]},
+    "python": "3.12.1",
+    "cpu": "A CPU",
+    "cores": 2,
+    "gpu": None,
+    "seconds": 61.0,
+    "written": "2026-11-28T10:00:00+0000",
+}
+
+
+def stored(root, *changes):
+    """A store whose entries were made as `HERE` says, the last ones with these changes; its table's sentence."""
+    fill(root)
+    places = [root / ref.stage / ref.key / MANIFEST for ref in sorted(refs(root))]
+    for path, change in zip(places, [{}] * (len(places) - len(changes)) + list(changes), strict=True):
+        path.write_text(json.dumps(signed({**json.loads(path.read_text()), **HERE, **change})))
+    return made(Store(root), kept(root)[0])
+
+
+def test_one_origin(tmp_path):
+    python = f"numpy {LOCKED['numpy']}, Python 3.12.1"
+    assert stored(tmp_path) == (
+        "2026-11-28; revision 0123456; 2 seeds; packages of requirements/lock.txt "
+        f"(torch {LOCKED['torch']}+cpu, transformers {LOCKED['transformers']}, {python}); 2 cores of A CPU; "
+        "10 stored results took 10 min in all"
+    )
+
+
+def test_several_origins_are_all_told(tmp_path):
+    text = stored(
+        tmp_path,
+        {"git": "f" * 40, "dirty": True, "written": "2026-11-29T01:00:00+0000", "seconds": 3600.0},
+        {"packages": {**HERE["packages"], "torch": "2.11.0"}, "gpu": "A GPU"},
+    )
+    assert "2026-11-28 to 2026-11-29; revision 0123456 and fffffff+" in text
+    assert "packages not as locked" in text
+    assert f"torch 2.11.0 and {LOCKED['torch']}+cpu" in text
+    assert "; 2 cores of A CPU; 2 cores of A CPU, A GPU; " in text
+    assert text.endswith("took 1 h 9 min in all")
+
+
+def test_a_row_that_is_gone_is_no_table(tmp_path):
+    stored(tmp_path)
+    table = kept(tmp_path)[0]
+    (tmp_path / "row" / table.rows[0].key).rename(tmp_path / "away")
+    with pytest.raises(MoatBenchError, match="1 of the 4 rows of main"):
+        made(Store(tmp_path), table)
