@@ -9,7 +9,7 @@ EXTRAS := dev,lm,ray,slurm
 UV := build/uv/bin/uv
 RESOLVE := $(UV) pip compile --quiet --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml
 
-.PHONY: help bench test test-slow test-lm test-newest test-oldest lock lint format clean
+.PHONY: help bench test test-slow test-lm test-newest test-oldest pages lock lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -53,6 +53,13 @@ test-oldest: build/oldest.txt  ## run the tests with the oldest versions that py
 build/oldest.txt: pyproject.toml $(LOCK) $(UV)
 	grep '^torch==' $(LOCK) > build/torch.txt
 	$(RESOLVE) --resolution lowest-direct -c build/torch.txt -o $@
+
+PAGES := quick traces decoding curves
+pages: $(STAMP)  ## measure the pages of docs/results anew, from a committed tree (hours)
+	for name in $(PAGES); do $(BIN)/moatbench sweep +experiment=$$name || exit 1; done
+	$(BIN)/python -m experiments.campaign.curves +experiment=curves --out results --table experiments/campaign/data/curves.csv
+	$(BIN)/moatbench campaign campaign=aggregate_feb2026 seed=0,1,2,3,4 --name aggregate_feb2026
+	$(BIN)/python docs/pages.py $(PAGES) aggregate_feb2026
 
 lock: $(UV)  ## renew requirements/lock.txt: the newest version of everything, for every Python and platform
 	(sed -n '/^#/p' $(LOCK); $(RESOLVE) --universal --fork-strategy fewest --upgrade) > build/lock.txt

@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 EXAMPLES = """\
 examples:
-  python -m benchmarks.coverage                     all of it, a few minutes on one core
+  python -m benchmarks.coverage                     all of it, some minutes on one core
   python -m benchmarks.coverage --replicates 20     a first look
   python -m benchmarks.coverage --seeds 2 --sd .05  the hardest row
 """
@@ -282,7 +282,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--replicates", type=int, default=150, help="simulated tables per line")
+    parser.add_argument("--replicates", type=int, default=300, help="simulated tables per line")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="numbers of seeds")
     parser.add_argument("--sd", type=float, nargs="+", default=DEVIATIONS, help="deviations of accuracy between seeds")
     parser.add_argument("--only", default="", help="cases whose name holds this")

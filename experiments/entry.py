@@ -64,7 +64,8 @@ class Entry:
     def meta(self) -> dict[str, Any]:
         """The JSON-able facts of the artifact."""
         facts = json.loads((self.path / META).read_text())
-        assert isinstance(facts, dict)
+        if not isinstance(facts, dict):
+            raise TypeError(f"{META} is no object")
         return facts
 
     @timed("reading")

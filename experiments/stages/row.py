@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
+from polars.exceptions import PolarsError
 
+from configs.errors import MoatBenchError
+from configs.text import one_line
 from experiments.measure.exposure import exposure
 from experiments.measure.result import FACTS
 from experiments.measure.row import cell_row
@@ -97,13 +100,24 @@ class RowStage(Stage):
 
 
 def result_of(entry: Entry) -> CellResult:
-    """What a report needs of a stored row."""
-    items, users = entry.table("items"), entry.table("honest")
-    roles = items["model"].unique(maintain_order=True).to_list()
-    return CellResult(
-        {**entry.meta["cell"], "settings": entry.meta["config"]},
-        {role: items.filter(pl.col("model") == role).drop("model") for role in roles},
-        users.filter(pl.col("defended")).drop("defended"),
-        users.filter(~pl.col("defended")).drop("defended"),
-        entry.table("load"),
-    )
+    """What a report needs of a stored row.
+
+    Raises:
+        MoatBenchError: the row holds something else, which a store that somebody wrote by hand may.
+    """
+    try:
+        items, users = entry.table("items"), entry.table("honest")
+        roles = items["model"].unique(maintain_order=True).to_list()
+        return CellResult(
+            {**entry.meta["cell"], "settings": entry.meta["config"]},
+            {role: items.filter(pl.col("model") == role).drop("model") for role in roles},
+            users.filter(pl.col("defended")).drop("defended"),
+            users.filter(~pl.col("defended")).drop("defended"),
+            entry.table("load"),
+        )
+    except (LookupError, TypeError, ValueError, PolarsError) as error:
+        told = one_line(str(error))[:200]
+        raise MoatBenchError(
+            f"row {entry.key[:8]} of the store does not hold what a row holds ({type(error).__name__}: {told}): remove its "
+            f"folder, {entry.path}, and run its command again"
+        ) from error

@@ -23,6 +23,7 @@ from experiments.care.archive import Content, write_archive
 from experiments.care.artifact import artifact
 from experiments.care.kept import Kept, keep, kept
 from experiments.care.origin import without_paths, without_paths_in
+from experiments.entry import MANIFEST, signed
 from experiments.layout import Ref
 from experiments.stage import Artifact
 from experiments.store import Store
@@ -221,3 +222,27 @@ def test_a_text_that_is_one_path_is_cut_whole():
 
 def test_refs_name_themselves_briefly():
     assert str(Ref("row", "0123456789abcdef")) == "row/01234567"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("meta.json", b"[1]"),
+        ("meta.json", b"{}"),
+        ("meta.json", b"{"),
+        ("items.parquet", b"nothing"),
+        ("load.parquet", None),
+    ],
+)
+def test_a_row_that_somebody_signed_and_that_is_none_is_refused(tmp_path, name, content):
+    table = fill(tmp_path)
+    place = tmp_path / table.rows[0].stage / table.rows[0].key
+    manifest = {part: value for part, value in json.loads((place / MANIFEST).read_text()).items() if part != "sha256"}
+    if content is None:
+        del manifest["files"][name]
+    else:
+        (place / name).write_bytes(content)
+        manifest["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (place / MANIFEST).write_text(json.dumps(signed(manifest)))
+    with pytest.raises(MoatBenchError, match="does not hold what a row holds"):
+        artifact(Store(tmp_path), table)
