@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from attacks.budget import Budget, BudgetExceededError
 from configs.errors import ConfigError
-from lm.ragged import Ragged
 from lm.randomness import mixed
 from teacher.api.client import Outcome, Patience, exchange, make_requests
 from teacher.api.gateway import Gateway
@@ -49,7 +48,7 @@ class Harvested:
         """Responses of all parts (one at least), in order; requests are renumbered."""
         offsets = np.concatenate([[0], np.cumsum([p.asked for p in parts])])
         moved = [replace(p.responses, request=p.responses.request + o) for p, o in zip(parts, offsets, strict=False)]
-        return cls(np.concatenate([p.item for p in parts]), _joined(moved), int(offsets[-1]))
+        return cls(np.concatenate([p.item for p in parts]), Responses.concat(moved), int(offsets[-1]))
 
 
 class Client:
@@ -184,31 +183,3 @@ class Client:
         repeat += self._times_asked[items]
         word = mixed(mixed(mixed(np.array([self.seed], np.uint64)) ^ items.astype(np.uint64)))
         return (mixed(word ^ repeat.astype(np.uint64)) >> np.uint64(1)).astype(np.int64)
-
-
-def _joined(parts: Sequence[Responses]) -> Responses:
-    """Rows of all parts; logprobs that only some parts have are NaN, -1 and -inf in the others."""
-    width = max(0 if p.top_ids is None else p.top_ids.shape[1] for p in parts)
-    any_logprob = any(p.logprob is not None for p in parts)
-    tops = [_padded(p, width) for p in parts]
-    logprobs = [np.full(len(p.channel), np.nan, np.float32) if p.logprob is None else p.logprob for p in parts]
-    return Responses(
-        request=np.concatenate([p.request for p in parts]),
-        tokens=Ragged.concat([p.tokens for p in parts]),
-        channel=np.concatenate([p.channel for p in parts]),
-        finished=np.concatenate([p.finished for p in parts]),
-        cut=np.concatenate([p.cut for p in parts]),
-        output_tokens=np.concatenate([p.output_tokens for p in parts]),
-        logprob=np.concatenate(logprobs) if any_logprob else None,
-        top_ids=np.concatenate([t[0] for t in tops]) if width else None,
-        top_logprobs=np.concatenate([t[1] for t in tops]) if width else None,
-    )
-
-
-def _padded(part: Responses, width: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    ids = np.full((len(part.channel), width), -1, np.int32)
-    logprobs = np.full(ids.shape, -np.inf, np.float32)
-    if part.top_ids is not None and part.top_logprobs is not None:
-        ids[:, : part.top_ids.shape[1]] = part.top_ids
-        logprobs[:, : part.top_ids.shape[1]] = part.top_logprobs
-    return ids, logprobs

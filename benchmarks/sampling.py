@@ -20,7 +20,7 @@ from transformers import LogitsProcessor
 from benchmarks import baseline
 from benchmarks.clock import Time, timed
 from benchmarks.pieces import TINY_SIZE, Bench, Size, quiet
-from defenses.base import Serving
+from defenses.base import NOBODY, Serving
 from defenses.decoding.temperature import Temperature
 from experiments.prompts import prompts_of
 from lm.types import Sampling
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bench = Bench(MiniTask(), TINY_SIZE if asked.tiny else Size())
     lm = bench.teacher.load(bench.task, bench.teacher.train(bench.task, 0, quiet), 0)
     items = bench.items("train", bench.size.queries)
-    processor = Temperature(tau=1.2).decode(Serving(lm, lambda: lm, {}))
+    processor = Temperature(tau=1.2).decode(Serving(lm), NOBODY)
     assert processor is not None
 
     def ours(processors: list[LogitsProcessor]) -> int:

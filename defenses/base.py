@@ -1,13 +1,14 @@
-"""The contract of a defense: at most four hooks, at the points where a provider can act. Knows nothing of attacks.
+"""The contract of a defense: hooks at the points where a provider can act, before, while and after its API serves. Knows
+nothing of attacks.
 
 A defense is one frozen dataclass in one file, whose fields are its configuration, and one YAML that names it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +17,33 @@ from configs.errors import ConfigError
 from configs.identity import Part, identity, named
 from defenses.strength import Strength
 from lm.examples import Examples
-from lm.ragged import Ragged
 from lm.types import ResponseFormat
-from teacher.api.interface import Interface
-from teacher.api.schema import Prompts, Requests, Responses, Verdicts
+from teacher.api import hooks
+from teacher.api.hooks import NOBODY, AdmissionState, Asked, Hooks, Prepared, ReleaseContext, Serving, no_model
+from teacher.api.schema import Prompts, Requests
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from lm.language_model import LanguageModel
-    from lm.types import Processor
+    from lm.types import Progress
     from teacher.api.accounts import Accounts
-    from teacher.api.ledger import Ledger
-    from teacher.api.prices import Prices
 
-Prepared: TypeAlias = "dict[str, Tensor]"
-"""What `Defense.prepare` found once, as tensors, stored as safetensors."""
+__all__ = [
+    "NOBODY",
+    "AdmissionState",
+    "Asked",
+    "Defense",
+    "Detection",
+    "Evidence",
+    "OwnItems",
+    "Preparation",
+    "Prepared",
+    "ReleaseContext",
+    "Serving",
+    "Traffic",
+    "hooks_of",
+    "no_traffic",
+    "preparation_of",
+]
 
 
 class Traffic(NamedTuple):
@@ -55,18 +67,50 @@ def no_traffic(count: int) -> Traffic:
     raise ConfigError("prepare", count, "needs past requests to be fitted on, and there are none here")
 
 
+class OwnItems(NamedTuple):
+    """Tasks of the provider's own, disjoint from what attackers own and from what students are scored on.
+
+    Args:
+        prompts: I prompts, in the teacher's tokens, with the tools they may call.
+        family: (I,) capability family of each.
+        check: ``check(i, text)`` says whether a response to prompt i is right.
+    """
+
+    prompts: Prompts
+    family: NDArray[np.object_]
+    check: Callable[[int, str], bool]
+
+
+def no_items(count: int) -> OwnItems:
+    """For preparations that have none."""
+    raise ConfigError("prepare", count, "needs tasks of the provider's own, and there are none here")
+
+
+def no_fit(rows: Examples) -> LanguageModel:
+    """For preparations that cannot train."""
+    raise ConfigError("prepare", len(rows), "trains a student of the provider's own, and there is none here")
+
+
+def untold(done: int, total: int, note: str = "") -> None:
+    """Progress that nobody is told."""
+
+
 @dataclass(frozen=True)
 class Preparation:
     """What a provider has at hand before it opens the API.
 
     Args:
-        teacher: the model to be defended.
+        teacher: the model to be defended. It is shared: copy what is to be changed.
         proxy: builds the student-sized model the provider owns (public base weights); called only when needed.
         clean_traces: ``clean_traces(n)`` gives n undefended, correct teacher responses on prompts of the provider's own
             (train split, disjoint from the attacker's pool), as training rows in the teacher's tokens.
         rng: explicit generator of this stage.
         benign: ``benign(n)`` gives n requests of honest accounts, as the provider has seen them before.
         red_team: ``red_team(n)`` gives n requests of the provider's own red team, which harvests as it expects others to.
+        items: ``items(n)`` gives n tasks of the provider's own with their checker.
+        model: builds another model that the defense says it uses, by name (`Hooks.uses`).
+        fit: trains a copy of the proxy on rows, as a student would be (`Defense.trains`).
+        progress: told how far the work is.
     """
 
     teacher: LanguageModel
@@ -75,120 +119,94 @@ class Preparation:
     rng: np.random.Generator
     benign: Callable[[int], Traffic] = no_traffic
     red_team: Callable[[int], Traffic] = no_traffic
+    items: Callable[[int], OwnItems] = no_items
+    model: Callable[[str], LanguageModel] = no_model
+    fit: Callable[[Examples], LanguageModel] = no_fit
+    progress: Progress = untold
 
 
 @dataclass(frozen=True)
-class Serving:
-    """What a defense can use while it serves.
+class Detection:
+    """What a provider has at hand when it looks into a student that somebody may have distilled from it.
 
     Args:
-        teacher: the model being sampled.
-        proxy: builds the provider's proxy student; called only when needed.
-        prepared: what `prepare` returned, {} where it has none.
+        suspect: the student; its weights are open to the provider, or it is asked as an API would be.
+        prompts: texts of the provider's own that the suspect is asked.
+        serving: the provider's own teacher, models and preparation.
+        format: how the teacher's responses are spelt.
+        rng: explicit generator.
     """
 
-    teacher: LanguageModel
-    proxy: Callable[[], LanguageModel]
-    prepared: Prepared = field(default_factory=dict)
-
-
-@dataclass
-class AdmissionState:
-    """What a provider can observe when a batch arrives, and the defense's own memory between batches.
-
-    Args:
-        ledger: every request so far with its verdict.
-        memory: this defense's own; empty at first, kept by the gateway.
-        accounts: who calls: organisation, age, spend, tier.
-        prices: what tokens cost.
-        max_tokens: output tokens reserved for each request of the batch, all its n responses together (they are reserved
-            before they are known, as providers do): one number, or (B,).
-        prompts: what `Requests.prompt` indexes; the same object from batch to batch.
-        prepared: what `prepare` returned, {} where it has none.
-        seed: of the defense's own draws.
-    """
-
-    ledger: Ledger
-    memory: dict[str, Any]
-    accounts: Accounts
-    prices: Prices
-    max_tokens: int | NDArray[np.int32] = 64
-    prompts: Prompts = field(default_factory=lambda: Prompts((), Ragged.of([])))
-    prepared: Prepared = field(default_factory=dict)
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Release:
-    """What a release defense can see besides the responses.
-
-    Args:
-        format: kinds of tokens, sub-results, plausible wrong tokens.
-        interface: what is sold.
-        prompts: the prompts of the batch.
-        requests: the requests that were answered (`Responses.request` indexes them).
-        rng: explicit generator; the same requests give the same draws.
-    """
-
+    suspect: LanguageModel
+    prompts: Sequence[str]
+    serving: Serving
     format: ResponseFormat
-    interface: Interface
-    prompts: Prompts
-    requests: Requests
     rng: np.random.Generator
 
 
-class Defense(Part):
+class Evidence(NamedTuple):
+    """What a provider can say of a student.
+
+    Args:
+        p: how probable at least as strong a finding is for a student that never learnt from the teacher, in [0, 1].
+        statistic: what that is of; larger speaks for distillation.
+        count: of independent things that were looked at.
+    """
+
+    p: float
+    statistic: float
+    count: int
+
+
+class Defense(Part, Hooks):
     """Base of all defenses. Override the hooks that the method needs; the others do nothing.
 
-    Class attributes:
+    In the order in which they are called: `prepare` once; `admit`, `serve`, `decode` and `release` by the gateway
+    (`teacher.api.hooks.Hooks`); `detect` when a student is found.
+
+    Class attributes, besides those of `Hooks`:
         source: paper or practice the method is from.
-        needs: features of `Interface` that must be sold for the defense to act at all ("top_logprobs", "trace").
         prepared_from: the fields that `prepare` depends on, where not all: defenses of the same family that agree on these
             share one preparation.
         prepared_as: the parent whose `prepare` this class inherits and shares the result of. Only a subclass that changes
             nothing which `prepare` calls may say so; otherwise each class prepares for itself.
-        uses: models besides the teacher that `decode` may run: ``proxy`` (`Serving.proxy`), or nothing. They are part of the
-            key of what was sampled.
+        trains: whether `prepare` trains students (`Preparation.fit`): how the cell's student is trained is then in its key.
         strength: the field that says how strong the defense is, along which defenses are compared at matched utility, and
             the range in which `moatbench calibrate` searches it.
-        across_accounts: whether `admit` judges a request by what other organisations' accounts did. If so attackers and
-            honest users have to meet in one gateway; if not, each side gets the same verdicts without the other.
+
+    A defense that answers every question with its first word, as an example:
+
+    >>> from dataclasses import dataclass
+    >>> from typing import ClassVar
+    >>> @dataclass(frozen=True)
+    ... class FirstWord(Defense):
+    ...     name: ClassVar[str] = "first_word"
+    ...     version: ClassVar[int] = 1
+    ...     source: ClassVar[str] = "an example"
+    ...
+    ...     def release(self, responses, context):
+    ...         return responses.keep_tokens(responses.tokens.position == 0)
+    >>> hooks_of(FirstWord())
+    ('release',)
     """
 
     kind: ClassVar[str] = "defense"
     source: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]] = ()
     prepared_from: ClassVar[tuple[str, ...] | None] = None
     prepared_as: ClassVar[type[Defense] | None] = None
-    uses: ClassVar[tuple[str, ...]] = ("proxy",)
+    trains: ClassVar[bool] = False
     strength: ClassVar[Strength | None] = None
-    across_accounts: ClassVar[bool] = False
 
     def prepare(self, context: Preparation) -> Prepared:
         """Fit once, before serving, whatever the defense needs: a gradient, a head, a threshold. Stored as a stage."""
         return {}
 
-    def admit(self, requests: Requests, state: AdmissionState) -> Verdicts | None:
-        """Judge requests before the teacher answers; None admits all. Requests come in order of time."""
+    def detect(self, context: Detection) -> Evidence | None:
+        """Evidence that a student learned from this teacher; None where there is nothing to be said."""
         return None
 
-    def shut_out(self, memory: Mapping[str, Any]) -> NDArray[np.integer]:
-        """Ids of the accounts of which `admit` lets nothing through any more, now or after a delay, whatever they send:
-        suspects, and those that failed a check. Not those that only have to wait."""
-        return np.zeros(0, np.int64)
 
-    def decode(self, serving: Serving) -> Processor | None:
-        """A logits processor that acts while the teacher samples. It is called with left-padded ``input_ids`` (B, T) that
-        grow by one column a step, and with ``scores`` (B, V) = log-probabilities log p_T/τ after bias and temperature;
-        whatever it returns is renormalised and sampled from."""
-        return None
-
-    def release(self, responses: Responses, context: Release) -> Responses:
-        """Change answers before they leave."""
-        return responses
-
-
-HOOKS = ("prepare", "admit", "decode", "release")
+HOOKS = ("prepare", *hooks.HOOKS, "detect")
 
 
 def hooks_of(defense: Defense) -> tuple[str, ...]:
@@ -210,7 +228,3 @@ def preparation_of(defense: Defense) -> dict[str, Any]:
     names = vars(owner).get("prepared_from")
     fields = whole["fields"] if names is None else {name: whole["fields"][name] for name in names}
     return {**named(owner), "content": defense.content(), "fields": fields}
-
-
-Stack = Sequence[Defense]
-"""Defenses applied in order; the empty stack is no defense."""

@@ -8,7 +8,7 @@ seeds under two defenses are coupled. Knows nothing of teachers, defenses or tas
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +38,7 @@ def generate(
     processors: Sequence[Processor] = (),
     tools: ToolRunner | None = None,
     prefill: Ragged | None = None,
+    forced: Ragged | None = None,
 ) -> Generations:
     """Sample one response to each of R prompts.
 
@@ -59,6 +60,8 @@ def generate(
         processors: logits processors of the defenses, in order.
         tools: the caller's tool runner; its ``rows`` are indices into ``prompts``.
         prefill: R rows put at the start of each response as context; not part of what is returned.
+        forced: R rows, none empty, that are said whatever is likely: what is returned scores them under the very
+            distributions that would have been drawn from. ``max_tokens`` and ``tools`` then do not matter.
 
     Returns:
         R generations in the order of the prompts.
@@ -72,19 +75,28 @@ def generate(
     rows = [Row(row if prefill is None else np.concatenate([row, prefill[r]])) for r, row in enumerate(prompts)]
     if any(len(row.context) == 0 for row in rows):
         raise ValueError("a prompt is empty: there is nothing to condition on")
+    if forced is not None:
+        if len(forced) != len(prompts) or not forced.lengths.all():
+            raise ValueError(f"{len(prompts)} prompts need as many responses to score, none empty")
+        sampling, tools = replace(sampling, max_tokens=forced.lengths), None
+    most_R = np.broadcast_to(np.asarray(sampling.max_tokens), (len(rows),))
     stops = _Stops.of(lm, with_tools=tools is not None)
     forwards = 0
     active = list(range(len(rows)))
     while active:
         asked = _evened(active, len(rows), lm.members)
-        filler = Row(rows[0].context[:1], drawn=sampling.max_tokens - 1)
-        waiting = [rows[r] if r >= 0 else replace(filler) for r in asked]
-        lengths = np.array([len(row.context) + sampling.max_tokens - row.drawn for row in waiting])
-        require_room(lm.positions, lengths - sampling.max_tokens, np.full_like(lengths, sampling.max_tokens))
+        most = most_R[asked]
+        filler = [Row(rows[0].context[:1], drawn=int(m) - 1) for m in most[asked < 0]]
+        waiting = [rows[r] if r >= 0 else filler.pop(0) for r in asked]
+        lengths = np.array([len(row.context) - row.drawn for row in waiting]) + most
+        require_room(lm.positions, lengths - most, most)
         most_rows = max(1, LOGITS_PER_BATCH // lm.vocabulary)
         for part in length_batches(lengths, lm.batch_tokens, lm.members, most_rows):
-            forwards += _run_batch(lm, [waiting[i] for i in part], sampling, seeds[asked[part]], processors, stops)
-        active = [] if tools is None else _ask_tools(rows, active, sampling, stops, tools)
+            here = asked[part]
+            told = None if forced is None else [forced[r] for r in here]
+            batch = _Batch([waiting[i] for i in part], here, sampling.of(here), seeds[here], told)
+            forwards += _run_batch(lm, batch, processors, stops)
+        active = [] if tools is None else _ask_tools(rows, active, most_R, sampling.top_logprobs, stops, tools)
     return collect(rows, lm.format, sampling.top_logprobs, stops.end, forwards, prefill)
 
 
@@ -108,38 +120,67 @@ class _Stops(NamedTuple):
         return cls(end, end if with_tools and not len(call) else call)
 
 
-def _run_batch(
-    lm: LanguageModel,
-    rows: Sequence[Row],
-    sampling: Sampling,
-    seeds: NDArray[np.int64],
-    processors: Sequence[Processor],
-    stops: _Stops,
-) -> int:
+class _Batch(NamedTuple):
+    """Rows that go through the model together.
+
+    Args:
+        rows: n in the making.
+        number: (n,) which of all rows they are, -1 for those that fill up a block.
+        sampling: theirs.
+        seeds: (n,).
+        forced: what each has to say, where that is given.
+    """
+
+    rows: Sequence[Row]
+    number: NDArray[np.int64]
+    sampling: Sampling
+    seeds: NDArray[np.int64]
+    forced: Sequence[NDArray[np.int32]] | None
+
+
+def _run_batch(lm: LanguageModel, batch: _Batch, processors: Sequence[Processor], stops: _Stops) -> int:
     """Extend each row until it ends, calls a tool or is full; returns the number of forward passes."""
+    rows, sampling = batch.rows, batch.sampling
     device, n = lm.device, len(rows)
-    left = np.array([sampling.max_tokens - r.drawn for r in rows])
-    uniform = uniforms(seeds, np.array([r.drawn for r in rows]), int(left.max()))
+    left = np.broadcast_to(np.asarray(sampling.max_tokens), (n,)) - [r.drawn for r in rows]
+    uniform = uniforms(batch.seeds, np.array([r.drawn for r in rows]), int(left.max()))
     pad = lm.tokenizer.pad_token_id if lm.tokenizer.pad_token_id is not None else int(stops.end[0])
     contexts = [r.context for r in rows]
     decoder = lm.decoder(contexts, pad, int(left.max()))
     ids = left_padded(contexts, pad, device)[0] if processors else None
-    stop_ids, bias = torch.from_numpy(np.union1d(stops.end, stops.call)).to(device), _bias(sampling, lm, device)
+    for processor in processors:
+        if hasattr(processor, "begin"):
+            processor.begin(batch.number)
+    stop_ids, bias = (
+        torch.from_numpy(np.union1d(stops.end, stops.call)).to(device),
+        _bias(sampling, lm.vocabulary, device),
+    )
+    temperature = sampling.temperature
+    tau_n1 = (
+        None if np.ndim(temperature) == 0 else torch.from_numpy(np.asarray(temperature, np.float32)).to(device)[:, None]
+    )
+    told = None if batch.forced is None else _padded(batch.forced, device)
     lines = np.arange(n)  # rows that still grow
     length = np.zeros(n, np.int64)
     steps: list[Step] = []
     logits_bV, t = decoder.start(), 0
     while True:
-        scores_bV = _served(logits_bV, sampling, bias)
+        here = torch.from_numpy(lines).to(device)
+        tau = float(temperature) if tau_n1 is None else tau_n1[here]
+        scores_bV = _served(logits_bV, tau, bias if bias is None or bias.ndim == 1 else bias[here])
         if ids is not None:
-            scores_bV = _processed(scores_bV, lines, ids, processors)
-        token_b = _draw(scores_bV, sampling.temperature, torch.from_numpy(uniform[lines, t]).to(device))
+            scores_bV = _processed(scores_bV, here, ids, processors)
+        token_b = (
+            _draw(scores_bV, tau, torch.from_numpy(uniform[lines, t]).to(device)) if told is None else told[here, t]
+        )
         drawn_b = scores_bV.gather(1, token_b[:, None])[:, 0]
         top = torch.topk(scores_bV, min(sampling.top_logprobs, scores_bV.shape[1]))
         steps.append(Step(lines, token_b, drawn_b, top.indices, top.values))
         t += 1
         length[lines] = t
-        grows = ~torch.isin(token_b, stop_ids).cpu().numpy() & (left[lines] > t)
+        grows = left[lines] > t
+        if told is None:
+            grows &= ~torch.isin(token_b, stop_ids).cpu().numpy()
         lines, token_b = lines[grows], token_b[torch.from_numpy(grows).to(device)]
         if not len(lines):
             break
@@ -152,17 +193,24 @@ def _run_batch(
     return t
 
 
-def _served(logits_bV: Tensor, sampling: Sampling, bias_V: Tensor | None) -> Tensor:
-    """Log-probabilities (b, V) before processors."""
-    if bias_V is not None:
-        logits_bV = logits_bV + bias_V
-    return log_softmax(logits_bV / (sampling.temperature or 1.0), dim=-1)
+def _padded(rows: Sequence[NDArray[np.int32]], device: torch.device) -> Tensor:
+    """(n, T) int64, zeros at the right."""
+    whole = np.zeros((len(rows), max(map(len, rows))), np.int64)
+    for line, row in zip(whole, rows, strict=True):
+        line[: len(row)] = row
+    return torch.from_numpy(whole).to(device)
 
 
-def _processed(scores_bV: Tensor, lines: NDArray[np.int64], ids_BT: Tensor, processors: Sequence[Processor]) -> Tensor:
+def _served(logits_bV: Tensor, tau: float | Tensor, bias: Tensor | None) -> Tensor:
+    """Log-probabilities (b, V) before processors; ``tau`` one temperature, or (b, 1)."""
+    if bias is not None:
+        logits_bV = logits_bV + bias
+    return log_softmax(logits_bV / (tau or 1.0 if isinstance(tau, float) else torch.where(tau > 0, tau, 1.0)), dim=-1)
+
+
+def _processed(scores_bV: Tensor, here: Tensor, ids_BT: Tensor, processors: Sequence[Processor]) -> Tensor:
     """Log-probabilities (b, V) that the growing rows are drawn from. The processors see the whole batch; rows that have
     ended are uniform there."""
-    here = torch.from_numpy(lines).to(scores_bV.device)
     all_BV = torch.full((len(ids_BT), scores_bV.shape[1]), -math.log(scores_bV.shape[1]), device=scores_bV.device)
     all_BV[here] = scores_bV
     for processor in processors:
@@ -170,35 +218,44 @@ def _processed(scores_bV: Tensor, lines: NDArray[np.int64], ids_BT: Tensor, proc
     return log_softmax(all_BV[here].float(), dim=-1)
 
 
-def _draw(logprobs_BV: Tensor, temperature: float, uniform_B: Tensor) -> Tensor:
+def _draw(logprobs_BV: Tensor, tau: float | Tensor, uniform_B: Tensor) -> Tensor:
     """Token ids (B,): the largest at temperature 0, else the first whose cumulative probability exceeds the uniform."""
-    if temperature == 0:
+    if isinstance(tau, float) and tau == 0:
         return logprobs_BV.argmax(-1)
     cdf_BV = logprobs_BV.double().exp().cumsum(-1)
     level_B1 = uniform_B.clamp_max(1 - 1e-12)[:, None] * cdf_BV[:, -1:]
-    return torch.searchsorted(cdf_BV, level_B1, right=True)[:, 0]
+    drawn_B = torch.searchsorted(cdf_BV, level_B1, right=True)[:, 0]
+    return drawn_B if isinstance(tau, float) else torch.where(tau[:, 0] == 0, logprobs_BV.argmax(-1), drawn_B)
 
 
-def _bias(sampling: Sampling, lm: LanguageModel, device: torch.device) -> Tensor | None:
-    if not sampling.logit_bias:
+def _bias(sampling: Sampling, vocabulary: int, device: torch.device) -> Tensor | None:
+    """(V,) of all rows, or (n, V)."""
+    asked = sampling.logit_bias
+    if not asked or (not isinstance(asked, Mapping) and not any(asked)):
         return None
-    bias = torch.zeros(lm.vocabulary, device=device)
-    for token, value in sampling.logit_bias.items():
-        bias[token] = value
+    if isinstance(asked, Mapping):
+        return _bias_of([asked], vocabulary)[0].to(device)
+    return _bias_of(asked, vocabulary).to(device)
+
+
+def _bias_of(rows: Sequence[Mapping[int, float]], vocabulary: int) -> Tensor:
+    bias = torch.zeros(len(rows), vocabulary)
+    for line, row in zip(bias, rows, strict=True):
+        line[list(row)] = torch.tensor(list(row.values()), dtype=bias.dtype)
     return bias
 
 
 def _ask_tools(
-    rows: Sequence[Row], active: Sequence[int], sampling: Sampling, stops: _Stops, tools: ToolRunner
+    rows: Sequence[Row], active: Sequence[int], most_R: NDArray[np.integer], k: int, stops: _Stops, tools: ToolRunner
 ) -> list[int]:
     """Append tool results; returns the rows that go on."""
-    calling = [r for r in active if rows[r].drawn < sampling.max_tokens and rows[r].tokens[-1][-1] in stops.call]
+    calling = [r for r in active if rows[r].drawn < most_R[r] and rows[r].tokens[-1][-1] in stops.call]
     if not calling:
         return []
     results = tools(np.asarray(calling, np.int64), [np.concatenate(rows[r].tokens) for r in calling])
     ongoing = []
     for r, result in zip(calling, results, strict=True):
-        n, k = len(result), sampling.top_logprobs
+        n = len(result)
         missing = Tops(np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)) if k else None
         if n:
             rows[r].add(np.asarray(result, np.int32), np.zeros(n, np.float32), missing, tool=True)

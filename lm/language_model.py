@@ -105,9 +105,10 @@ class LanguageModel:
         processors: Sequence[Processor] = (),
         tools: ToolRunner | None = None,
         prefill: Ragged | None = None,
+        forced: Ragged | None = None,
     ) -> Generations:
         """Sample one response a prompt; see `lm.generate.generate`."""
-        return generate(self, prompts, sampling, seeds, processors, tools, prefill)
+        return generate(self, prompts, sampling, seeds, processors, tools, prefill, forced)
 
     @timed("scoring")
     def score(self, prompts: Ragged, completions: Ragged, top_k: int = 0) -> Scores:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
@@ -65,24 +65,34 @@ class ToolRunner(Protocol):
 
 @dataclass(frozen=True)
 class Sampling:
-    """How text is drawn. All fields are part of every stored key.
+    """How text is drawn, the same for all rows or with a value a row. All fields are part of every stored key.
 
     Args:
-        temperature: divides the logits; 0 is greedy.
-        max_tokens: most tokens generated per response, tool results not counted.
+        temperature: divides the logits; 0 is greedy. A number, or (R,).
+        max_tokens: most tokens generated per response, tool results not counted. A number, or (R,).
         top_logprobs: how many of the largest logprobs to return per token (0: none).
-        logit_bias: added to the logits, by token id.
+        logit_bias: added to the logits, by token id; or R of these.
     """
 
-    temperature: float = 1.0
-    max_tokens: int = 64
+    temperature: float | NDArray[np.float64] = 1.0
+    max_tokens: int | NDArray[np.int64] = 64
     top_logprobs: int = 0
-    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    logit_bias: Mapping[int, float] | Sequence[Mapping[int, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        require(self.temperature >= 0, "temperature", self.temperature, "must be at least 0")
-        require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "must be at least 1")
+        require(bool(np.all(np.asarray(self.temperature) >= 0)), "temperature", self.temperature, "must be at least 0")
+        require(bool(np.all(np.asarray(self.max_tokens) >= 1)), "max_tokens", self.max_tokens, "must be at least 1")
         require(self.top_logprobs >= 0, "top_logprobs", self.top_logprobs, "must be at least 0")
+
+    def of(self, rows: NDArray[np.integer]) -> Sampling:
+        """That of the given rows."""
+        bias = self.logit_bias
+        return replace(
+            self,
+            temperature=self.temperature if np.ndim(self.temperature) == 0 else np.asarray(self.temperature)[rows],
+            max_tokens=self.max_tokens if np.ndim(self.max_tokens) == 0 else np.asarray(self.max_tokens)[rows],
+            logit_bias=bias if isinstance(bias, Mapping) else [bias[r] for r in rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -140,7 +150,11 @@ class Progress(Protocol):
 
 
 class Processor(Protocol):
-    """Changes the scores of the next token; called as a ``transformers.LogitsProcessor`` is, which is one."""
+    """Changes the scores of the next token; called as a ``transformers.LogitsProcessor`` is, which is one.
+
+    One that treats rows differently also has a method ``begin(rows)``, which `lm.generate` calls before the first step of a
+    batch with the numbers (B,) of its rows; -1 stands for rows that nobody wants.
+    """
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """(B, V) scores from the (B, T) tokens so far and their (B, V) scores."""

@@ -51,7 +51,7 @@ class AsPrefix(Recover):
         kept = data.keep_tokens(~after_gap).where(~data.cut | (end > 0))
         if self.public_rows == 0 or not kept.cut.any():
             return kept
-        return Examples.concat(kept, context.public(self.public_rows))
+        return Examples.concat([kept, context.public(self.public_rows)])
 
 
 def _after_last(data: Examples, channel: Channel) -> NDArray[np.int64]:

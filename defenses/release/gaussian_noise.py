@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import require
-from defenses.base import Defense, Release
+from defenses.base import Defense, ReleaseContext
 from defenses.keyed import normals, prefix_hashes, row_hashes, secret_word
 from defenses.release.listing import Listing, listing_of, with_probs
 from defenses.strength import Strength
@@ -49,7 +49,7 @@ class GaussianNoise(Defense):
     def __post_init__(self) -> None:
         require(0 < self.sigma <= 20, "sigma", self.sigma, "must lie in (0, 20]")
 
-    def release(self, responses: Responses, context: Release) -> Responses:
+    def release(self, responses: Responses, context: ReleaseContext) -> Responses:
         """Perturb what is told of each token."""
         listing = listing_of(responses)
         if self.cached:
@@ -60,7 +60,7 @@ class GaussianNoise(Defense):
         total = raised.sum(1, keepdims=True) + listing.rest[:, None]
         return with_probs(responses, listing.ids, raised / total)
 
-    def _cached(self, responses: Responses, context: Release, listing: Listing) -> NDArray[np.float64]:
+    def _cached(self, responses: Responses, context: ReleaseContext, listing: Listing) -> NDArray[np.float64]:
         """(N, k + 1) standard normal noise, a function of the question alone."""
         asked, which = np.unique(context.requests.prompt[responses.request], return_inverse=True)
         prompt = row_hashes(context.prompts.tokens.take(asked))[which]

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from defenses.base import Defense, Release
+from defenses.base import Defense, ReleaseContext
 from teacher.api.schema import Responses
 
 
@@ -24,7 +24,7 @@ class HardLabel(Defense):
     source: ClassVar[str] = "Tramèr et al., USENIX Security 2016, section 6 (class labels only)"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
 
-    def release(self, responses: Responses, context: Release) -> Responses:
+    def release(self, responses: Responses, context: ReleaseContext) -> Responses:
         """Keep the first column's ids; lists come in falling order."""
         if responses.top_ids is None:
             return replace(responses, logprob=None)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError, require
-from defenses.base import Defense, Release
+from defenses.base import Defense, ReleaseContext
 from defenses.strength import Strength
 from lm.types import Channel
 from teacher.api.schema import Responses
@@ -47,7 +47,7 @@ class RandomErrors(Defense):
         require(0 < self.rate <= 1, "rate", self.rate, "must lie in (0, 1]")
         require(self.where in ("answer", "step"), "where", self.where, "must be 'answer' or 'step'")
 
-    def release(self, responses: Responses, context: Release) -> Responses:
+    def release(self, responses: Responses, context: ReleaseContext) -> Responses:
         """Exchange one token in each chosen response."""
         chosen = np.flatnonzero(context.rng.random(len(responses)) < self.rate)
         candidate = self._candidates(responses, context)
@@ -63,7 +63,7 @@ class RandomErrors(Defense):
                     break
         return _exchanged(responses, np.asarray(at, np.int64), np.asarray(wrong, np.int32))
 
-    def _candidates(self, responses: Responses, context: Release) -> NDArray[np.bool_]:
+    def _candidates(self, responses: Responses, context: ReleaseContext) -> NDArray[np.bool_]:
         """(N,) tokens among which the wrong one is drawn."""
         wanted = Channel.ANSWER if self.where == "answer" else Channel.TRACE
         candidate: NDArray[np.bool_] = responses.channel == wanted

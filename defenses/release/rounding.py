@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from configs.errors import require
-from defenses.base import Defense, Release
+from defenses.base import Defense, ReleaseContext
 from defenses.release.listing import listing_of, with_probs
 from defenses.strength import Strength
 from teacher.api.schema import Responses
@@ -37,7 +37,7 @@ class Rounding(Defense):
     def __post_init__(self) -> None:
         require(1 <= self.digits <= 6, "digits", self.digits, "must lie in 1..6")
 
-    def release(self, responses: Responses, context: Release) -> Responses:
+    def release(self, responses: Responses, context: ReleaseContext) -> Responses:
         """Round what is told of each token."""
         listing = listing_of(responses)
         scaled = listing.probs * 10**self.digits

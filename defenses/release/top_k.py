@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from configs.errors import require
-from defenses.base import Defense, Release
+from defenses.base import Defense, ReleaseContext
 from defenses.strength import Strength
 from teacher.api.schema import Responses
 
@@ -33,7 +33,7 @@ class TopK(Defense):
     def __post_init__(self) -> None:
         require(self.k >= 1, "k", self.k, "must be at least 1")
 
-    def release(self, responses: Responses, context: Release) -> Responses:
+    def release(self, responses: Responses, context: ReleaseContext) -> Responses:
         """Drop the columns after the k-th; lists come in falling order."""
         if responses.top_ids is None or responses.top_logprobs is None:
             return responses

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from configs.errors import require
-from defenses.base import Defense, Release
+from defenses.base import Defense, ReleaseContext
 from defenses.strength import Strength
 from lm.types import Channel
 from teacher.api.schema import Responses
@@ -35,7 +35,7 @@ class TraceHidden(Defense):
     def __post_init__(self) -> None:
         require(0 < self.fraction <= 1, "fraction", self.fraction, "must lie in (0, 1]")
 
-    def release(self, responses: Responses, context: Release) -> Responses:
+    def release(self, responses: Responses, context: ReleaseContext) -> Responses:
         """Drop the trace tokens of the chosen requests."""
         hidden = context.rng.random(len(context.requests)) < self.fraction
         of_token = hidden[responses.request][responses.tokens.row_of_value]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from defenses.base import Defense, Release
+from defenses.base import Defense, ReleaseContext
 from lm.types import Channel
 from teacher.api.schema import Responses
 
@@ -22,7 +22,7 @@ class TraceSummary(Defense):
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835; provider practice"
     needs: ClassVar[tuple[str, ...]] = ("trace",)
 
-    def release(self, responses: Responses, context: Release) -> Responses:
+    def release(self, responses: Responses, context: ReleaseContext) -> Responses:
         """Drop trace tokens that are not sub-results."""
         kept = context.format.summary(responses.tokens, responses.channel)
         return responses.keep_tokens(kept | (responses.channel != Channel.TRACE))

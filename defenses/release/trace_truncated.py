@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from configs.errors import require
-from defenses.base import Defense, Release
+from defenses.base import Defense, ReleaseContext
 from defenses.strength import Strength
 from lm.types import Channel
 from teacher.api.schema import Responses
@@ -39,7 +39,7 @@ class TraceTruncated(Defense):
         require(0 < self.keep < 1, "keep", self.keep, "must lie in (0, 1)")
         require(self.side in ("first", "last"), "side", self.side, "must be 'first' or 'last'")
 
-    def release(self, responses: Responses, context: Release) -> Responses:
+    def release(self, responses: Responses, context: ReleaseContext) -> Responses:
         """Drop trace tokens beyond the shown fraction."""
         trace = responses.channel == Channel.TRACE
         row = responses.tokens.row_of_value

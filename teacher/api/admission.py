@@ -1,7 +1,6 @@
 """Admission: whether a request gets to the teacher. Accounts, then each defense in order, then the ledger.
 
-Shared by the gateway of a lab cell and by the providers of a campaign, which have no teacher. Of the floor above it knows
-the contract of a defense (`defenses.base`) and no single defense.
+Shared by the gateway of a lab cell and by the providers of a campaign, which have no teacher.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from defenses.base import AdmissionState, Defense, Prepared, hooks_of
 from teacher.api.accounts import Accounts
 from teacher.api.clock import VirtualClock
+from teacher.api.hooks import AdmissionState, Hooks, Prepared, hooks_of
 from teacher.api.ledger import Ledger
 from teacher.api.prices import Prices
 from teacher.api.schema import BAD_REQUEST, FORBIDDEN, UNAUTHORIZED, Prompts, Requests, Verdicts
@@ -25,7 +24,7 @@ class Admission:
     """Judges requests and logs them.
 
     Args:
-        defenses: by name, in the order in which they act; those without `Defense.admit` are passed over.
+        defenses: by name, in the order in which they act; those without `Hooks.admit` are passed over.
         accounts: who may call.
         prices: what tokens cost.
         clock: virtual time.
@@ -36,7 +35,7 @@ class Admission:
 
     def __init__(
         self,
-        defenses: Mapping[str, Defense],
+        defenses: Mapping[str, Hooks],
         accounts: Accounts,
         prices: Prices,
         clock: VirtualClock,
@@ -46,7 +45,7 @@ class Admission:
     ) -> None:
         self.limits = {name: d for name, d in defenses.items() if "admit" in hooks_of(d)}
         self.accounts, self.prices, self.clock, self.ledger, self.seed = accounts, prices, clock, ledger, seed
-        self.memory: dict[str, dict[str, Any]] = {name: {} for name in self.limits}
+        self.memory: dict[str, dict[str, Any]] = {name: {} for name in defenses}
         self._prepared = dict(prepared)
 
     def judge(
@@ -83,7 +82,10 @@ class Admission:
                 requests if everybody else requests.take(rows),
                 self.state(name, prompts, max_tokens if np.ndim(max_tokens) == 0 else np.asarray(max_tokens)[rows]),
             )
-            if judged is None or judged.ok.all():
+            if judged is None:
+                continue
+            verdicts.marked[rows] |= judged.marked
+            if judged.ok.all():
                 continue
             said = np.flatnonzero(~judged.ok)
             refused = rows[said]
@@ -100,7 +102,7 @@ class Admission:
 
     @property
     def shut_out(self) -> NDArray[np.bool_]:
-        """(A,) which accounts are banned, or shut out by a defense (`Defense.shut_out`)."""
+        """(A,) which accounts are banned, or shut out by a defense (`Hooks.shut_out`)."""
         found = self.accounts.banned.copy()
         for name, defense in self.limits.items():
             found[defense.shut_out(self.memory[name])] = True

@@ -128,6 +128,7 @@ def send(
     heapq.heapify(heap)
     first, last, attempts = [math.nan] * count, list(planned), [0] * count
     status, retry_after, reason = [NOT_SENT] * count, [math.nan] * count, ["not_sent"] * count
+    marked = np.zeros(count, np.bool_)
     span = RESOLUTION if gateway.limited else math.inf
 
     while heap and heap[0][0] <= deadline:
@@ -138,6 +139,7 @@ def send(
         rows = [queues[lane][-1] for _, lane in due]
         batch = replace(requests.take(np.array(rows)), time=np.array([now for now, _ in due]))
         verdicts = gateway.admit(batch, prompts, params)
+        marked[rows] = verdicts.marked
         said = zip(verdicts.status.tolist(), verdicts.retry_after.tolist(), verdicts.reason.tolist(), strict=True)
         for (now, lane), row, (code, wait, why) in zip(due, rows, said, strict=True):
             if code == BAD_REQUEST:
@@ -159,7 +161,9 @@ def send(
     left = np.maximum(0.0, deadline - requests.time) if math.isfinite(deadline) else np.zeros(count)
     return Outcome(
         requests=replace(requests, time=times),
-        verdicts=Verdicts(np.array(status, np.int16), np.array(retry_after, np.float32), np.array(reason, object)),
+        verdicts=Verdicts(
+            np.array(status, np.int16), np.array(retry_after, np.float32), np.array(reason, object), marked
+        ),
         waited=np.where(made > 0, times - requests.time, left),
         attempts=made,
     )

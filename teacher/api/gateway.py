@@ -2,8 +2,8 @@
 by nothing but what a provider observes.
 
 Two steps: `Gateway.admit` judges requests, `Gateway.complete` answers the admitted ones, so that thousands can be judged
-one after the other on the virtual clock and then be generated in one batch. Of the floor above it knows the contract of a
-defense (`defenses.base`) and no single defense.
+one after the other on the virtual clock and then be generated in one batch. It calls the hooks of defenses (`teacher.api.hooks`) and
+knows no single one.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import ConfigError
-from defenses.base import Defense, Prepared, Release
 from lm.ragged import Ragged
 from lm.types import Channel, Generations, ResponseFormat
 from teacher.api.accounts import Accounts
 from teacher.api.admission import Admission
 from teacher.api.clock import VirtualClock
+from teacher.api.hooks import Asked, Hooks, Prepared, ReleaseContext, Serving, hooks_of, require_sold
 from teacher.api.interface import Interface
 from teacher.api.ledger import Ledger
 from teacher.api.prices import Prices
+from teacher.api.rewriting import Codec
 from teacher.api.schema import Params, Prompts, Requests, Responses, Verdicts
 
 MAX_TEMPERATURE = 2.0
@@ -41,13 +42,18 @@ class Backend(Protocol):
         """V: ids of tokens are below this."""
         ...
 
-    def count(self, text: str) -> int:
-        """How many tokens a text has as it stands."""
+    @property
+    def codec(self) -> Codec:
+        """From the teacher's tokens to text and back."""
         ...
 
-    def complete(self, prompts: Prompts, requests: Requests, params: Params) -> Generations:
+    def serving(self, name: str) -> Serving:
+        """What the named defense can use, its memory aside."""
+        ...
+
+    def complete(self, prompts: Prompts, requests: Requests, params: Params, asked: Asked) -> Generations:
         """B * ``params.n`` responses, request-major (the n responses of a request are neighbours), with at least
-        ``params.top_logprobs`` logprobs a token, most probable first."""
+        ``params.top_logprobs`` logprobs a token, most probable first. ``asked`` has a row a request."""
         ...
 
 
@@ -88,7 +94,7 @@ class Gateway:
         self,
         backend: Backend,
         interface: Interface,
-        defenses: Mapping[str, Defense],
+        defenses: Mapping[str, Hooks],
         prices: Prices,
         format: ResponseFormat,
         accounts: Accounts | None = None,
@@ -149,7 +155,7 @@ class Gateway:
         most = params.max_tokens * params.n if reserved is None else reserved
         fault = invalid(params, self.interface, self.backend.vocabulary)
         if params.prefill and fault is None:
-            added = np.int32(self.backend.count(params.prefill))
+            added = self.backend.codec.encode([params.prefill]).lengths.astype(np.int32)
             requests = replace(requests, input_tokens=requests.input_tokens + added)
         return self._admission.judge(requests, prompts, most, fault)
 
@@ -165,14 +171,26 @@ class Gateway:
         rows = self.ledger.admitted_rows(requests)
         if not len(requests):
             return _nothing(params.top_logprobs)
-        raw = self.backend.complete(prompts, requests, params)
+        asked = self._asked(rows, prompts)
+        raw = self.backend.complete(prompts, requests, params, asked)
         assert len(raw.tokens) == len(requests) * params.n, "the backend answers every request n times"
         responses = self._as_sold(raw, len(requests), params)
         self._bill(rows, raw, params.n)
         for name, defense in self.defenses.items():
-            context = Release(self.format, self.interface, prompts, requests, self._draws(name, requests))
-            responses = defense.release(responses, context)
+            if "release" in hooks_of(defense):
+                draws, serving = self._draws(name, requests), self._serving(name)
+                known = (self.format, self.interface, prompts, requests, draws, asked, serving, self.backend.codec)
+                responses = defense.release(responses, ReleaseContext(*known))
         return responses
+
+    def _serving(self, name: str) -> Serving:
+        return replace(self.backend.serving(name), memory=self._admission.memory[name])
+
+    def _asked(self, rows: NDArray[np.int64], prompts: Prompts) -> Asked:
+        """What is known of the requests in these rows of the ledger."""
+        account, prompt, marked = (self.ledger.column(name)[rows] for name in ("account", "prompt", "marked"))
+        bucket = buckets_of(prompts)
+        return Asked(account, marked, bucket[prompt], self.ledger.visits(bucket)[rows], prompts.tokens.lengths[prompt])
 
     def _as_sold(self, raw: Generations, count: int, params: Params) -> Responses:
         """What the interface shows of the raw generations of ``count`` requests."""
@@ -237,13 +255,11 @@ def invalid(params: Params, interface: Interface, vocabulary: int) -> str | None
     return interface.missing(params)
 
 
-def require_sold(defenses: Mapping[str, Defense], interface: Interface) -> None:
-    """Raise `ConfigError` where a defense acts on something that the interface does not sell."""
-    for name, defense in defenses.items():
-        for need in defense.needs:
-            if getattr(interface, need) in (0, False, "none"):
-                reason = f"acts on {need}, which the interface {interface.name!r} does not sell"
-                raise ConfigError(f"defense.{name}", type(defense).__name__, reason)
+def buckets_of(prompts: Prompts) -> NDArray[np.int64]:
+    """(P,) number of the bucket of each prompt: `Prompts.sketch` where there is one, else equal for equal words."""
+    if prompts.sketch is not None:
+        return prompts.sketch.astype(np.int64)
+    return np.array([crc32(" ".join(text.lower().split()).encode()) for text in prompts.texts], np.int64)
 
 
 def _count(raw: Generations, mask: NDArray[np.bool_]) -> NDArray[np.int32]:

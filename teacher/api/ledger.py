@@ -25,6 +25,7 @@ _COLUMNS = {
     "refused_by": np.int32,
     "dollars": np.float64,
     "completed": np.bool_,
+    "marked": np.bool_,
 }
 
 
@@ -46,10 +47,10 @@ class Ledger:
     """An append-only table of attempts.
 
     Columns: ``time`` (virtual seconds), ``account``, ``prompt`` (row of the client's prompts), ``input_tokens``,
-    ``output_tokens``, ``status``, ``reason``, ``refused_by`` (name of the defense, "" where admitted), ``dollars`` and
-    ``completed``. ``input_tokens`` are those of prompt and prefill, and from completion on also those of tool results. From
-    admission to completion ``output_tokens`` and ``dollars`` hold what was reserved; `settle` puts in what was used and
-    what it cost. Refused attempts cost nothing.
+    ``output_tokens``, ``status``, ``reason``, ``refused_by`` (name of the defense, "" where admitted), ``dollars``,
+    ``completed`` and ``marked`` (a defense suspects who asked). ``input_tokens`` are those of prompt and prefill, and from
+    completion on also those of tool results. From admission to completion ``output_tokens`` and ``dollars`` hold what was
+    reserved; `settle` puts in what was used and what it cost. Refused attempts cost nothing.
     """
 
     def __init__(self) -> None:
@@ -95,6 +96,7 @@ class Ledger:
         data["output_tokens"][here] = np.where(ok, output_tokens, 0)
         data["dollars"][here] = np.where(ok, dollars, 0.0)
         data["completed"][here] = False
+        data["marked"][here] = verdicts.marked
         data["reason"][here] = 0 if all_ok else [self._code(word) for word in verdicts.reason]
         data["refused_by"][here] = 0 if all_ok else [self._code(word) for word in refused_by]
         self._length = stop
@@ -109,6 +111,21 @@ class Ledger:
         if (found < 0).any():
             raise ValueError("a request to complete was never admitted, or has been completed already")
         return found
+
+    def visits(self, bucket: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(N,) how many admitted requests of the same account lie before each in the same bucket; 0 for refused ones.
+
+        Args:
+            bucket: (P,) of each prompt.
+        """
+        rows = np.flatnonzero(self._data["status"][: self._length] == OK)
+        account, own = self._data["account"][rows], bucket[self._data["prompt"][rows]]
+        order = np.lexsort((rows, own, account))
+        first = np.flatnonzero(np.diff(account[order], prepend=-1) | np.diff(own[order], prepend=-1))
+        place = np.arange(len(rows)) - np.repeat(first, np.diff(np.append(first, len(rows))))
+        visits = np.zeros(self._length, np.int64)
+        visits[rows[order]] = place
+        return visits
 
     def bills(self, requests: Requests) -> Bills:
         """What these requests (B,), at the time of their last attempt, were billed; zeros where there was no answer."""

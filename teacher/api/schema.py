@@ -4,12 +4,14 @@ so the same code serves a lab run of 2,000 queries and a campaign of 16 million.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import require
+from lm.columns import Columns, per_row, per_token
 from lm.ragged import Ragged
 from lm.types import ToolRunner
 
@@ -63,7 +65,7 @@ class Params:
 
 
 @dataclass(frozen=True)
-class Requests:
+class Requests(Columns):
     """B requests, in order of time within each organisation (all together, unless a campaign sends them).
 
     Args:
@@ -75,47 +77,36 @@ class Requests:
         network: (B,) int32 network (/24) each came from; None where all come from their account's own.
     """
 
-    time: NDArray[np.float64]
-    account: NDArray[np.int32]
-    prompt: NDArray[np.int64]
-    input_tokens: NDArray[np.int32]
-    seed: NDArray[np.int64]
-    network: NDArray[np.int32] | None = None
-
-    def __len__(self) -> int:
-        return len(self.time)
-
-    def take(self, rows: NDArray[np.integer]) -> Requests:
-        """The given rows, in that order."""
-        network = None if self.network is None else self.network[rows]
-        return Requests(
-            self.time[rows], self.account[rows], self.prompt[rows], self.input_tokens[rows], self.seed[rows], network
-        )
+    time: NDArray[np.float64] = per_row()
+    account: NDArray[np.int32] = per_row()
+    prompt: NDArray[np.int64] = per_row()
+    input_tokens: NDArray[np.int32] = per_row()
+    seed: NDArray[np.int64] = per_row()
+    network: NDArray[np.int32] | None = per_row(default=None)
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class Verdicts(Columns):
     """What admission says of B requests.
 
     Args:
         status: (B,) int16, 200 to admit, otherwise an HTTP status.
         retry_after: (B,) float32 seconds until it is worth trying again; NaN where no such header is sent.
         reason: (B,) short machine-readable reason, "" where admitted.
+        marked: (B,) bool whether a defense suspects who asks: an admitted request that is marked may be answered otherwise.
     """
 
-    status: NDArray[np.int16]
-    retry_after: NDArray[np.float32]
-    reason: NDArray[np.object_]
+    status: NDArray[np.int16] = per_row()
+    retry_after: NDArray[np.float32] = per_row()
+    reason: NDArray[np.object_] = per_row()
+    marked: NDArray[np.bool_] = per_row()
 
     @classmethod
     def admitted(cls, n: int) -> Verdicts:
         """``n`` requests, all let through."""
-        return cls(np.full(n, OK, np.int16), np.full(n, np.nan, np.float32), np.full(n, "", object))
-
-    @classmethod
-    def concat(cls, parts: Sequence[Verdicts]) -> Verdicts:
-        """All rows of the parts (one at least), in order."""
-        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+        return cls(
+            np.full(n, OK, np.int16), np.full(n, np.nan, np.float32), np.full(n, "", object), np.zeros(n, np.bool_)
+        )
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -124,7 +115,7 @@ class Verdicts:
 
 
 @dataclass(frozen=True)
-class Responses:
+class Responses(Columns):
     """R responses, token by token.
 
     Args:
@@ -139,43 +130,19 @@ class Responses:
         top_logprobs: (N, k) float32, -inf where missing, or None.
     """
 
-    request: NDArray[np.int64]
-    tokens: Ragged
-    channel: NDArray[np.uint8]
-    finished: NDArray[np.bool_]
-    cut: NDArray[np.bool_]
-    output_tokens: NDArray[np.int32]
-    logprob: NDArray[np.float32] | None = None
-    top_ids: NDArray[np.int32] | None = None
-    top_logprobs: NDArray[np.float32] | None = None
+    tokens_in: ClassVar[str] = "tokens"
 
-    def __len__(self) -> int:
-        return len(self.request)
+    request: NDArray[np.int64] = per_row()
+    tokens: Ragged = per_row()
+    channel: NDArray[np.uint8] = per_token()
+    finished: NDArray[np.bool_] = per_row()
+    cut: NDArray[np.bool_] = per_row()
+    output_tokens: NDArray[np.int32] = per_row()
+    logprob: NDArray[np.float32] | None = per_token(np.nan, default=None)
+    top_ids: NDArray[np.int32] | None = per_token(-1, default=None)
+    top_logprobs: NDArray[np.float32] | None = per_token(-np.inf, default=None)
 
     def keep_tokens(self, mask: NDArray[np.bool_]) -> Responses:
         """Drop tokens where ``mask`` (N,) is False, from every aligned array; ``cut`` is set on rows that lost any."""
         lost = np.bincount(self.tokens.row_of_value[~mask], minlength=len(self)) > 0
-        return replace(
-            self,
-            tokens=self.tokens.keep(mask),
-            channel=self.channel[mask],
-            cut=self.cut | lost,
-            logprob=None if self.logprob is None else self.logprob[mask],
-            top_ids=None if self.top_ids is None else self.top_ids[mask],
-            top_logprobs=None if self.top_logprobs is None else self.top_logprobs[mask],
-        )
-
-    def take(self, rows: NDArray[np.integer]) -> Responses:
-        """The given rows, in that order."""
-        at = self.tokens.value_index(rows)
-        return Responses(
-            self.request[rows],
-            self.tokens.take(rows),
-            self.channel[at],
-            self.finished[rows],
-            self.cut[rows],
-            self.output_tokens[rows],
-            None if self.logprob is None else self.logprob[at],
-            None if self.top_ids is None else self.top_ids[at],
-            None if self.top_logprobs is None else self.top_logprobs[at],
-        )
+        return replace(super().keep_tokens(mask), cut=self.cut | lost)

@@ -15,6 +15,7 @@ from defenses.decoding.temperature import Temperature
 from lm.mini.tokenizer import build_tokenizer
 from lm.ragged import Ragged
 from lm.types import Sampling
+from tests.defenses.asking import asked
 from tests.defenses.decoding.models import model, traces
 
 IDS = torch.tensor([[0, 0, 1, 5, 9, 7], [1, 4, 4, 8, 20, 6]])
@@ -23,7 +24,7 @@ IDS = torch.tensor([[0, 0, 1, 5, 9, 7], [1, 4, 4, 8, 20, 6]])
 def served(defense, teacher=None, proxy=None):
     teacher, proxy = teacher or model(seed=1), proxy or model()
     prepared = defense.prepare(Preparation(teacher, lambda: proxy, traces, np.random.default_rng(0)))
-    return defense.decode(Serving(teacher, lambda: proxy, prepared)), prepared
+    return defense.decode(Serving(teacher, lambda name: proxy, prepared), asked(4)), prepared
 
 
 def scores(width=24):
@@ -87,7 +88,7 @@ def test_generation_does_not_depend_on_the_batch(kind):
     prepared = defense.prepare(Preparation(teacher, lambda: proxy, traces, np.random.default_rng(0)))
 
     def texts(order):
-        processor = defense.decode(Serving(teacher, lambda: proxy, prepared))
+        processor = defense.decode(Serving(teacher, lambda name: proxy, prepared), asked(4))
         drawn = teacher.generate(prompts.take(order), Sampling(max_tokens=8), order, [processor])
         return {int(r): drawn.tokens[i].tolist() for i, r in enumerate(order)}
 
@@ -109,7 +110,7 @@ def test_refuses_a_proxy_with_another_tokenizer():
     with pytest.raises(ConfigError, match="tokenizer"):
         served(Antidistillation(0.5), proxy=other)
     with pytest.raises(ConfigError, match="tokenizer"):
-        Antidistillation(0.5).decode(Serving(model(), lambda: other, {}))
+        Antidistillation(0.5).decode(Serving(model(), lambda name: other, {}), asked(4))
 
 
 @pytest.mark.parametrize(
@@ -128,4 +129,4 @@ def test_refuses_impossible_settings(make, field):
 
 def test_temperature_flattens():
     base = scores()
-    torch.testing.assert_close(Temperature(2.0).decode(Serving(model(), model))(IDS, base), base / 2)
+    torch.testing.assert_close(Temperature(2.0).decode(Serving(model()), asked(4))(IDS, base), base / 2)

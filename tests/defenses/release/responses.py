@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from defenses.base import Release
+from defenses.base import ReleaseContext, Serving
 from lm.ragged import Ragged
 from lm.types import Channel, ResponseFormat
 from teacher.api.interface import Interface
 from teacher.api.schema import Prompts, Requests, Responses
+from tests.defenses.asking import asked
 
 VOCAB = 50
 
@@ -29,6 +30,18 @@ class DigitFormat(ResponseFormat):
         if token % 10 == 9 or token == 2:
             return token
         return token - token % 10 + (token % 10 + int(rng.integers(1, 9))) % 9
+
+
+class DigitCodec:
+    """A token's text is its number."""
+
+    ends = np.array([2])
+
+    def decode(self, tokens):
+        return [" ".join(str(token) for token in row if token != 2) for row in tokens]
+
+    def encode(self, texts):
+        return Ragged.of([[int(word) for word in text.split()] for text in texts])
 
 
 def make(n=40, k=3, seed=0, per_request=2):
@@ -64,7 +77,7 @@ def make(n=40, k=3, seed=0, per_request=2):
         top_logprobs,
     )
     prompts = Prompts([str(i) for i in range(7)], Ragged.of([[1, 4, i % 3, i] for i in range(7)]))
-    asked = Requests(
+    sent = Requests(
         np.arange(requests, dtype=float),
         np.zeros(requests, np.int32),
         np.arange(requests) % 7,
@@ -72,9 +85,11 @@ def make(n=40, k=3, seed=0, per_request=2):
         np.arange(requests),
     )
 
-    def context(seed=0, trace="full"):
+    def context(seed=0, trace="full", **columns):
         interface = Interface(trace=trace, top_logprobs=k)
-        return Release(DigitFormat(), interface, prompts, asked, np.random.default_rng(seed))
+        known = asked(requests, account=sent.account, **columns)
+        rng = np.random.default_rng(seed)
+        return ReleaseContext(DigitFormat(), interface, prompts, sent, rng, known, Serving(None), DigitCodec())
 
     return responses, context
 

@@ -8,6 +8,7 @@ from lm.ragged import Ragged
 from lm.randomness import seeds_of_each
 from lm.types import Channel, Generations, ResponseFormat
 from teacher.api.gateway import Gateway
+from teacher.api.hooks import Serving
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 from teacher.api.schema import Prompts, Requests
@@ -37,11 +38,24 @@ class FakeBackend:
 
     vocabulary = 100
 
-    def count(self, text):
-        return len(text.split())
+    ends = np.array([2])
 
-    def complete(self, prompts, requests, params):
+    @property
+    def codec(self):
+        return self
+
+    def encode(self, texts):
+        return Ragged.of([[10 + len(word) for word in text.split()] for text in texts])
+
+    def decode(self, tokens):
+        return [" ".join("x" * (token - 10) for token in row) for row in tokens]
+
+    def serving(self, name):
+        return Serving(self)
+
+    def complete(self, prompts, requests, params, asked):
         self.calls += 1
+        self.asked = asked
         rows, channels = [], []
         for seed in seeds_of_each(requests.seed, params.n).view(np.uint64):
             rng = np.random.default_rng(seed)

@@ -78,7 +78,7 @@ def test_a_400_is_raised_at_once():
 def test_answers_belong_to_their_requests():
     batch = requests([30, 10, 20], prompt=[4, 2, 9], seed=np.array([70, 80, 90]))
     outcome, responses = exchange(gateway(), batch, prompts(), Params(n=2), Patience())
-    raw = FakeBackend().complete(prompts(), batch, Params(n=2))
+    raw = FakeBackend().complete(prompts(), batch, Params(n=2), NOBODY)
     assert responses.request.tolist() == [0, 0, 1, 1, 2, 2]
     assert (responses.tokens.values == raw.tokens.values).all()
     assert outcome.admitted.tolist() == [1, 2, 0]

@@ -8,6 +8,7 @@ CASES = Verdicts(
     np.array([200, 400, 401, 403, 429, 429], np.int16),
     np.array([np.nan, np.nan, np.nan, np.nan, 11.2, np.nan], np.float32),
     np.array(["", "n: 2 is more than 1", "unknown_account", "account_disabled", "requests", "monthly_spend"], object),
+    np.zeros(6, bool),
 )
 
 

@@ -1,0 +1,202 @@
+"""The points at which a gateway lets a provider act, and what the provider can see there. Knows no single defense.
+
+`Hooks` is the gateway's side of the contract of a defense; what happens before the API opens and after a student is found is
+`defenses.base`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import ConfigError
+from lm.columns import Columns, per_row
+from lm.ragged import Ragged
+from lm.types import ResponseFormat
+from teacher.api.interface import Interface
+from teacher.api.rewriting import Codec
+from teacher.api.schema import Prompts, Requests, Responses, Verdicts
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lm.language_model import LanguageModel
+    from lm.types import Processor
+    from teacher.api.accounts import Accounts
+    from teacher.api.ledger import Ledger
+    from teacher.api.prices import Prices
+
+Prepared: TypeAlias = "dict[str, Tensor]"
+"""What a defense's `prepare` found once, as tensors, stored as safetensors."""
+
+SEEN = ("account", "marked", "bucket", "visit", "length")
+"""Columns of `Asked` that a defense may say it decodes by."""
+
+
+@dataclass(frozen=True)
+class Asked(Columns):
+    """What a provider knows of R responses that it is about to sample, a row each (a request's n responses are neighbours).
+
+    Args:
+        account: (R,) int32 who asks.
+        marked: (R,) bool whether a defense suspects him (`Verdicts.marked`).
+        bucket: (R,) int64 equal for prompts that say about the same (`Prompts.sketch`, or else the same words).
+        visit: (R,) int64 how many answered requests of this account lie in the same bucket before this one.
+        length: (R,) int64 tokens of the prompt.
+    """
+
+    account: NDArray[np.int32] = per_row()
+    marked: NDArray[np.bool_] = per_row()
+    bucket: NDArray[np.int64] = per_row()
+    visit: NDArray[np.int64] = per_row()
+    length: NDArray[np.int64] = per_row()
+
+
+NOBODY = Asked(*(np.zeros(0, kind) for kind in (np.int32, np.bool_, np.int64, np.int64, np.int64)))
+"""No request at all: for what is decoded outside an API."""
+
+
+@dataclass
+class AdmissionState:
+    """What a provider can observe when a batch arrives, and the defense's own memory between batches.
+
+    Args:
+        ledger: every request so far with its verdict.
+        memory: this defense's own, which all its hooks share; empty at first, kept by the gateway.
+        accounts: who calls: organisation, age, spend, tier.
+        prices: what tokens cost.
+        max_tokens: output tokens reserved for each request of the batch, all its n responses together (they are reserved
+            before they are known, as providers do): one number, or (B,).
+        prompts: what `Requests.prompt` indexes; the same object from batch to batch.
+        prepared: what `prepare` returned, {} where it has none.
+        seed: of the defense's own draws.
+    """
+
+    ledger: Ledger
+    memory: dict[str, Any]
+    accounts: Accounts
+    prices: Prices
+    max_tokens: int | NDArray[np.int32] = 64
+    prompts: Prompts = field(default_factory=lambda: Prompts((), Ragged.of([])))
+    prepared: Prepared = field(default_factory=dict)
+    seed: int = 0
+
+
+def no_model(name: str) -> LanguageModel:
+    """Where a defense has no models besides the teacher."""
+    raise ConfigError("uses", name, "is not a model that is there")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What a defense can use while it serves.
+
+    Args:
+        teacher: the model being sampled; in `serve` the one that it may replace.
+        model: builds another model of the provider's by its name, one that the defense says it uses (`Hooks.uses`).
+        prepared: what `prepare` returned, {} where it has none.
+        seed: the provider's own secret, which nobody who asks knows.
+        memory: the defense's own, as in `AdmissionState`.
+    """
+
+    teacher: LanguageModel
+    model: Callable[[str], LanguageModel] = no_model
+    prepared: Prepared = field(default_factory=dict)
+    seed: int = 0
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    def proxy(self) -> LanguageModel:
+        """The student-sized model that everybody can have, and the provider too."""
+        return self.model("proxy")
+
+
+@dataclass(frozen=True)
+class ReleaseContext:
+    """What a defense can see of responses that are about to leave, besides themselves.
+
+    Args:
+        format: kinds of tokens, sub-results, plausible wrong tokens.
+        interface: what is sold.
+        prompts: the prompts of the batch.
+        requests: the B requests that were answered (`Responses.request` indexes them).
+        rng: explicit generator; the same requests give the same draws.
+        asked: what is known of each request, a row each.
+        serving: teacher, other models, what was prepared, memory.
+        codec: from tokens to text and back.
+    """
+
+    format: ResponseFormat
+    interface: Interface
+    prompts: Prompts
+    requests: Requests
+    rng: np.random.Generator
+    asked: Asked
+    serving: Serving
+    codec: Codec
+
+
+class Hooks:
+    """What a gateway asks of a defense. All of it does nothing unless it is overridden.
+
+    Class attributes:
+        needs: features of `Interface` that must be sold for the defense to act at all ("top_logprobs", "trace").
+        uses: models besides the teacher that the hooks may run: ``proxy``, the public base model of students; ``student``,
+            that model distilled from the undefended teacher on the provider's own prompts. They are part of the key of
+            what they influence.
+        sees: the columns of `Asked` that `decode` reads (`SEEN`); they become part of the key of what was sampled.
+        across_accounts: whether a request is judged, or answered, by what other organisations' accounts did. If so attackers
+            and honest users have to meet in one gateway; if not, each side gets the same without the other.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    uses: ClassVar[tuple[str, ...]] = ("proxy",)
+    sees: ClassVar[tuple[str, ...]] = ()
+    across_accounts: ClassVar[bool] = False
+
+    def admit(self, requests: Requests, state: AdmissionState) -> Verdicts | None:
+        """Judge requests before the teacher answers; None admits all. Requests come in order of time. One that is admitted
+        can be marked, for other defenses to act on (`Asked.marked`)."""
+        return None
+
+    def shut_out(self, memory: Mapping[str, Any]) -> NDArray[np.integer]:
+        """Ids of the accounts of which `admit` lets nothing through any more, now or after a delay, whatever they send:
+        suspects, and those that failed a check. Not those that only have to wait."""
+        return np.zeros(0, np.int64)
+
+    def serve(self, serving: Serving) -> LanguageModel:
+        """The model that answers in the teacher's place, with the same tokenizer. The teacher itself is left as it is."""
+        return serving.teacher
+
+    def decode(self, serving: Serving, asked: Asked) -> Processor | None:
+        """A logits processor that acts while the teacher samples ``asked``.
+
+        It is called with left-padded ``input_ids`` (B, T) that grow by one column a step, and with ``scores`` (B, V) =
+        log-probabilities log p_T/τ after bias and temperature; whatever it returns is renormalised and sampled from. One
+        that has a method ``begin(rows)`` is told before each batch which rows of ``asked`` it holds, in order.
+        """
+        return None
+
+    def release(self, responses: Responses, context: ReleaseContext) -> Responses:
+        """Change answers before they leave."""
+        return responses
+
+
+HOOKS = ("admit", "serve", "decode", "release")
+
+
+def hooks_of(defense: Hooks) -> tuple[str, ...]:
+    """The hooks of a gateway that this defense overrides."""
+    return tuple(h for h in HOOKS if getattr(type(defense), h) is not getattr(Hooks, h))
+
+
+def require_sold(defenses: Mapping[str, Hooks], interface: Interface) -> None:
+    """Raise `ConfigError` where a defense acts on something that the interface does not sell."""
+    for name, defense in defenses.items():
+        for need in defense.needs:
+            if getattr(interface, need) in (0, False, "none"):
+                reason = f"acts on {need}, which the interface {interface.name!r} does not sell"
+                raise ConfigError(f"defense.{name}", type(defense).__name__, reason)
