@@ -3,18 +3,20 @@ does; it sees status codes, headers and answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attacks.budget import Budget, BudgetExceededError
-from configs.errors import ConfigError
+from configs.errors import ConfigError, require
+from lm.ragged import Ragged
 from lm.randomness import mixed
 from teacher.api.client import Outcome, Patience, exchange, make_requests
 from teacher.api.gateway import Gateway
 from teacher.api.interface import Interface
+from teacher.api.rewriting import Codec
 from teacher.api.schema import Params, Prompts, Responses
 
 _DEFAULT_PARAMS = Params()
@@ -26,15 +28,17 @@ class Harvested:
     """R responses and the prompts they answer.
 
     Args:
-        item: (R,) int64 row of the attacker's pool.
+        item: (R,) int64 row of the attacker's prompts: of his pool, or a text of his own making (`Client.own`).
         responses: ``request`` numbers the requests asked for so far, refused ones included, so that it stays unique when
             harvests are joined.
         asked: how many requests that is.
+        findings: what was found out besides, by name: a hidden size, a watermark's key. No training rows.
     """
 
     item: NDArray[np.int64]
     responses: Responses
     asked: int
+    findings: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.item)
@@ -45,10 +49,11 @@ class Harvested:
 
     @classmethod
     def concat(cls, parts: Sequence[Harvested]) -> Harvested:
-        """Responses of all parts (one at least), in order; requests are renumbered."""
+        """Responses of all parts (one at least), in order; requests are renumbered. Later findings replace earlier ones."""
         offsets = np.concatenate([[0], np.cumsum([p.asked for p in parts])])
         moved = [replace(p.responses, request=p.responses.request + o) for p, o in zip(parts, offsets, strict=False)]
-        return cls(np.concatenate([p.item for p in parts]), Responses.concat(moved), int(offsets[-1]))
+        found = {name: value for part in parts for name, value in part.findings.items()}
+        return cls(np.concatenate([p.item for p in parts]), Responses.concat(moved), int(offsets[-1]), found)
 
 
 class Client:
@@ -56,13 +61,15 @@ class Client:
 
     Args:
         gateway: the API.
-        prompts: the attacker's pool in the teacher's tokens; items are its rows.
+        prompts: in the teacher's tokens; the first ``pool`` of them are the attacker's, which items are rows of.
         budget: what may be spent.
         params: parameters of every request unless `ask` says otherwise (``max_tokens``).
         seed: of the sampling noise; the same seed gives the same noise under every defense.
         patience: what to do about a 429.
         start: virtual second at which the campaign starts.
         accounts: (budget.accounts,) ids to send from; None signs up for new ones at ``start``.
+        pool: how many prompts the attacker owns; None for all.
+        encode: puts texts into the chat template and the teacher's tokens; needed for texts of the attacker's own.
     """
 
     def __init__(
@@ -75,7 +82,11 @@ class Client:
         patience: Patience = _DEFAULT_PATIENCE,
         start: float = 0.0,
         accounts: NDArray[np.int32] | None = None,
+        pool: int | None = None,
+        encode: Callable[[Sequence[str]], Ragged] | None = None,
     ) -> None:
+        self.pool = len(prompts.tokens) if pool is None else pool
+        self._first_own, self._encode = len(prompts.tokens), encode
         self.prompts, self.budget, self.params, self.seed, self.patience = prompts, budget, params, seed, patience
         self.accounts = gateway.accounts.open(budget.accounts, start, genuine=False) if accounts is None else accounts
         self.outcomes: list[Outcome] = []
@@ -95,26 +106,49 @@ class Client:
         """Queries left."""
         return self.budget.queries - self._asked
 
+    @property
+    def codec(self) -> Codec:
+        """The teacher's tokenizer, which is public."""
+        return self._gateway.backend.codec
+
+    def own(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Items (T,) for texts of the attacker's own making, to be asked as those of the pool are. Nothing is sent yet; each
+        counts towards the data budget when it is asked."""
+        if self._encode is None:
+            raise ConfigError("own", len(texts), "texts cannot be asked here: this client has no chat template")
+        first = len(self.prompts.tokens)
+        self.prompts = self.prompts.and_also(texts, self._encode(texts))
+        self._times_asked = np.concatenate([self._times_asked, np.zeros(len(texts), np.int64)])
+        return np.arange(first, first + len(texts))
+
+    @property
+    def owned(self) -> list[str]:
+        """The texts of the attacker's own making so far."""
+        return list(self.prompts.texts[self._first_own :])
+
     def ask(
         self,
         items: NDArray[np.integer],
         *,
-        temperature: float = 1.0,
-        n: int = 1,
+        temperature: float | NDArray[np.float64] = 1.0,
+        n: int | NDArray[np.int64] = 1,
+        max_tokens: int | NDArray[np.int64] | None = None,
         seeds: NDArray[np.int64] | None = None,
         seeded: bool = False,
-        prefill: str = "",
-        logit_bias: Mapping[int, float] | None = None,
+        prefill: str | Sequence[str] = "",
+        logit_bias: Mapping[int, float] | Sequence[Mapping[int, float]] | None = None,
         top_logprobs: int | None = None,
     ) -> Harvested:
         """Send one request for each item and wait for what can be had before the campaign ends.
 
-        Every item counts as one query, finally refused ones too; retries do not count.
+        Every item counts as one query, finally refused ones too; retries do not count. A parameter may have a value a
+        request.
 
         Args:
-            items: (B,) rows of the pool; repeats allowed.
+            items: (B,) rows of the pool, or of `own`; repeats allowed.
             temperature: sampling temperature.
             n: responses per request.
+            max_tokens: most tokens of a response; None for the client's own.
             seeds: (B,) sampling seeds, with ``seeded`` only; None derives them from the client's seed, the item and how
                 often it was asked before.
             seeded: set the seed through the API; otherwise the provider's noise is what it is.
@@ -134,16 +168,68 @@ class Client:
             self.params,
             temperature=temperature,
             n=n,
+            max_tokens=self.params.max_tokens if max_tokens is None else max_tokens,
             seeded=seeded,
             prefill=prefill,
-            logit_bias=dict(logit_bias or {}),
+            logit_bias=logit_bias or {},
             top_logprobs=wanted,
         )
+        return self._exchanged(rows, params, seeds)
+
+    def score(self, items: NDArray[np.integer], completions: Ragged, *, temperature: float = 1.0) -> Harvested:
+        """Have completions scored: how probable each of their tokens was under the API, its defenses included.
+
+        Every item counts as one query. Completions are billed as input.
+
+        Args:
+            items: (B,) rows of the pool, or of `own`; repeats allowed.
+            completions: B rows of the teacher's tokens, none empty.
+            temperature: of the distributions.
+
+        Returns:
+            B responses less those refused: the completions' own tokens, with ``logprob`` and as many top logprobs as are
+            sold, as far as the provider shows them.
+
+        Raises:
+            BudgetExceededError: over the query or the data budget; nothing is sent.
+            ConfigError: items outside the pool, or completions that do not go with them; nothing is sent.
+            ApiError: completions are not scored by this API; nothing is counted.
+        """
+        rows = np.asarray(items).astype(np.int64)
+        require(
+            len(completions) == len(rows) and bool(completions.lengths.all()),
+            "completions",
+            len(completions),
+            f"must be {len(rows)}, one an item, none empty",
+        )
+        self._check(rows, None, seeded=False)
+        most = self.interface.top_logprobs
+        params = replace(self.params, temperature=temperature, top_logprobs=most, scored=True)
+        return self._exchanged(rows, params, None, completions)
+
+    def _exchanged(
+        self,
+        rows: NDArray[np.int64],
+        params: Params,
+        seeds: NDArray[np.int64] | None,
+        completions: Ragged | None = None,
+    ) -> Harvested:
+        """Send one request for each item, and book what it cost."""
         times, account = self._schedule(len(rows))
         noise = self._noise(rows) if seeds is None else seeds
         requests = make_requests(self.prompts, rows, times, self.accounts[account], noise)
+        if completions is not None:
+            lengths = requests.input_tokens + completions.lengths.astype(np.int32)
+            requests = replace(requests, input_tokens=lengths)
         got = exchange(
-            self._gateway, requests, self.prompts, params, self.patience, deadline=self.deadline, closed_loop=True
+            self._gateway,
+            requests,
+            self.prompts,
+            params,
+            self.patience,
+            deadline=self.deadline,
+            closed_loop=True,
+            completions=completions,
         )
         self._asked += len(rows)
         np.add.at(self._times_asked, rows, 1)
@@ -154,10 +240,10 @@ class Client:
         return Harvested(rows[got.responses.request], got.responses, len(rows))
 
     def _check(self, items: NDArray[np.int64], seeds: NDArray[np.int64] | None, seeded: bool) -> None:
-        pool = len(self._times_asked)
-        if len(items) and not (items.min() >= 0 and items.max() < pool):
-            outside = items[(items < 0) | (items >= pool)]
-            raise ConfigError("items", int(outside[0]), f"is not a row of the attacker's pool of {pool} prompts")
+        known = (items >= 0) & ((items < self.pool) | ((items >= self._first_own) & (items < len(self._times_asked))))
+        if not known.all():
+            outside = int(items[~known][0])
+            raise ConfigError("items", outside, f"is not a row of the attacker's pool of {self.pool} prompts")
         if seeds is not None and not seeded:
             raise ConfigError("seeds", "given", "needs seeded=True: only then does the provider use a client's seeds")
         if self._asked + len(items) > self.budget.queries:

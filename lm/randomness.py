@@ -67,13 +67,18 @@ def mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-def seeds_of_each(seeds: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """(B * n,) seeds for n draws of each of B seeds, the n of a seed neighbours.
+def seeds_of_each(seeds: NDArray[np.int64], n: int | NDArray[np.int64]) -> NDArray[np.int64]:
+    """(Σ n,) seeds for n draws of each of B seeds, those of a seed neighbours.
 
     The first of the n is the seed itself, so that asking for more draws leaves the first as it was; the others are mixed, so
     that they are not those of the next seed.
+
+    Args:
+        seeds: (B,).
+        n: draws of each; one number, or (B,).
     """
-    first = seeds.astype(np.int64).view(np.uint64)
-    drawn = mixed(mixed(first)[:, None] ^ np.arange(n, dtype=np.uint64))
+    first, most = seeds.astype(np.int64).view(np.uint64), int(np.max(n, initial=1))
+    drawn = mixed(mixed(first)[:, None] ^ np.arange(most, dtype=np.uint64))
     drawn[:, 0] = first
-    return drawn.reshape(-1).view(np.int64)
+    wanted = np.arange(most) < np.broadcast_to(np.asarray(n), (len(seeds),))[:, None]
+    return drawn[wanted].view(np.int64)

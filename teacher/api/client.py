@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import require
+from lm.ragged import Ragged
 from teacher.api.errors import ApiError, error_reply
 from teacher.api.gateway import Gateway
 from teacher.api.schema import BAD_REQUEST, RATE_LIMITED, Params, Prompts, Requests, Responses, Verdicts
@@ -109,7 +110,7 @@ def send(
         gateway: the API.
         requests: B, with planned times in any order.
         prompts: what they index.
-        params: shared by all.
+        params: of all requests.
         patience: what to do about a 429.
         deadline: virtual second after which nothing is sent.
         closed_loop: one connection an account: a request that waits holds up the later ones of its account. Otherwise
@@ -138,7 +139,7 @@ def send(
             due.append(heapq.heappop(heap))
         rows = [queues[lane][-1] for _, lane in due]
         batch = replace(requests.take(np.array(rows)), time=np.array([now for now, _ in due]))
-        verdicts = gateway.admit(batch, prompts, params)
+        verdicts = gateway.admit(batch, prompts, params.take(np.array(rows)))
         marked[rows] = verdicts.marked
         said = zip(verdicts.status.tolist(), verdicts.retry_after.tolist(), verdicts.reason.tolist(), strict=True)
         for (now, lane), row, (code, wait, why) in zip(due, rows, said, strict=True):
@@ -177,13 +178,16 @@ def exchange(
     patience: Patience,
     deadline: float = math.inf,
     closed_loop: bool = False,
+    completions: Ragged | None = None,
 ) -> Exchange:
     """`send`, then complete everything that was admitted in one batch; see `send` for arguments and errors.
 
-    Responses come in the order of ``requests``, n neighbours a request.
+    Responses come in the order of ``requests``, n neighbours a request. With ``completions``, a row a request, these are
+    scored in the place of an answer (`Gateway.complete`).
     """
     outcome = send(gateway, requests, prompts, params, patience, deadline, closed_loop)
     admitted = outcome.admitted
-    responses = gateway.complete(outcome.requests.take(admitted), prompts, params)
+    scored = None if completions is None else completions.take(admitted)
+    responses = gateway.complete(outcome.requests.take(admitted), prompts, params.take(admitted), scored)
     responses = replace(responses, request=admitted[responses.request])
     return Exchange(outcome, responses.take(np.argsort(responses.request, kind="stable")))

@@ -2,8 +2,8 @@
 by nothing but what a provider observes.
 
 Two steps: `Gateway.admit` judges requests, `Gateway.complete` answers the admitted ones, so that thousands can be judged
-one after the other on the virtual clock and then be generated in one batch. It calls the hooks of defenses (`teacher.api.hooks`) and
-knows no single one.
+one after the other on the virtual clock and then be generated in one batch. It calls the hooks of defenses
+(`teacher.api.hooks`) and knows no single one.
 """
 
 from __future__ import annotations
@@ -51,9 +51,12 @@ class Backend(Protocol):
         """What the named defense can use, its memory aside."""
         ...
 
-    def complete(self, prompts: Prompts, requests: Requests, params: Params, asked: Asked) -> Generations:
-        """B * ``params.n`` responses, request-major (the n responses of a request are neighbours), with at least
-        ``params.top_logprobs`` logprobs a token, most probable first. ``asked`` has a row a request."""
+    def complete(
+        self, prompts: Prompts, requests: Requests, params: Params, asked: Asked, completions: Ragged | None = None
+    ) -> Generations:
+        """``params.n`` responses a request, request-major (the responses of a request are neighbours), with at least
+        ``params.top_logprobs`` logprobs a token, most probable first. ``asked`` has a row a request. ``completions``, where
+        they are given, are scored instead of drawn."""
         ...
 
 
@@ -128,7 +131,7 @@ class Gateway:
         Args:
             requests: in order of time.
             prompts: what `Requests.prompt` indexes; with `others`, what theirs index too.
-            params: shared by the batch; ``max_tokens`` x ``n`` output tokens are reserved per request.
+            params: of the batch; ``max_tokens`` x ``n`` output tokens are reserved per request.
         """
         if self.others is None:
             return self.judge(requests, prompts, params)
@@ -137,7 +140,8 @@ class Gateway:
             self.others.advance(float(requests.time[start]))
             stop = int(np.searchsorted(requests.time, self.others.due, "right"))
             stop = max(stop, start + 1)
-            parts.append(self.judge(requests.take(np.arange(start, stop)), prompts, params))
+            here = np.arange(start, stop)
+            parts.append(self.judge(requests.take(here), prompts, params.take(here)))
             start = stop
         return Verdicts.concat(parts)
 
@@ -149,21 +153,30 @@ class Gateway:
         Args:
             requests: in order of time.
             prompts: what `Requests.prompt` indexes.
-            params: shared by the batch.
+            params: of the batch.
             reserved: (B,) output tokens reserved for each; None for ``max_tokens`` x ``n``.
         """
-        most = params.max_tokens * params.n if reserved is None else reserved
+        most = params.reserved(len(requests)) if reserved is None else reserved
         fault = invalid(params, self.interface, self.backend.vocabulary)
-        if params.prefill and fault is None:
-            added = self.backend.codec.encode([params.prefill]).lengths.astype(np.int32)
+        if any(params.prefills) and fault is None:
+            added = self.backend.codec.encode(params.prefills).lengths.astype(np.int32)
             requests = replace(requests, input_tokens=requests.input_tokens + added)
         return self._admission.judge(requests, prompts, most, fault)
 
-    def complete(self, requests: Requests, prompts: Prompts, params: Params) -> Responses:
-        """Answer B admitted requests: R = B * n responses, request-major.
+    def complete(
+        self, requests: Requests, prompts: Prompts, params: Params, completions: Ragged | None = None
+    ) -> Responses:
+        """Answer B admitted requests: R responses, request-major, ``params.n`` a request.
 
         The interface hides what it does not sell, then each defense's `release` acts, in order. Tokens are billed as
         generated, hidden ones included; results of the client's own tools are billed as input.
+
+        Args:
+            requests: admitted.
+            prompts: what `Requests.prompt` indexes.
+            params: of the batch.
+            completions: (B,) rows to be scored in the place of an answer: their own tokens come back, with the logprobs that
+                they would have been drawn with. They count as input (`Requests.input_tokens` holds them already).
 
         Raises:
             ValueError: a request was not admitted, or has been answered already.
@@ -172,10 +185,11 @@ class Gateway:
         if not len(requests):
             return _nothing(params.top_logprobs)
         asked = self._asked(rows, prompts)
-        raw = self.backend.complete(prompts, requests, params, asked)
-        assert len(raw.tokens) == len(requests) * params.n, "the backend answers every request n times"
-        responses = self._as_sold(raw, len(requests), params)
-        self._bill(rows, raw, params.n)
+        raw = self.backend.complete(prompts, requests, params, asked, completions)
+        of_request = np.repeat(np.arange(len(requests)), params.each("n", len(requests)))
+        assert len(raw.tokens) == len(of_request), "the backend answers every request n times"
+        responses = self._as_sold(raw, of_request, params)
+        self._bill(rows, raw, of_request, scored=completions is not None)
         for name, defense in self.defenses.items():
             if "release" in hooks_of(defense):
                 draws, serving = self._draws(name, requests), self._serving(name)
@@ -192,12 +206,12 @@ class Gateway:
         bucket = buckets_of(prompts)
         return Asked(account, marked, bucket[prompt], self.ledger.visits(bucket)[rows], prompts.tokens.lengths[prompt])
 
-    def _as_sold(self, raw: Generations, count: int, params: Params) -> Responses:
-        """What the interface shows of the raw generations of ``count`` requests."""
+    def _as_sold(self, raw: Generations, of_request: NDArray[np.int64], params: Params) -> Responses:
+        """What the interface shows of the raw generations of these requests."""
         k = params.top_logprobs
         assert k == 0 or (raw.top_ids is not None and raw.top_logprobs is not None), "the backend returns what is asked"
         responses = Responses(
-            request=np.repeat(np.arange(count), params.n),
+            request=of_request,
             tokens=raw.tokens,
             channel=raw.channel,
             finished=raw.finished,
@@ -214,11 +228,14 @@ class Gateway:
             shown |= self.format.summary(raw.tokens, raw.channel)
         return responses.keep_tokens(shown)
 
-    def _bill(self, rows: NDArray[np.int64], raw: Generations, n: int) -> None:
-        """Settle the requests in these rows of the ledger, each answered n times, and charge their accounts: whoever asks
-        pays by the same rule, and what he pays is what the ledger says."""
-        tool = raw.channel == Channel.TOOL
-        inputs, outputs = (_count(raw, mask).reshape(-1, n).sum(1) for mask in (tool, ~tool))
+    def _bill(self, rows: NDArray[np.int64], raw: Generations, of_request: NDArray[np.int64], scored: bool) -> None:
+        """Settle the requests in these rows of the ledger and charge their accounts: whoever asks pays by the same rule, and
+        what he pays is what the ledger says."""
+        tool = np.full(len(raw.channel), fill_value=False) if scored else raw.channel == Channel.TOOL
+        drawn = ~tool & (not scored)
+        inputs, outputs = (
+            np.bincount(of_request, _count(raw, mask), len(rows)).astype(np.int64) for mask in (tool, drawn)
+        )
         inputs += self.ledger.column("input_tokens")[rows]
         dollars = self.prices.dollars(inputs, outputs)
         self.ledger.settle(rows, inputs, outputs, dollars)
@@ -241,13 +258,14 @@ def invalid(params: Params, interface: Interface, vocabulary: int) -> str | None
         interface: what is sold.
         vocabulary: ids of tokens are below this.
     """
-    if not 0 <= params.temperature <= MAX_TEMPERATURE:
-        return f"temperature: {params.temperature} is not between 0 and {MAX_TEMPERATURE}"
-    if params.max_tokens < 1:
-        return f"max_tokens: {params.max_tokens} is less than 1"
+    for temperature in (float(np.min(params.temperature)), float(np.max(params.temperature))):
+        if not 0 <= temperature <= MAX_TEMPERATURE:
+            return f"temperature: {temperature:g} is not between 0 and {MAX_TEMPERATURE}"
+    if np.min(params.max_tokens) < 1:
+        return f"max_tokens: {int(np.min(params.max_tokens))} is less than 1"
     if params.top_logprobs < 0:
         return f"top_logprobs: {params.top_logprobs} is less than 0"
-    for token, bias in params.logit_bias.items():
+    for token, bias in {item for biases in params.biases for item in biases.items()}:
         if not 0 <= token < vocabulary:
             return f"logit_bias: {token} is not a token of this model, which has {vocabulary}"
         if not math.isfinite(bias):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from configs.errors import ConfigError, require
 from teacher.api.schema import Params
 
@@ -45,12 +47,14 @@ class Interface:
         """The first parameter that is asked for but not sold, in the provider's words; None when all is sold."""
         if params.top_logprobs > self.top_logprobs:
             return f"top_logprobs: {params.top_logprobs} is more than the {self.top_logprobs} this API returns"
-        if params.n > self.max_n:
-            return f"n: {params.n} is more than the {self.max_n} this API allows"
-        if params.logit_bias and not self.logit_bias:
+        if (most := int(np.max(params.n))) > self.max_n:
+            return f"n: {most} is more than the {self.max_n} this API allows"
+        if any(params.biases) and not self.logit_bias:
             return "logit_bias: not supported by this API"
-        if params.prefill and not self.prefill:
+        if any(params.prefills) and not self.prefill:
             return "prefill: not supported by this API"
         if params.seeded and not self.seed:
             return "seed: not supported by this API"
+        if params.scored and not self.prompt_scoring:
+            return "scored: this API does not score completions"
         return None

@@ -113,12 +113,14 @@ class Ledger:
         return found
 
     def visits(self, bucket: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(N,) how many admitted requests of the same account lie before each in the same bucket; 0 for refused ones.
+        """(N,) how many admitted requests of the same account lie before each in the same bucket; 0 for refused
+        ones, and for prompts that have no bucket.
 
         Args:
             bucket: (P,) of each prompt.
         """
-        rows = np.flatnonzero(self._data["status"][: self._length] == OK)
+        known = self._data["prompt"][: self._length] < len(bucket)
+        rows = np.flatnonzero((self._data["status"][: self._length] == OK) & known)
         account, own = self._data["account"][rows], bucket[self._data["prompt"][rows]]
         order = np.lexsort((rows, own, account))
         first = np.flatnonzero(np.diff(account[order], prepend=-1) | np.diff(own[order], prepend=-1))

@@ -4,8 +4,8 @@ so the same code serves a lab run of 2,000 queries and a campaign of 16 million.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,31 +37,77 @@ class Prompts:
     embedding: NDArray[np.float32] | None = None
     sketch: NDArray[np.int32] | None = None
 
+    def and_also(self, texts: Sequence[str], tokens: Ragged) -> Prompts:
+        """These prompts and more, which nobody has tools for; nobody has encoded or sketched them yet."""
+        known, tools = len(self.texts), self.tools
+
+        def run(rows: NDArray[np.int64], generated: Sequence[NDArray[np.int32]]) -> list[list[int]]:
+            results: list[list[int]] = [[] for _ in rows]
+            old = np.flatnonzero(rows < known)
+            if tools is not None and len(old):
+                for at, result in zip(old, tools(rows[old], [generated[i] for i in old]), strict=True):
+                    results[at] = result
+            return results
+
+        return Prompts([*self.texts, *texts], Ragged.concat([self.tokens, tokens]), None if tools is None else run)
+
 
 @dataclass(frozen=True)
 class Params:
-    """Request parameters that all requests of one batch share.
+    """Parameters of B requests: the same for all of them, or one a request where that is said.
 
     Args:
-        temperature: sampling temperature the client asks for; 0 is greedy.
-        max_tokens: most tokens a response may have.
-        n: responses per request.
+        temperature: sampling temperature the client asks for; 0 is greedy. A number, or (B,).
+        max_tokens: most tokens a response may have. A number, or (B,).
+        n: responses per request. A number, or (B,).
         top_logprobs: logprobs per token the client asks for; 0 for none.
-        logit_bias: by token id.
-        prefill: text put at the start of the assistant's turn, "" for none.
+        logit_bias: by token id; or B of these.
+        prefill: text put at the start of the assistant's turn, "" for none; or B of these.
         seeded: whether the client sets the sampling seed (`Requests.seed` is then honoured, else the provider's own).
+        scored: whether logprobs of a completion of the client's own are asked for, and no answer.
     """
 
-    temperature: float = 1.0
-    max_tokens: int = 64
-    n: int = 1
+    temperature: float | NDArray[np.float64] = 1.0
+    max_tokens: int | NDArray[np.int64] = 64
+    n: int | NDArray[np.int64] = 1
     top_logprobs: int = 0
-    logit_bias: Mapping[int, float] = field(default_factory=dict)
-    prefill: str = ""
+    logit_bias: Mapping[int, float] | Sequence[Mapping[int, float]] = field(default_factory=dict)
+    prefill: str | Sequence[str] = ""
     seeded: bool = False
+    scored: bool = False
 
     def __post_init__(self) -> None:
-        require(self.n >= 1, "n", self.n, "must be at least 1")
+        require(bool(np.all(np.asarray(self.n) >= 1)), "n", self.n, "must be at least 1")
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """Names of the parameters that each request has its own of."""
+        return tuple(f.name for f in fields(self) if not isinstance(getattr(self, f.name), (int, float, str, Mapping)))
+
+    @property
+    def biases(self) -> Sequence[Mapping[int, float]]:
+        """All logit biases there are: one for all requests, or one each."""
+        return [self.logit_bias] if isinstance(self.logit_bias, Mapping) else self.logit_bias
+
+    @property
+    def prefills(self) -> Sequence[str]:
+        """All prefills there are: one for all requests, or one each."""
+        return [self.prefill] if isinstance(self.prefill, str) else self.prefill
+
+    def take(self, rows: NDArray[np.integer]) -> Params:
+        """Those of the given requests."""
+        own = {name: getattr(self, name) for name in self.varied}
+        taken = {n: v[rows] if isinstance(v, np.ndarray) else [v[r] for r in rows] for n, v in own.items()}
+        return replace(self, **taken) if taken else self
+
+    def each(self, name: str, count: int) -> NDArray[Any]:
+        """(count,) a numeric parameter of every request."""
+        return np.broadcast_to(np.asarray(getattr(self, name)), (count,))
+
+    def reserved(self, count: int) -> NDArray[np.int32]:
+        """(count,) output tokens that each request may take, all its responses together."""
+        most = self.each("max_tokens", count) * self.each("n", count)
+        return most.astype(np.int32) if not self.scored else np.zeros(count, np.int32)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from lm.examples import Examples
 from lm.ragged import Ragged
 from lm.types import Channel, Generations, ResponseFormat, Sampling, Scores
 from teacher.api.gateway import Gateway
+from teacher.api.hooks import Serving
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 from teacher.api.schema import Params, Prompts, Requests
@@ -44,10 +45,22 @@ class Table:
 
     vocabulary = V
 
-    def count(self, text: str) -> int:
-        return len(text.split())
+    ends = np.array([EOS])
 
-    def complete(self, prompts: Prompts, requests: Requests, params: Params) -> Generations:
+    @property
+    def codec(self):
+        return self
+
+    def encode(self, texts):
+        return Ragged.of([[int(word) for word in text.split()] for text in texts])
+
+    def decode(self, tokens):
+        return [" ".join(str(token) for token in row if token != EOS) for row in tokens]
+
+    def serving(self, name: str) -> Serving:
+        return Serving(self)
+
+    def complete(self, prompts: Prompts, requests: Requests, params: Params, asked, completions=None) -> Generations:
         k, rows, ids, logprobs = params.top_logprobs, [], [], []
         for prompt, seed in zip(requests.prompt, requests.seed, strict=True):
             for draw in range(params.n):

@@ -53,7 +53,7 @@ class FakeBackend:
     def serving(self, name):
         return Serving(self)
 
-    def complete(self, prompts, requests, params, asked):
+    def complete(self, prompts, requests, params, asked, completions=None):
         self.calls += 1
         self.asked = asked
         rows, channels = [], []

@@ -10,6 +10,7 @@ from defenses.admission.query_quota import QueryQuota
 from defenses.admission.token_bucket import TokenBucket
 from teacher.api.client import NOT_SENT, Patience, exchange, make_requests, send
 from teacher.api.errors import ApiError
+from teacher.api.hooks import NOBODY
 from teacher.api.schema import Params
 from tests.teacher.api.fakes import TEXT, FakeBackend, gateway, prompts, requests
 

@@ -9,6 +9,7 @@ from defenses.admission.query_quota import QueryQuota
 from defenses.admission.token_bucket import TokenBucket
 from defenses.base import Defense
 from lm.types import Channel
+from teacher.api.hooks import NOBODY
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 from teacher.api.schema import Params
@@ -39,7 +40,7 @@ def answered(api, batch, params):
 def test_empty_stack_and_full_interface_change_nothing(n, k):
     batch, params = requests(range(7)), Params(n=n, top_logprobs=k)
     got = answered(gateway(), batch, params)
-    raw = FakeBackend().complete(prompts(), batch, params)
+    raw = FakeBackend().complete(prompts(), batch, params, NOBODY)
     assert (got.request == np.repeat(np.arange(7), n)).all()
     assert (got.tokens.values == raw.tokens.values).all()
     assert (got.tokens.offsets == raw.tokens.offsets).all()
