@@ -1,4 +1,4 @@
-"""The contract of an attack: harvest x recover x objective. Knows nothing of defenses.
+"""The contract of an attack: harvest x recover x objective x refine. Knows nothing of defenses.
 
 Each part is one frozen dataclass in one file, whose fields are its configuration, and one YAML that names it.
 `Objective` lives in `student.objectives`.
@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attacks.client import Client, Harvested
+from attacks.compute import Spending
 from configs.identity import Part
 from lm.examples import Examples
-from lm.types import ResponseFormat
+from lm.ragged import Ragged
+from lm.types import Progress, ResponseFormat, ToolRunner
+from teacher.api.interface import Interface
 
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
@@ -41,19 +44,36 @@ class Pool:
         return len(self.texts)
 
 
+class Fit(Protocol):
+    """How an attacker trains a model of his own."""
+
+    def __call__(self, rows: Examples, start: LanguageModel | None = None) -> LanguageModel:
+        """A model trained on these rows, in his own model's tokens, with the objective and recipe of the cell.
+
+        Args:
+            rows: what to learn.
+            start: the model to go on from, left as it is; None for his own model before any query.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class HarvestContext:
-    """What an attacker has while he asks.
+    """What an attacker has while he asks; what the API sells, and its tokenizer, `Client` tells.
 
     Args:
         student: builds his own model before any query (public base weights).
         fit: trains a copy of his model on what he has so far; for harvests that train in between.
         rng: explicit generator of this stage.
+        check: his own checker, as in `RecoverContext`; None for texts of his own making.
+        fit_rows: trains on rows of his own making, also from a model trained before (`trains_between`).
     """
 
     student: Callable[[], LanguageModel]
     fit: Callable[[Harvested], LanguageModel]
     rng: np.random.Generator
+    check: Callable[[int, str], bool | None] = lambda item, text: None
+    fit_rows: Fit | None = None
 
 
 class Harvest(Part, ABC):
@@ -80,16 +100,22 @@ class Harvest(Part, ABC):
 
 @dataclass(frozen=True)
 class RecoverContext:
-    """What an attacker has while he cleans.
+    """What an attacker has while he cleans. Rows are in the teacher's tokens until the last step is done.
 
     Args:
-        texts: his prompts, by item.
+        texts: his prompts, by item; those of his pool, then those of his own making.
         check: his own checker: ``check(item, text)`` says whether a response text is right for that prompt, None where
             he cannot tell (he has no checker for that family).
         format: how responses are spelt.
         decode: token rows to texts.
         public: ``public(n)`` gives n rows of public data (what everybody has), in the same tokens.
         rng: explicit generator of this stage.
+        interface: what the API sells, as its documentation says.
+        refused: (K,) items that were asked and never answered.
+        encode: ``encode(items, texts)`` makes rows of responses to prompts of his, in the same tokens.
+        student: builds his own model before any query; a recover step that uses it says ``trains``.
+        fit: trains a copy of his own model on rows in *its* tokens (`own`).
+        own: puts rows into his own model's tokens.
     """
 
     texts: Sequence[str]
@@ -98,18 +124,86 @@ class RecoverContext:
     decode: Callable[[Examples], list[str]]
     public: Callable[[int], Examples]
     rng: np.random.Generator
+    interface: Interface = field(default_factory=Interface)
+    refused: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    encode: Callable[[NDArray[np.int64], Sequence[str]], Examples] | None = None
+    student: Callable[[], LanguageModel] | None = None
+    fit: Fit | None = None
+    own: Callable[[Examples], Examples] | None = None
 
 
 class Recover(Part, ABC):
     """Cleans what was harvested; several are applied in order.
 
-    ``adaptive``: whether it undoes what a defense did, see `Harvest`.
+    ``adaptive``: whether it undoes what a defense did, see `Harvest`. ``trains``: whether it uses a model of the attacker's
+    own (then the student, the objective and his base model enter its key).
     """
 
     kind: ClassVar[str] = "recover"
     source: ClassVar[str]
     adaptive: ClassVar[bool] = False
+    trains: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
         """A better training set. Rows whose trace was visibly cut have ``data.cut`` set."""
+
+
+@dataclass(frozen=True)
+class RefineContext:
+    """What an attacker has when the API is closed to him.
+
+    Args:
+        student: his model after distillation; copy what is to be changed.
+        texts: the prompts that he owns.
+        family: (P,) capability family of each, as he labels them himself.
+        prompts: the same in the student's tokens and chat template.
+        check: his own checker, as in `RecoverContext`.
+        tools: runs the tools that his prompts may call; rows of ``prompts``. None where there are none.
+        data: what the student was trained on.
+        fit: goes on training (``start``), with the objective and recipe of the cell.
+        compute: what he may still spend on his own machines; every part books there what it takes.
+        rng: explicit generator of this stage.
+        progress: told how far the work is.
+        max_tokens: of a response.
+    """
+
+    student: LanguageModel
+    texts: Sequence[str]
+    family: NDArray[np.object_]
+    prompts: Ragged
+    check: Callable[[int, str], bool | None]
+    tools: ToolRunner | None
+    data: Examples
+    fit: Fit
+    compute: Spending
+    rng: np.random.Generator
+    progress: Progress
+    max_tokens: int
+
+
+class Refined(NamedTuple):
+    """What refining gives.
+
+    Args:
+        model: the student afterwards.
+        curve: (steps,) what was rewarded or lost at each step, as the attacker saw it himself.
+    """
+
+    model: LanguageModel
+    curve: NDArray[np.float32]
+
+
+class Refine(Part, ABC):
+    """What the attacker does after distillation, without the teacher, on his own compute (`Compute`).
+
+    ``adaptive``: whether it is meant against a defense, see `Harvest`.
+    """
+
+    kind: ClassVar[str] = "refine"
+    source: ClassVar[str]
+    adaptive: ClassVar[bool] = False
+
+    @abstractmethod
+    def run(self, context: RefineContext) -> Refined:
+        """A better student. `Spending` enforces the compute budget."""

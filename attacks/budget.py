@@ -1,11 +1,13 @@
-"""The attacker's budget: how many queries, over how many distinct prompts, in which time, from how many accounts. Query and
-data budget are two of the threat model's three axes (arXiv 2606.25059); the interface is the third."""
+"""The attacker's budget: how many queries, over how many distinct prompts, in which time, from how many accounts, and what he
+can spend of his own. Query budget, data budget and own compute are three of the threat model's four axes (arXiv 2606.25059,
+2609.35699); the interface is the fourth."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from attacks.compute import Compute
 from configs.errors import MoatBenchError, require
 
 
@@ -45,6 +47,7 @@ class Budget:
         accounts: how many accounts send in turn.
         rate: requests a minute that each account tries to send.
         mix: relative share of each capability family; empty for the task's own mix.
+        compute: what he can spend of his own, besides training on what he got.
     """
 
     queries: int = 2128
@@ -53,6 +56,7 @@ class Budget:
     accounts: int = 1
     rate: float = 2.0
     mix: dict[str, float] = field(default_factory=dict)
+    compute: Compute = field(default_factory=Compute)
 
     def __post_init__(self) -> None:
         require(self.queries >= 1, "budget.queries", self.queries, "must be at least 1")

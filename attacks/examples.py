@@ -26,7 +26,7 @@ def to_examples(harvested: Harvested, prompts: Ragged) -> Examples:
         prompts: P rows of prompt tokens (chat template included), by item.
 
     Returns:
-        R rows; the sold top-k logprobs and ``cut`` are copied.
+        R rows; the sold logprobs and ``cut`` are copied.
     """
     responses = harvested.responses
     return Examples(
@@ -38,4 +38,5 @@ def to_examples(harvested: Harvested, prompts: Ragged) -> Examples:
         cut=responses.cut,
         top_ids=responses.top_ids,
         top_logprobs=responses.top_logprobs,
+        logprob=responses.logprob,
     )

@@ -150,12 +150,12 @@ class Evidence(NamedTuple):
     Args:
         p: how probable at least as strong a finding is for a student that never learnt from the teacher, in [0, 1].
         statistic: what that is of; larger speaks for distillation.
-        count: of independent things that were looked at.
+        looked_at: how many independent things were looked at.
     """
 
     p: float
     statistic: float
-    count: int
+    looked_at: int
 
 
 class Defense(Part, Hooks):

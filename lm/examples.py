@@ -27,6 +27,7 @@ class Examples(Columns):
         cut: (B,) bool whether part of the response is visibly missing (a hidden or truncated trace).
         top_ids: (N, k) int32 ids of the k sold logprobs of each completion token (-1 where missing), or None.
         top_logprobs: (N, k) float32 (-inf where missing), or None.
+        logprob: (N,) float32 log-probability that each completion token was drawn with (NaN where not known), or None.
     """
 
     tokens_in: ClassVar[str] = "completions"
@@ -39,6 +40,7 @@ class Examples(Columns):
     cut: NDArray[np.bool_] = per_row()
     top_ids: NDArray[np.int32] | None = per_token(-1, default=None)
     top_logprobs: NDArray[np.float32] | None = per_token(-np.inf, default=None)
+    logprob: NDArray[np.float32] | None = per_token(np.nan, default=None)
 
     def with_weight(self, weight: NDArray[np.float32]) -> Examples:
         """The same rows with other token weights (N,)."""

@@ -56,7 +56,9 @@ class Asked(Columns):
     length: NDArray[np.int64] = per_row()
 
 
-NOBODY = Asked(*(np.zeros(0, kind) for kind in (np.int32, np.bool_, np.int64, np.int64, np.int64)))
+NOBODY = Asked(
+    np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+)
 """No request at all: for what is decoded outside an API."""
 
 

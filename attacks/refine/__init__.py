@@ -1,0 +1,1 @@
+"""What an attacker does after distillation, without the teacher."""
