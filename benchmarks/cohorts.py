@@ -27,7 +27,7 @@ from benchmarks.pieces import Bench, Size, quiet
 from lm.batch import Batch, collate
 from lm.examples import Examples
 from lm.language_model import LanguageModel
-from lm.mini.build import word_examples
+from lm.mini.from_words import word_examples
 from lm.mini.modeling import MiniForCausalLM
 from lm.mini.stack import Stack, StackOptimizer
 from lm.mini.train import Member, train_mini

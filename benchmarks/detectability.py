@@ -1,4 +1,4 @@
-"""Detection of distillation traffic by `defenses.admission.mmd_window` on the prompt library, as its paper's table has it.
+"""Detection of distillation traffic by `defenses.admission.windows.mmd_window` on the prompt library, as in its paper.
 
 Windows of n prompts of all honest workloads together (the published protocol) hold a share of prompts of one distillation
 group. A row gives the share of such windows that raise an alarm, averaged over the groups, with the least and the most
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from defenses.admission.mmd_window import MMDWindow
+from defenses.admission.windows.mmd_window import MMDWindow
 from defenses.base import Prepared, Traffic
-from experiments.campaign.library import Library, library
+from experiments.campaign.world.library import Library, library
 from teacher.api.accounts import Accounts
 from teacher.api.schema import Requests
 

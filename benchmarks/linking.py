@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from benchmarks.clock import Time, timed
-from defenses.admission.fraudar import Fraudar
-from defenses.admission.incidence import incidence
-from defenses.admission.linker import Linker
-from defenses.admission.links import link
-from defenses.admission.louvain import Louvain
-from defenses.admission.sybilrank import SybilRank
+from benchmarks.stopwatch import Time, timed
+from defenses.admission.linking.fraudar import Fraudar
+from defenses.admission.linking.incidence import incidence
+from defenses.admission.linking.linker import Linker
+from defenses.admission.linking.links import link
+from defenses.admission.linking.louvain import Louvain
+from defenses.admission.linking.sybilrank import SybilRank
 from defenses.base import AdmissionState
 from lm.ragged import Ragged
 from teacher.api.accounts import Accounts

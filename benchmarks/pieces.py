@@ -14,11 +14,11 @@ import numpy as np
 
 from attacks.budget import allocate
 from benchmarks import baseline
-from benchmarks.clock import Comparison, Time, timed
-from experiments.prompts import draw, prompts_of
+from benchmarks.stopwatch import Comparison, Time, timed
+from experiments.stages.prompts import draw, prompts_of
 from lm.examples import Examples
 from lm.language_model import LanguageModel
-from lm.mini.build import fresh_model, mini_language_model, word_examples
+from lm.mini.from_words import fresh_model, mini_language_model, word_examples
 from lm.mini.train import Member, train_mini
 from lm.train import Recipe
 from lm.types import Sampling

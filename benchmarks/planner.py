@@ -15,15 +15,15 @@ from typing import NamedTuple
 
 from hydra import compose, initialize_config_module
 
-from benchmarks.clock import timed
+from benchmarks.stopwatch import timed
 from experiments.cell import cell_from
-from experiments.compose import compose_sweep
+from experiments.compose.compose import compose_sweep
+from experiments.compose.interning import Sharing
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.sharing import Sharing
-from experiments.stage import Artifact
-from experiments.store import Store
+from experiments.store.artifact import Artifact
+from experiments.store.store import Store
 
 GRIDS = {
     10: (5, "imitate,clean", 1),

@@ -29,18 +29,18 @@ import torch
 import transformers
 
 from benchmarks import baseline
-from benchmarks.clock import timed
 from benchmarks.pieces import TINY_SIZE, Bench, Size
+from benchmarks.stopwatch import timed
 from experiments.cell import cell_from
-from experiments.compose import compose_sweep
+from experiments.compose.compose import compose_sweep
 from experiments.engine.base import run_stages
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan, shared
 from experiments.engine.local import LocalEngine
-from experiments.models import model_of
-from experiments.prompts import draw
+from experiments.stages.loading import model_of
+from experiments.stages.prompts import draw
 from experiments.stages.row import RowStage, result_of
-from experiments.store import Store
+from experiments.store.store import Store
 from lm.language_model import LanguageModel
 from tasks.base import Item
 from tasks.mini import MiniTask

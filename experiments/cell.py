@@ -16,22 +16,22 @@ from configs.errors import ConfigError, require
 from configs.groups import chosen
 from configs.ranges import whole_number
 from defenses.base import Defense, hooks_of
-from experiments.calibration.asked import refuse_asked
-from experiments.compose import PATHS
-from experiments.gateway import Offer
-from experiments.measure.settings import Measure
-from experiments.prompts import shares
-from experiments.sharing import Sharing
+from experiments.compose.asked import refuse_asked
+from experiments.compose.compose import PATHS
+from experiments.compose.interning import Sharing
 from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
 from experiments.stages.models import BaseStage, TeacherStage
+from experiments.stages.offer import Offer
 from experiments.stages.prepare import PrepareStage
+from experiments.stages.prompts import shares
 from experiments.stages.row import RowStage
 from experiments.stages.scores import ScoreStage
+from experiments.stages.settings import Measure
 from experiments.stages.student import StudentStage
 from experiments.stages.training_set import TrainingSetStage
-from lm.types import ModelSpec
+from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Split, Task

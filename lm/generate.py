@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,19 +19,17 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from lm.batches import LOGITS_PER_BATCH, length_batches
+from lm.handle import ModelHandle
 from lm.ragged import Ragged
 from lm.randomness import uniforms
 from lm.rows import Row, Step, Tops, collect, left_padded, store
 from lm.sizes import require_room
 from lm.types import Generations, Processor, Sampling, ToolRunner
 
-if TYPE_CHECKING:
-    from lm.language_model import LanguageModel
-
 
 @torch.no_grad()
 def generate(
-    lm: LanguageModel,
+    lm: ModelHandle,
     prompts: Ragged,
     sampling: Sampling,
     seeds: NDArray[np.int64],
@@ -102,14 +100,14 @@ class _Stops(NamedTuple):
     call: NDArray[np.int64]
 
     @classmethod
-    def of(cls, lm: LanguageModel, with_tools: bool) -> _Stops:
+    def of(cls, lm: ModelHandle, with_tools: bool) -> _Stops:
         end = lm.ends
         call = np.asarray(getattr(lm.format, "call_end_ids", ()), np.int64) if with_tools else end[:0]
         return cls(end, end if with_tools and not len(call) else call)
 
 
 def _run_batch(
-    lm: LanguageModel,
+    lm: ModelHandle,
     rows: Sequence[Row],
     sampling: Sampling,
     seeds: NDArray[np.int64],
@@ -179,7 +177,7 @@ def _draw(logprobs_BV: Tensor, temperature: float, uniform_B: Tensor) -> Tensor:
     return torch.searchsorted(cdf_BV, level_B1, right=True)[:, 0]
 
 
-def _bias(sampling: Sampling, lm: LanguageModel, device: torch.device) -> Tensor | None:
+def _bias(sampling: Sampling, lm: ModelHandle, device: torch.device) -> Tensor | None:
     if not sampling.logit_bias:
         return None
     bias = torch.zeros(lm.vocabulary, device=device)

@@ -18,13 +18,13 @@ from configs.build import class_of
 from configs.errors import ConfigError, MoatBenchError
 from defenses.base import Defense
 from defenses.strength import Strength
-from experiments.calibration.asked import Asked, with_value
 from experiments.calibration.search import Point, Search
 from experiments.cell import Cell, cell_from
+from experiments.compose.asked import Asked, with_value
+from experiments.compose.interning import Sharing
 from experiments.measure.panel import ALL
-from experiments.sharing import Sharing
 from experiments.stages.drop import DropStage
-from experiments.store import Store
+from experiments.store.store import Store
 
 SEEDS = (0, 1, 2)
 """Seeds that a calibration is the mean of where none are named; those of the cells that use it do not matter."""

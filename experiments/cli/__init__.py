@@ -14,8 +14,8 @@ from configs.errors import ConfigError, MoatBenchError
 from configs.text import UNSEEN, printable
 from experiments.cli.arguments import read
 from experiments.cli.streams import Watched, watched
-from experiments.disk import FULL, READ_ONLY
 from experiments.engine.ending import ends_politely
+from experiments.store.disk import FULL, READ_ONLY
 
 __all__ = ["guarded", "main"]
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.table import Table
 
 from configs.errors import ConfigError
-from experiments.calibration.asked import asked_of, target
 from experiments.cli.arguments import Asked
 from experiments.cli.consoles import count, remarks, results
-from experiments.compose import Composed, compose_cells
+from experiments.compose.asked import asked_of, target
+from experiments.compose.compose import Composed, compose_cells
 
 if TYPE_CHECKING:
     from experiments.calibration.calibration import Calibration
     from experiments.calibration.search import Point
     from experiments.calibration.settle import Settled
     from experiments.engine.graph import Graph, Wanted
-    from experiments.store import Store
+    from experiments.store.store import Store
 
 KEPT = "calibrations"
 """The kept table that has the evaluations of all calibrations of a store."""
@@ -31,7 +31,7 @@ def main(asked: Asked) -> int:
     own = own_words(asked.words)
     cells = compose_cells(own.overrides)
     from experiments.calibration.calibration import UnreachedError
-    from experiments.cli.execute import store_of
+    from experiments.cli.stored_rows import store_of
 
     calibrations, store = _calibrations(own, cells), store_of(cells)
     if asked.options.dry_run:
@@ -98,8 +98,8 @@ def own_words(words: Sequence[str]) -> Own:
 def _calibrations(own: Own, cells: Sequence[Composed]) -> list[Calibration]:
     """What is asked for, each once."""
     from experiments.calibration.calibration import SEEDS, calibration_of, the_strength
+    from experiments.compose.interning import Sharing
     from experiments.measure.panel import ALL
-    from experiments.sharing import Sharing
 
     sharing = Sharing()
     found: dict[tuple[str, float, str], Calibration] = {}
@@ -128,15 +128,16 @@ def find(calibrations: Sequence[Calibration], cell: Composed, workers: int | Non
     Returns:
         exit code, see `experiments.cli.failures.conclude`.
     """
-    from experiments.care.kept import keep
-    from experiments.cli.execute import engine_of, out_of, store_of
+    from experiments.cli.execute import engine_of
     from experiments.cli.failures import conclude
+    from experiments.cli.stored_rows import out_of, store_of
     from experiments.engine.display import display_of
     from experiments.engine.graph import plan
     from experiments.engine.local import LocalEngine
     from experiments.engine.log import Logged, log_path
-    from experiments.memory import require_memory
-    from experiments.places import writable
+    from experiments.engine.memory import require_memory
+    from experiments.store.maintenance.kept import keep
+    from experiments.store.places import writable
 
     told, place, store, engine = remarks(), out_of([cell]), store_of([cell]), engine_of(cell, workers)
     while wanted := _next(calibrations, store):
@@ -160,8 +161,9 @@ def find(calibrations: Sequence[Calibration], cell: Composed, workers: int | Non
 
 def foretell(calibrations: Sequence[Calibration], cell: Composed, workers: int | None) -> None:
     """Say what the next evaluation of each would take; runs nothing."""
-    from experiments.cli.execute import engine_of, store_of
+    from experiments.cli.execute import engine_of
     from experiments.cli.plan import plan_table
+    from experiments.cli.stored_rows import store_of
     from experiments.engine.graph import plan
 
     store = store_of([cell])

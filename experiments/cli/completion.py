@@ -14,8 +14,8 @@ from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cli.arguments import CARE, COMMANDS, COMPLETE, KINDS, SHELLS, Asked
 from experiments.cli.roots import CAMPAIGN, ROOTS, root_of
-from experiments.compose import EXPERIMENT, ROOT, expand
-from experiments.hydra_session import HydraSession, session
+from experiments.compose.compose import EXPERIMENT, ROOT, expand
+from experiments.compose.hydra_session import HydraSession, session
 
 BASH = """\
 _moatbench() {

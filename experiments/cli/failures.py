@@ -10,7 +10,7 @@ from rich.table import Table
 
 from experiments.cli.consoles import count
 from experiments.engine.base import Failure, Outcome
-from experiments.store import StoreFullError
+from experiments.store.store import StoreFullError
 
 SHOWN = 20
 """Failures shown in full; the others are in the store and in the log."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.table import Table
 
 from experiments.cli.consoles import count
-from experiments.compose import Sweep
+from experiments.compose.compose import Sweep
 from experiments.engine.display import duration
 from experiments.engine.graph import Graph, shared
-from experiments.memory import gigabytes, needed
+from experiments.engine.memory import gigabytes, needed
 
 NAMED = 5
 """Most repeated cells that a remark names."""

@@ -7,8 +7,8 @@ import sys
 from experiments.calibration.settle import settle
 from experiments.cli.arguments import Asked
 from experiments.cli.calibrate import find, waiting
-from experiments.compose import Sweep, compose_one, compose_sweep, experiment_names
-from experiments.naming import stem
+from experiments.compose.compose import Sweep, compose_one, compose_sweep, experiment_names
+from experiments.report.file_names import stem
 from lm.timing import collecting, timed
 
 

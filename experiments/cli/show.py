@@ -9,11 +9,11 @@ from omegaconf import OmegaConf
 from experiments.calibration.settle import settle
 from experiments.cli.arguments import Asked
 from experiments.cli.roots import root_of
-from experiments.compose import ROOT, compose_one
+from experiments.compose.compose import ROOT, compose_one
 
 if TYPE_CHECKING:
-    from experiments.stage import Stage
-    from experiments.store import Store
+    from experiments.store.stage import Stage
+    from experiments.store.store import Store
 
 
 def main(asked: Asked) -> int:
@@ -24,7 +24,8 @@ def main(asked: Asked) -> int:
         one = next(iter(settle([one]).cells), one)
     print(OmegaConf.to_yaml(one.config), end="")
     from experiments.cli.campaign import Campaigns
-    from experiments.cli.execute import Kind, Rows, store_of
+    from experiments.cli.execute import Kind, Rows
+    from experiments.cli.stored_rows import store_of
 
     kind: Kind = Rows() if root == ROOT else Campaigns()
     (last,) = kind.wanted([one])

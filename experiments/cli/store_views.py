@@ -11,11 +11,11 @@ from typing import NamedTuple
 from rich.table import Table
 
 from configs.text import one_line
-from experiments.care.collect import Plan, reached_by
-from experiments.care.inventory import Item, beside, items, manifest_of
-from experiments.care.kept import Kept, kept
 from experiments.cli.consoles import count, results
-from experiments.store import Store
+from experiments.store.maintenance.collect import Plan, reached_by
+from experiments.store.maintenance.inventory import Item, beside, items, manifest_of
+from experiments.store.maintenance.kept import Kept, kept
+from experiments.store.store import Store
 
 LABEL = ("defense", "attack", "seed")
 """Facts of a row that name it for a reader."""

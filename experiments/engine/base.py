@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from configs.errors import MoatBenchError
-from experiments.stage import Context
-from experiments.store import Entry, StoreFullError
+from experiments.store.entry import Entry
+from experiments.store.stage import Context
+from experiments.store.store import StoreFullError
 from lm.timing import collecting, timed
 
 if TYPE_CHECKING:
     from experiments.engine.graph import Graph, Wanted
-    from experiments.stage import Stage
-    from experiments.store import Store
+    from experiments.store.stage import Stage
+    from experiments.store.store import Store
     from lm.types import Progress
 
 

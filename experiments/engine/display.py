@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 
 from experiments.engine.base import Display
-from experiments.engine.clock import Clock
 from experiments.engine.graph import Graph
+from experiments.engine.remaining import Clock
 
 PLAIN_SECONDS = 15.0
 """Off a terminal, a line at least this far apart."""

@@ -13,8 +13,8 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from experiments.stage import Stage
-    from experiments.store import Store
+    from experiments.store.stage import Stage
+    from experiments.store.store import Store
 
 RECENT = 20
 """How many stored results of a kind its expected time is the median of."""

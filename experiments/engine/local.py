@@ -15,8 +15,8 @@ from experiments.engine.ending import ends_politely
 from experiments.engine.graph import Graph
 from experiments.engine.pool import Pool, Worker, warm
 from experiments.engine.schedule import Schedule, conclude
-from experiments.gpu import has_gpu
-from experiments.store import Store
+from experiments.store.store import Store
+from lm.gpu import has_gpu
 
 COHORT = 256
 """Students in one program on a GPU; what its memory does not hold is split further by `student.cohort`."""

@@ -22,8 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from experiments.engine.worker import SHOW, Place, child_environment, work
-from experiments.gpu import has_gpu
+from experiments.engine.worker_process import SHOW, Place, child_environment, work
+from lm.gpu import has_gpu
 
 TICK = 1.0
 """Seconds after which the pool looks for workers that are silent."""

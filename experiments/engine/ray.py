@@ -23,9 +23,9 @@ from experiments.engine.deaths import Deaths
 from experiments.engine.graph import Graph
 from experiments.engine.local import COHORT, cores_here
 from experiments.engine.schedule import Schedule, conclude
-from experiments.engine.worker import Throttled, prepare, settings
-from experiments.stage import Stage
-from experiments.store import Store
+from experiments.engine.worker_process import Throttled, prepare, settings
+from experiments.store.stage import Stage
+from experiments.store.store import Store
 
 TICK = 0.5
 """Seconds after which progress is looked at, at the latest."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from experiments.engine.base import Display, Failure, Outcome, Raised, Ready, Usage
 from experiments.engine.graph import Graph, Node, plan
 from experiments.engine.queue import Queue
-from experiments.store import Store
+from experiments.store.store import Store
 
 if TYPE_CHECKING:
-    from experiments.stage import Stage
+    from experiments.store.stage import Stage
 
 
 @dataclass

@@ -25,8 +25,8 @@ from experiments.engine.graph import Graph
 from experiments.engine.others import Board, Others
 from experiments.engine.schedule import Schedule
 from experiments.engine.walk import Walk
-from experiments.engine.worker import child_environment, settings
-from experiments.store import Store
+from experiments.engine.worker_process import child_environment, settings
+from experiments.store.store import Store
 
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.5, 10.0, 1.3
 """Seconds between two looks at the store: while things happen, when nothing does, and how they grow."""

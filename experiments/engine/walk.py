@@ -14,8 +14,8 @@ from experiments.engine.graph import Node, Wanted, plan
 from experiments.engine.local import cohort_here
 from experiments.engine.others import Board, Others
 from experiments.engine.schedule import Schedule, conclude
-from experiments.engine.worker import Throttled, prepare
-from experiments.store import Store
+from experiments.engine.worker_process import Throttled, prepare
+from experiments.store.store import Store
 
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.2, 5.0, 1.3
 """Seconds between two looks of a process that finds nothing to do: the first, the longest, and how they grow."""

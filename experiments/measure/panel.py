@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from experiments.measure.cell_result import MODELS, CellResult
 from experiments.measure.quantity import Quantity, group_of, means
-from experiments.measure.result import MODELS, CellResult
 from teacher.api.schema import OK
 
 ALL = "all"

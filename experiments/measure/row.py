@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from experiments.measure.cell_result import FACTS, CellResult
 from experiments.measure.honest_load import nobody
-from experiments.measure.result import FACTS, CellResult
 from experiments.measure.summary import Measure, estimated, summarise
 
 Value = str | int | float | bool | None

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.measure import transfer as ratios
-from experiments.measure.calibration import honest_calibration
+from experiments.measure.cell_result import FACTS, THREAT, CellResult, defense_names
+from experiments.measure.confidence import honest_calibration
 from experiments.measure.estimate import Estimate, estimates
 from experiments.measure.honest_load import load_numbers
 from experiments.measure.panel import ALL, Block, Column, honest_block, score_blocks
 from experiments.measure.quantity import MISSING, Quantity, blank, difference, linear, mean_of, plain
-from experiments.measure.result import FACTS, THREAT, CellResult, defense_names
 from experiments.measure.transfer import POOLED
 
 GRADERS = ("strict", "lenient")

@@ -16,7 +16,7 @@ from experiments.measure.verdict import Verdict, verdicts
 from experiments.report.floor import floor_note
 from experiments.report.grouping import setting_text
 from experiments.report.names import REFERENCE_DEFENSE, family_name, family_order, is_passive, seeds_caveat
-from experiments.report.numbers import Value, share
+from experiments.report.spelling import Value, share
 from experiments.report.structure import Column, Table
 
 TOLD_APART = ("lost", "gained")

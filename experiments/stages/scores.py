@@ -12,14 +12,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from configs.identity import identity
-from experiments.measure.settings import Measure
-from experiments.models import model_of
-from experiments.prompts import prompts_of, reference_examples, scored_items
-from experiments.randomness import derived_seed
-from experiments.stage import Artifact, Context, Stage
+from experiments.stages.loading import model_of
 from experiments.stages.models import BaseStage, TeacherStage
+from experiments.stages.prompts import prompts_of, reference_examples, scored_items
+from experiments.stages.settings import Measure
 from experiments.stages.student import StudentStage
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
 from lm.ragged import Ragged
+from lm.seeds import derived_seed
 from lm.types import Sampling
 from tasks.base import Item, Task
 

@@ -21,10 +21,10 @@ from configs.build import build, describe, from_mapping
 from configs.errors import ConfigError
 from configs.identity import identity
 from configs.ranges import LARGEST, MAY_BE_INFINITE
-from experiments.campaign.assembly import stage_from
+from experiments.campaign.from_config import stage_from
 from experiments.cell import cell_from
-from experiments.compose import compose_one
-from experiments.sharing import Sharing
+from experiments.compose.compose import compose_one
+from experiments.compose.interning import Sharing
 
 WRONG = (
     math.inf,

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from experiments.stage import Artifact, Context, Stage
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 import configs
-from experiments.assembly import Assembly
 from experiments.cell import cell_from
-from experiments.compose import compose_cells, compose_one
-from experiments.hydra_session import session
-from experiments.sharing import Sharing
-from experiments.stage import Stage
+from experiments.compose.assembly import Assembly
+from experiments.compose.compose import compose_cells, compose_one
+from experiments.compose.hydra_session import session
+from experiments.compose.interning import Sharing
+from experiments.store.stage import Stage
 
 FOLDER = Path(configs.__file__).parent
 OPTIONS = [

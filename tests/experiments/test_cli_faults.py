@@ -46,7 +46,7 @@ def test_a_full_disk_ends_with_the_table_and_advice(fake, capsys, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("experiments.store.write_entry", full)
+    monkeypatch.setattr("experiments.store.store.write_entry", full)
     assert main(GRID) == 1
     shown = capsys.readouterr().err
     assert "failures" in shown

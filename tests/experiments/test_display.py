@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from experiments.engine.clock import Clock
 from experiments.engine.display import BarDisplay, PlainDisplay
 from experiments.engine.graph import Graph, Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.store import Store
+from experiments.engine.remaining import Clock
+from experiments.store.store import Store
 from tests.experiments.fakes import Fake, Joins, Raises
 
 

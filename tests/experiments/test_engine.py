@@ -16,8 +16,8 @@ from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Graph, Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.engine.schedule import Schedule
-from experiments.stage import Stage
-from experiments.store import Store, StoreWarning
+from experiments.store.stage import Stage
+from experiments.store.store import Store, StoreWarning
 from tests.experiments.fakes import DiesOnce, Fake, Joins, Raises, runs
 
 

@@ -21,8 +21,9 @@ from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import PATIENCE, LocalEngine, allowance
 from experiments.engine.log import Logged
 from experiments.engine.pool import Pool
-from experiments.stage import Artifact, Context
-from experiments.store import Store
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context
+from experiments.store.store import Store
 from tests.experiments.fakes import Fake, Joins, Raises
 
 

@@ -8,10 +8,10 @@ import pytest
 
 import configs
 from experiments.cell import cell_from
-from experiments.compose import Sweep, compose_sweep
+from experiments.compose.compose import Sweep, compose_sweep
+from experiments.compose.interning import Sharing
 from experiments.engine.graph import Wanted, plan, shared
-from experiments.sharing import Sharing
-from experiments.store import Store
+from experiments.store.store import Store
 
 PREPARED = 11
 """Preparations of a seed: one for all strengths of antidistillation and its control, one for each detector, and one for

@@ -21,8 +21,8 @@ from experiments.engine.base import Outcome
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.stage import Stage
-from experiments.store import Store
+from experiments.store.stage import Stage
+from experiments.store.store import Store
 from tests.experiments.fakes import Fake, Joins
 
 SEEDS = range(20)

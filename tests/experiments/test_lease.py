@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments import lease as module
-from experiments.layout import draft
-from experiments.lease import Busy, Patience, held, lease
-from experiments.process import alive
+from experiments.store import lease as module
+from experiments.store.layout import draft
+from experiments.store.lease import Busy, Patience, held, lease
+from experiments.store.process import alive
 
 SHORT = Patience(0.05, 0.8)
 FORK = multiprocessing.get_context("fork")

@@ -10,7 +10,7 @@ import pytest
 
 from configs.errors import ConfigError
 from experiments.cli.execute import engine_of
-from experiments.compose import compose_one
+from experiments.compose.compose import compose_one
 from experiments.engine.base import Raised
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
@@ -19,9 +19,9 @@ from experiments.engine.others import Board, Others
 from experiments.engine.schedule import Schedule
 from experiments.engine.slurm import SlurmEngine
 from experiments.engine.walk import Walk
-from experiments.layout import Ref
-from experiments.lease import Patience
-from experiments.store import Store
+from experiments.store.layout import Ref
+from experiments.store.lease import Patience
+from experiments.store.store import Store
 from tests.experiments.fakes import DiesOnce, Fake, Joins, Raises, runs
 
 pytest.importorskip("submitit", reason="the extra slurm is not installed: pip install -e '.[slurm]'")

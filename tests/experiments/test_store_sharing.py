@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.layout import LOCKS
-from experiments.lease import PATIENCE, Patience
-from experiments.stage import Artifact, Context
-from experiments.store import Entry, Store
+from experiments.store.artifact import Artifact
+from experiments.store.entry import Entry
+from experiments.store.layout import LOCKS
+from experiments.store.lease import PATIENCE, Patience
+from experiments.store.stage import Context
+from experiments.store.store import Store
 from tests.experiments.fakes import Fake as FakeWithTable
 from tests.experiments.fakes import runs
 

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
-from defenses.admission.query_quota import QueryQuota
-from defenses.admission.token_bucket import Tier, TokenBucket
-from experiments.campaign.campaign import Place
-from experiments.campaign.feasible import check_feasible
-from experiments.campaign.making import asked, mean_dollars
-from experiments.campaign.policy import Policy
-from experiments.campaign.population import Population
-from experiments.campaign.world import World
+from defenses.admission.limits.query_quota import QueryQuota
+from defenses.admission.limits.token_bucket import Tier, TokenBucket
+from experiments.campaign.config.campaign import Place
+from experiments.campaign.config.policy import Policy
+from experiments.campaign.config.population import Population
+from experiments.campaign.world.feasible import check_feasible
+from experiments.campaign.world.making import asked, mean_dollars
+from experiments.campaign.world.simulation import World
 from teacher.api.prices import Prices
 from tests.experiments.campaign.tiny import campaign, operation
 

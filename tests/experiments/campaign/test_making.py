@@ -5,12 +5,13 @@ import pytest
 from scipy.stats import binomtest
 
 from configs.errors import ConfigError
-from experiments.campaign import facts, making
-from experiments.campaign.campaign import Place
-from experiments.campaign.homes import CLOUD_NETWORKS, NETWORKS
-from experiments.campaign.library import library
-from experiments.campaign.population import Population
-from experiments.campaign.world import World
+from experiments.campaign.config import figures
+from experiments.campaign.config.campaign import Place
+from experiments.campaign.config.population import Population
+from experiments.campaign.world import making
+from experiments.campaign.world.homes import CLOUD_NETWORKS, NETWORKS
+from experiments.campaign.world.library import library
+from experiments.campaign.world.simulation import World
 from teacher.api.prices import Prices
 from teacher.api.traffic import PromptLists
 from tests.experiments.campaign.tiny import campaign, operation, policy
@@ -95,7 +96,7 @@ def test_mimics_are_among_the_accounts_of_the_provider_that_is_attacked_first():
 
 def test_lengths_and_prices_are_those_of_the_data():
     for name in ("chat_large", "reasoning"):
-        row = facts.workload(name)
+        row = figures.workload(name)
         assert making.lengths(name) == tuple(row[f"{w}_ln_{p}"] for w in ("input", "output") for p in ("mu", "sigma"))
     rng = np.random.default_rng(0)
     sizes = (5.0, 0.8, 4.0, 1.1)

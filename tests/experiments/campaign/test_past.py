@@ -9,13 +9,13 @@ import torch
 
 from configs.errors import ConfigError
 from defenses.admission.detector import Detector, Suspicion
-from defenses.admission.mmd_window import MMDWindow
-from defenses.admission.token_bucket import TokenBucket
-from experiments.campaign import past
-from experiments.campaign.campaign import Past
-from experiments.campaign.library import library
-from experiments.campaign.policy import Policy
-from experiments.campaign.world import World
+from defenses.admission.limits.token_bucket import TokenBucket
+from defenses.admission.windows.mmd_window import MMDWindow
+from experiments.campaign.config.campaign import Past
+from experiments.campaign.config.policy import Policy
+from experiments.campaign.world import past
+from experiments.campaign.world.library import library
+from experiments.campaign.world.simulation import World
 from teacher.api.clock import DAY
 from tests.experiments.campaign.tiny import campaign
 

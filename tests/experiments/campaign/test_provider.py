@@ -6,15 +6,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from defenses.admission.query_quota import QueryQuota
-from defenses.admission.token_bucket import TokenBucket
-from defenses.admission.verification import Verification
-from experiments.campaign.ladder import Ladder
-from experiments.campaign.library import library
-from experiments.campaign.policy import Policy
-from experiments.campaign.population import Population, draw, profiles
-from experiments.campaign.provider import Provider
-from experiments.campaign.world import World
+from defenses.admission.identity.verification import Verification
+from defenses.admission.limits.query_quota import QueryQuota
+from defenses.admission.limits.token_bucket import TokenBucket
+from experiments.campaign.config.ladder import Ladder
+from experiments.campaign.config.policy import Policy
+from experiments.campaign.config.population import Population
+from experiments.campaign.world.library import library
+from experiments.campaign.world.people import draw, profiles
+from experiments.campaign.world.provider import Provider
+from experiments.campaign.world.simulation import World
 from teacher.api.clock import DAY
 from teacher.api.prices import Prices
 from teacher.api.traffic import PromptLists, Streams

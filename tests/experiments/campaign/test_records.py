@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.campaign.records import FATES
-from experiments.campaign.result import RUNGS
-from experiments.campaign.world import World
+from experiments.campaign.config.ladder import RUNGS
+from experiments.campaign.world.records import FATES
+from experiments.campaign.world.simulation import World
 from teacher.api.clock import DAY
 from tests.experiments.campaign.tiny import CAMPAIGNS
 

@@ -11,7 +11,9 @@ from stix2patterns.v21.pattern import Pattern
 from stix2patterns.validator import run_validator
 
 from configs.errors import ConfigError
-from experiments.campaign.indicators import (
+from experiments.campaign.config.ladder import RUNGS
+from experiments.campaign.sharing.board import Board, Exchange
+from experiments.campaign.sharing.indicators import (
     ATLAS,
     KINDS,
     Cluster,
@@ -22,8 +24,6 @@ from experiments.campaign.indicators import (
     value_of,
     values_of,
 )
-from experiments.campaign.result import RUNGS
-from experiments.campaign.sharing import Board, Exchange
 
 VALUES = {
     "network": np.array([5, 70_000, 1_048_575]),

@@ -7,13 +7,13 @@ import pytest
 from scipy.stats import combine_pvalues, fisher_exact
 
 from attacks.accounts.operation import Costs
-from defenses.admission.mmd_window import MMDWindow
-from defenses.admission.verification import Verification
-from experiments.campaign.campaign import Past, Place
-from experiments.campaign.ladder import Ladder
-from experiments.campaign.policy import Policy
-from experiments.campaign.sharing import Exchange
-from experiments.campaign.world import World
+from defenses.admission.identity.verification import Verification
+from defenses.admission.windows.mmd_window import MMDWindow
+from experiments.campaign.config.campaign import Past, Place
+from experiments.campaign.config.ladder import Ladder
+from experiments.campaign.config.policy import Policy
+from experiments.campaign.sharing.board import Exchange
+from experiments.campaign.world.simulation import World
 from teacher.api import traffic
 from tests.experiments.campaign.tiny import CAMPAIGNS, Busy, Told, campaign, operation, policy
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from attacks.accounts.operation import Operation
 from defenses.admission.detector import Detector, Suspicion
-from defenses.admission.query_quota import QueryQuota
-from defenses.admission.verification import Verification
-from experiments.campaign.campaign import Campaign, Past, Place
-from experiments.campaign.ladder import Ladder
-from experiments.campaign.policy import Policy
-from experiments.campaign.population import Population
-from experiments.campaign.sharing import Exchange
+from defenses.admission.identity.verification import Verification
+from defenses.admission.limits.query_quota import QueryQuota
+from experiments.campaign.config.campaign import Campaign, Past, Place
+from experiments.campaign.config.ladder import Ladder
+from experiments.campaign.config.policy import Policy
+from experiments.campaign.config.population import Population
+from experiments.campaign.sharing.board import Exchange
 
 ASKS = {"coding": 2.0, "reasoning": 1.0}
 

@@ -6,7 +6,7 @@ from experiments.measure.estimate import Estimate
 from experiments.measure.verdict import Verdict, verdicts
 from experiments.report import write_report
 from experiments.report.matched_table import Comparison
-from experiments.report.words import matched
+from experiments.report.sentences import matched
 from tests.experiments.report.cells import grid, one
 
 
