@@ -26,8 +26,8 @@ from torch.nn import functional
 from benchmarks.pieces import Bench, Size, quiet
 from lm.batch import Batch, collate
 from lm.examples import Examples
+from lm.from_words import word_examples
 from lm.language_model import LanguageModel
-from lm.mini.from_words import word_examples
 from lm.mini.modeling import MiniForCausalLM
 from lm.mini.stack import Stack, StackOptimizer
 from lm.mini.train import Member, train_mini

@@ -17,8 +17,8 @@ from benchmarks import baseline
 from benchmarks.stopwatch import Comparison, Time, timed
 from experiments.stages.prompts import draw, prompts_of
 from lm.examples import Examples
+from lm.from_words import fresh_model, mini_language_model, word_examples
 from lm.language_model import LanguageModel
-from lm.mini.from_words import fresh_model, mini_language_model, word_examples
 from lm.mini.train import Member, train_mini
 from lm.train import Recipe
 from lm.types import Sampling

@@ -82,7 +82,7 @@ class MiniStudent(StudentSpec):
         Raises:
             configs.errors.ConfigError: the task is not the mini world.
         """
-        from lm.mini.from_words import fresh_model, mini_language_model, weights_of
+        from lm.from_words import fresh_model, mini_language_model, weights_of
         from lm.mini.train import Member, train_mini
 
         world = mini_world(task, "student")
@@ -96,7 +96,7 @@ class MiniStudent(StudentSpec):
 
     def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:
         """See `ModelSpec.load`."""
-        from lm.mini.from_words import fresh_model, mini_language_model
+        from lm.from_words import fresh_model, mini_language_model
 
         lm = mini_language_model(fresh_model(self.width, self.layers, self.heads, seed))
         lm.model.load_state_dict(weights)
@@ -118,7 +118,7 @@ class MiniStudent(StudentSpec):
     @classmethod
     def fit_together(cls, fits: Sequence[Fit], progress: Progress) -> list[Fitted]:
         """See `StudentSpec.fit_together`."""
-        from lm.mini.from_words import weights_of
+        from lm.from_words import weights_of
         from student.cohort import Student, fit_cohort
 
         recipes = [cast(MiniStudent, f.spec).recipe for f in fits]
@@ -129,7 +129,7 @@ class MiniStudent(StudentSpec):
 
     def _public(self, task: MiniTask, lm: LanguageModel, rng: np.random.Generator) -> Examples:
         """Public rows of one step."""
-        from lm.mini.from_words import word_examples
+        from lm.from_words import word_examples
 
         items = [
             part.item(part.draw("public", rng), rng)

@@ -88,7 +88,7 @@ def _scored(
     """The table of one split for each of several models, asked at once where they are asked as many items."""
     if len({len(own) for own in items}) > 1:
         return [_scored([s], [m], [own])[0] for s, m, own in zip(stages, models, items, strict=True)]
-    from lm.mini.ensemble import ensemble
+    from lm.ensemble import ensemble
 
     task, measure, lm = stages[0].model.task, stages[0].measure, ensemble(models)
     every = [item for own in items for item in own]

@@ -36,7 +36,7 @@ class Attention(nn.Module):
         super().__init__()
         self.layer, self.heads = layer, config.num_attention_heads
         self.mix = nn.Parameter(torch.zeros(TAPS, config.hidden_size))
-        self.register_module("mixer", None)  # in place of `mix`, where several models are one (`lm.mini.ensemble`)
+        self.register_module("mixer", None)  # in place of `mix`, where several models are one (`lm.ensemble`)
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
 

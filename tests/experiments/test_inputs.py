@@ -17,7 +17,7 @@ from experiments.cli import main
 from experiments.compose.compose import compose_cells, compose_one
 from experiments.engine import memory
 from experiments.engine.memory import Memory
-from lm.mini.from_words import fresh_model
+from lm.from_words import fresh_model
 from lm.mini.size import weight_count
 from student.base import StudentSpec
 from student.mini import MiniStudent

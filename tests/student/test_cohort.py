@@ -6,7 +6,7 @@ import torch
 
 from configs.errors import ConfigError
 from experiments.stages.prompts import prompts_of
-from lm.mini.from_words import word_examples
+from lm.from_words import word_examples
 from lm.train import Recipe
 from lm.types import Sampling
 from student.base import Fit

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lm.batches import length_batches
 from lm.decoder import kept_lines
-from lm.mini.ensemble import ensemble
+from lm.ensemble import ensemble
 from lm.ragged import Ragged
 from lm.types import Sampling
 from tests.lm.mini.tiny import tiny
