@@ -31,7 +31,7 @@ from benchmarks.stopwatch import Time, timed
 from defenses.admission.limits.token_bucket import TokenBucket
 from defenses.base import AdmissionState
 from experiments.campaign.from_config import stage_from
-from experiments.campaign.world.simulation import World
+from experiments.campaign.world.simulation import Simulation
 from experiments.compose.compose import compose_sweep
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
@@ -110,9 +110,9 @@ def simulate(overrides: tuple[str, ...], threads: int) -> Run:
     return Run(int(result.facts["events"]), setup, took, peak)
 
 
-def _world(overrides: tuple[str, ...], threads: int) -> World:
+def _world(overrides: tuple[str, ...], threads: int) -> Simulation:
     cells = compose_sweep(["campaign=aggregate_feb2026", "policy=limits", *overrides], "campaign").cells
-    return World(stage_from(cells[0].plain).campaign, threads)
+    return Simulation(stage_from(cells[0].plain).campaign, threads)
 
 
 def arrivals(count: int) -> Arrivals:

@@ -51,7 +51,7 @@ def pooled(found: Library, count: int, rng: np.random.Generator) -> Traffic:
     return Traffic(requests, found.prompts, accounts, zeros)
 
 
-class Bench:
+class WindowBench:
     """One window size, fitted; counts alarms."""
 
     def __init__(self, found: Library, window: int, trials: int, rng: np.random.Generator) -> None:
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{'n':>5}  {'honest':>6}  " + "  ".join(f"{f'{share:.0%}':>15}" for share in SHARES) + "  one workload")
     for window in given.windows:
         start = time.perf_counter()
-        bench = Bench(found, window, given.trials, rng)
+        bench = WindowBench(found, window, given.trials, rng)
         false = bench.rate(np.zeros(0, np.int32), 0.0)
         cells = []
         for share in SHARES:

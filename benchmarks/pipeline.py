@@ -31,7 +31,7 @@ from benchmarks.pieces import (
     student_training,
     teacher_training,
 )
-from benchmarks.stopwatch import Comparison, table
+from benchmarks.stopwatch import Timing, table
 from experiments.store.provenance import provenance
 from tasks.mini import MiniTask
 
@@ -58,7 +58,7 @@ examples:
 """
 
 
-def compare(size: Size, pieces: Sequence[str]) -> Iterator[Comparison]:
+def compare(size: Size, pieces: Sequence[str]) -> Iterator[Timing]:
     """The chosen pieces, one after the other."""
     bench = Bench(MiniTask(), size)
     teacher = None

@@ -24,7 +24,7 @@ class Time:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Timing:
     """One piece of work done in both ways.
 
     Args:
@@ -65,7 +65,7 @@ def timed(work: Callable[[], T]) -> tuple[T, Time]:
     return result, Time(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def table(comparisons: list[Comparison]) -> str:
+def table(comparisons: list[Timing]) -> str:
     """The comparisons as GitHub-flavoured Markdown, readable on a terminal too."""
     head = (
         "piece",
@@ -88,7 +88,7 @@ def table(comparisons: list[Comparison]) -> str:
     return "\n".join(lines)
 
 
-def _cells(c: Comparison) -> tuple[str, ...]:
+def _cells(c: Timing) -> tuple[str, ...]:
     plain = c.plain()
     qualities = ["–" if q is None else f"{q:.3f}" for q in (c.ours_quality, c.baseline_quality)]
     return (

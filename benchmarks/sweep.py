@@ -62,20 +62,20 @@ ATTACKS: dict[str, Callable[[str], str]] = {"imitate": str, "answers": baseline.
 
 
 @dataclass(frozen=True)
-class Plain:
+class PlainDefense:
     """A defense in plain Python: the temperature the teacher is sampled at, and what becomes of the responses."""
 
     temperature: float = 1.0
     release: Callable[[Sequence[str]], list[str]] = list
 
 
-DEFENSES: dict[str, Plain] = {
-    "none": Plain(),
-    "trace_hidden(fraction=1)": Plain(release=lambda responses: [baseline.hidden(r) for r in responses]),
-    "query_quota(queries=500)": Plain(release=lambda responses: list(responses[:500])),
-    "query_quota(queries=1000)": Plain(release=lambda responses: list(responses[:1000])),
-    "temperature(tau=1.1)": Plain(1.1),
-    "temperature(tau=1.4)": Plain(1.4),
+DEFENSES: dict[str, PlainDefense] = {
+    "none": PlainDefense(),
+    "trace_hidden(fraction=1)": PlainDefense(release=lambda responses: [baseline.hidden(r) for r in responses]),
+    "query_quota(queries=500)": PlainDefense(release=lambda responses: list(responses[:500])),
+    "query_quota(queries=1000)": PlainDefense(release=lambda responses: list(responses[:1000])),
+    "temperature(tau=1.1)": PlainDefense(1.1),
+    "temperature(tau=1.4)": PlainDefense(1.4),
 }
 """The cells of `GRID`, by the label that a row gives its defense."""
 

@@ -41,10 +41,10 @@ def settle(cells: Sequence[Composed]) -> Settled:
     if not any(asked_of(cell.plain) for cell in cells):
         return Settled(list(cells), [], [])
     from experiments.calibration.calibration import calibration_of
-    from experiments.compose.interning import Sharing
+    from experiments.compose.interning import Interning
     from experiments.store.store import Store
 
-    sharing, store = Sharing(), Store(str(cells[0].config.store))
+    interning, store = Interning(), Store(str(cells[0].config.store))
     waiting: dict[tuple[str, float, str], tuple[Calibration, int]] = {}
     numbers: dict[tuple[str, float, str], float] = {}
     settled: dict[str, Composed] = {}
@@ -54,7 +54,7 @@ def settle(cells: Sequence[Composed]) -> Settled:
         if asked is None:
             settled.setdefault(cell.identity, cell)
             continue
-        calibration = calibration_of(cell.plain, asked, sharing=sharing)
+        calibration = calibration_of(cell.plain, asked, interning=interning)
         key = calibration.key
         if key not in numbers and key not in waiting:
             path, missing = calibration.path(store)

@@ -86,9 +86,9 @@ class CampaignStage(Stage):
 
     def run(self, context: Context) -> Artifact:
         """The five tables of a `CampaignResult`, and its facts."""
-        from experiments.campaign.world.simulation import World
+        from experiments.campaign.world.simulation import Simulation
 
-        world = World(self.campaign, self.threads)
+        world = Simulation(self.campaign, self.threads)
         result = world.run(context.progress)
         known = {**result.facts, "preset": result.preset, "policy": result.policy, "seed": result.seed}
         tables: dict[str, pl.DataFrame] = {name: getattr(result, name) for name in TABLES}

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.table import Table
 
 from configs.errors import ConfigError
-from experiments.cli.arguments import Asked
+from experiments.cli.arguments import CommandLine
 from experiments.cli.consoles import count, remarks, results
 from experiments.compose.asked import asked_of, target
 from experiments.compose.compose import Composed, compose_cells
 
 if TYPE_CHECKING:
     from experiments.calibration.calibration import Calibration
-    from experiments.calibration.search import Point
+    from experiments.calibration.search import Probe
     from experiments.calibration.settle import Settled
-    from experiments.engine.graph import Graph, Wanted
+    from experiments.engine.graph import StageGraph, Wanted
     from experiments.store.store import Store
 
 KEPT = "calibrations"
 """The kept table that has the evaluations of all calibrations of a store."""
 
 
-def main(asked: Asked) -> int:
+def main(asked: CommandLine) -> int:
     """Find the strengths, print them and the paths to them."""
     own = own_words(asked.words)
     cells = compose_cells(own.overrides)
@@ -98,10 +98,10 @@ def own_words(words: Sequence[str]) -> Own:
 def _calibrations(own: Own, cells: Sequence[Composed]) -> list[Calibration]:
     """What is asked for, each once."""
     from experiments.calibration.calibration import SEEDS, calibration_of, the_strength
-    from experiments.compose.interning import Sharing
+    from experiments.compose.interning import Interning
     from experiments.measure.panel import ALL
 
-    sharing = Sharing()
+    interning = Interning()
     found: dict[tuple[str, float, str], Calibration] = {}
     for cell in cells:
         written = asked_of(cell.plain)
@@ -109,7 +109,7 @@ def _calibrations(own: Own, cells: Sequence[Composed]) -> list[Calibration]:
             raise ConfigError("drop", own.drops[0], f"is given twice: {written.place} has one too")
         wanted = [written] if written is not None else [the_strength(cell.plain, drop) for drop in own.drops]
         for asked in wanted:
-            one = calibration_of(cell.plain, asked, own.family or ALL, own.seeds or SEEDS, sharing)
+            one = calibration_of(cell.plain, asked, own.family or ALL, own.seeds or SEEDS, interning)
             found.setdefault(one.key, one)
     if not found:
         raise ConfigError("drop", "", "must be given: drop=0.05 is a drop of honest accuracy by five points")
@@ -191,7 +191,7 @@ def _next(calibrations: Sequence[Calibration], store: Store) -> list[Wanted]:
     return [Wanted(one.stage(value), f"{one.asked.place}={value:g}") for one, value in values if value is not None]
 
 
-def _trying(wanted: Sequence[Wanted], graph: Graph, width: int) -> str:
+def _trying(wanted: Sequence[Wanted], graph: StageGraph, width: int) -> str:
     from experiments.engine.display import duration
 
     labels = ", ".join(dict.fromkeys(one.label for one in wanted))
@@ -200,7 +200,7 @@ def _trying(wanted: Sequence[Wanted], graph: Graph, width: int) -> str:
     return f"calibration tries {labels}: {to_do} to do, {stored} stored results reused, about {time}"
 
 
-def _table(calibration: Calibration, path: Sequence[Point]) -> Table:
+def _table(calibration: Calibration, path: Sequence[Probe]) -> Table:
     table = Table(
         calibration.asked.place, "drop (points)", "±", title=count(len(path), "evaluation"), title_justify="left"
     )
@@ -209,7 +209,7 @@ def _table(calibration: Calibration, path: Sequence[Point]) -> Table:
     return table
 
 
-def _record(calibration: Calibration, point: Point, path: Sequence[Point]) -> dict[str, Any]:
+def _record(calibration: Calibration, point: Probe, path: Sequence[Probe]) -> dict[str, Any]:
     return {
         "field": calibration.asked.place,
         **point._asdict(),

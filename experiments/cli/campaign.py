@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.errors import ConfigError, MoatBenchError
-from experiments.cli.arguments import Asked
+from experiments.cli.arguments import CommandLine
 from experiments.compose.compose import Composed, compose_sweep, experiment_names
 from experiments.report.file_names import stem
 from lm.timing import collecting, timed
@@ -24,7 +24,7 @@ POLICIES = "policy=none,limits,accounts,linking,full"
 """Compared where the command line names no policy."""
 
 
-def main(asked: Asked) -> int:
+def main(asked: CommandLine) -> int:
     """Compose everything, then simulate what is not stored yet."""
     names = experiment_names(asked.words)
     given = any(word.lstrip("+").startswith("policy=") for word in asked.words)

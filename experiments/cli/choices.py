@@ -15,7 +15,7 @@ from rich.table import Table
 
 from configs.errors import ConfigError
 from experiments.cli import consoles
-from experiments.cli.arguments import KINDS, PARTS_OF_ATTACKS, Asked
+from experiments.cli.arguments import KINDS, PARTS_OF_ATTACKS, CommandLine
 from experiments.compose.hydra_session import HydraSession, session
 from experiments.compose.search_path import SEARCH_PATH
 from experiments.compose.yaml_file import check_yaml, text_of
@@ -44,7 +44,7 @@ TYPED = {
 """How a choice of these groups is typed; the others as they are called."""
 
 
-class Item(NamedTuple):
+class Choice(NamedTuple):
     """One thing that can be chosen.
 
     Args:
@@ -59,7 +59,7 @@ class Item(NamedTuple):
     source: str
 
 
-def main(asked: Asked) -> int:
+def main(asked: CommandLine) -> int:
     """Print one table for each group."""
     kinds, overrides = ([w for w in asked.words if ("=" in w) == given] for given in (False, True))
     for kind in kinds:
@@ -76,14 +76,14 @@ def main(asked: Asked) -> int:
     return 0
 
 
-def items(group: str, hydra: HydraSession, overrides: Sequence[str] = ()) -> list[Item]:
+def items(group: str, hydra: HydraSession, overrides: Sequence[str] = ()) -> list[Choice]:
     """All choices of a group, from every place in the search path; experiments in folders are called as they are typed."""
     found = [_item(group, name, hydra, overrides) for name in hydra.options(group, overrides)]
     top, _, below = group.partition("/")
     return [i._replace(name=f"{below}/{i.name}") for i in found] if top == "experiment" and below else found
 
 
-def _table(group: str, found: Sequence[Item], wide: bool) -> Table:
+def _table(group: str, found: Sequence[Choice], wide: bool) -> Table:
     table = Table(
         title=f"{TYPED.get(group, group)}=", title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0)
     )
@@ -99,7 +99,7 @@ def _table(group: str, found: Sequence[Item], wide: bool) -> Table:
     return table
 
 
-def _item(group: str, name: str, hydra: HydraSession, overrides: Sequence[str]) -> Item:
+def _item(group: str, name: str, hydra: HydraSession, overrides: Sequence[str]) -> Choice:
     text = _text(f"{group}/{name}", hydra, overrides)
     first = text.lstrip().splitlines()[0] if text.strip() else ""
     node = OmegaConf.to_container(OmegaConf.create(text))
@@ -109,7 +109,7 @@ def _item(group: str, name: str, hydra: HydraSession, overrides: Sequence[str]) 
     line = first.lstrip("# ").strip() if first.startswith("#") else str(node.get("description", ""))
     sources = list(dict.fromkeys(s for t in targets if (s := _stated(t, "source"))))
     stated = "; ".join(sources) or " × ".join(_parts(node.get("defaults", []))) or "; ".join(_reports(node))
-    return Item(name, line or next((d for t in targets if (d := _stated(t, "doc"))), ""), stated)
+    return Choice(name, line or next((d for t in targets if (d := _stated(t, "doc"))), ""), stated)
 
 
 def _targets(node: Any) -> Iterator[str]:

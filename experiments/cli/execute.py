@@ -22,7 +22,7 @@ from experiments.compose.compose import Composed
 from experiments.engine.base import Engine
 from experiments.engine.changed_code import changed
 from experiments.engine.display import display_of
-from experiments.engine.graph import Graph, Wanted, plan
+from experiments.engine.graph import StageGraph, Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.engine.log import Logged, log_path
 from experiments.engine.memory import require_memory
@@ -76,7 +76,7 @@ class Shown(Protocol):
         """Print it."""
 
 
-class Rows:
+class Cells:
     """Cells, and their rows.
 
     Args:
@@ -130,7 +130,7 @@ def carry_out(
     Returns:
         exit code, see `experiments.cli.failures.conclude`.
     """
-    out, told, kind = results(), remarks(), kind or Rows()
+    out, told, kind = results(), remarks(), kind or Cells()
     place = out_of(cells)
     with timed("planning"), collecting():  # what the store takes meanwhile is part of it
         store, engine = store_of(cells), engine_of(cells[0], workers)
@@ -182,7 +182,7 @@ def carry_out(
     return code or int(files is None)
 
 
-def _keep_if_possible(keep: Callable[[], Kept], graph: Graph, store: Store, told: Console) -> bool:
+def _keep_if_possible(keep: Callable[[], Kept], graph: StageGraph, store: Store, told: Console) -> bool:
     """Keep a table; whether that was possible. Where nothing is to be done, a store that cannot be written to is enough.
 
     Raises:

@@ -7,12 +7,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from experiments.engine.base import Outcome
+from experiments.engine.base import RunOutcome
 from experiments.engine.profile import CATEGORIES, PARENT, Profile
 from lm.timing import collected
 
 
-def show_profile(outcome: Outcome, workers: int, path: Path, console: Console) -> list[Path]:
+def show_profile(outcome: RunOutcome, workers: int, path: Path, console: Console) -> list[Path]:
     """Print where the time went and write it as JSON.
 
     Args:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cli import store_views as views
-from experiments.cli.arguments import CARE, Asked
+from experiments.cli.arguments import CARE, CommandLine
 from experiments.cli.consoles import count
 from experiments.compose.compose import compose_one
 from experiments.publish.made import made
@@ -44,7 +44,7 @@ class Action(NamedTuple):
     options: tuple[str, ...] = ()
 
 
-def main(asked: Asked) -> int:
+def main(asked: CommandLine) -> int:
     """Do what the first plain word says."""
     plain = [word for word in asked.words if "=" not in word]
     if not plain or plain[0] not in CARE:

@@ -10,7 +10,7 @@ from pathlib import Path
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cell import cell_from
 from experiments.compose.compose import Composed
-from experiments.compose.interning import Sharing
+from experiments.compose.interning import Interning
 from experiments.engine.graph import Wanted
 from experiments.measure.cell_result import CellResult
 from experiments.stages.row import RowStage, result_of
@@ -21,10 +21,10 @@ from experiments.store.store import Store
 
 def wanted_rows(cells: Sequence[Composed]) -> list[Wanted]:
     """The row of every cell; raises `ConfigError`, with the cell it is about, before anything runs."""
-    rows, sharing = [], Sharing()
+    rows, interning = [], Interning()
     for cell in cells:
         try:
-            rows.append(Wanted(cell_from(cell.plain, sharing).row_stage(), cell.label))
+            rows.append(Wanted(cell_from(cell.plain, interning).row_stage(), cell.label))
         except ConfigError as error:
             if len(cells) == 1:
                 raise

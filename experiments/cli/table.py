@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from configs.errors import MoatBenchError
 from experiments.calibration.settle import settle
 from experiments.cli import consoles
-from experiments.cli.arguments import Asked
+from experiments.cli.arguments import CommandLine
 from experiments.compose.compose import compose_cells, compose_one, experiment_names
 from experiments.report.file_names import stem
 from experiments.store.places import somewhere
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FILES = {"markdown": "md", "csv": "csv", "latex": "tex"}
 
 
-def main(asked: Asked) -> int:
+def main(asked: CommandLine) -> int:
     """Print the table, and write it with all other formats and the plot."""
     cells = [compose_one(asked.words)] if asked.options.all else compose_cells(asked.words)
     name = stem(asked.options.name, experiment_names(asked.words), "all" if asked.options.all else "table")

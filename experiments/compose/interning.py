@@ -11,7 +11,7 @@ from configs.build import build, describe
 T = TypeVar("T")
 
 
-class Sharing:
+class Interning:
     """Parts and stages by what they are made of. One for a sweep."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from configs.identity import Part, parts_in
-from experiments.engine.graph import Graph
+from experiments.engine.graph import StageGraph
 from experiments.store.sources import label_of, source_of, sources
 from experiments.store.stage import Stage
 from experiments.store.store import Store
@@ -41,7 +41,7 @@ class Changed(NamedTuple):
         )
 
 
-def changed(graph: Graph, store: Store) -> list[Changed]:
+def changed(graph: StageGraph, store: Store) -> list[Changed]:
     """Parts of a plan whose code differs from that of results which the plan reuses.
 
     The store knows by which code each part has ever been run; only where that is not today's code alone are manifests read.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from configs.errors import ConfigError
-from experiments.engine.graph import Graph
+from experiments.engine.graph import StageGraph
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.student import StudentStage
 from experiments.store.stage import Stage
@@ -38,7 +38,7 @@ class Memory(NamedTuple):
     most: str = ""
 
 
-def needed(graph: Graph, workers: int) -> Memory:
+def needed(graph: StageGraph, workers: int) -> Memory:
     """What this process and so many workers come to when each holds a teacher and a student, and what a stage takes besides:
     the largest of the plan. Models whose size is not known count as nothing, and so do activations of pretrained ones."""
     if not graph.nodes:
@@ -66,7 +66,7 @@ def available() -> Memory:
     return Memory(min(found, default=-1), gpu)
 
 
-def require_memory(graph: Graph, workers: int) -> None:
+def require_memory(graph: StageGraph, workers: int) -> None:
     """Refuse a plan that needs more than there is.
 
     Raises:

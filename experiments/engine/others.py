@@ -78,7 +78,7 @@ class Board:
         return self.root / "failed" / f"{key}.json"
 
 
-class Others:
+class OtherWalkers:
     """Stages of a schedule that are left to other processes for now. To the schedule they are running.
 
     Args:

@@ -8,17 +8,17 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from experiments.engine.graph import Graph, Node
+from experiments.engine.graph import Node, StageGraph
 
 
 class _Run(NamedTuple):
     """A running stage: since when, and how many run as one with it."""
 
     since: float
-    company: int
+    cohort_key: int
 
 
-class Clock:
+class Remaining:
     """Counts stages and wanted results, and estimates the time left from expected times, corrected by how long the stages of
     each kind really took. What it asks for is known by kind, so that only running stages are looked at one by one.
 
@@ -27,7 +27,7 @@ class Clock:
         workers: how many groups of stages run at a time.
     """
 
-    def __init__(self, graph: Graph, workers: int) -> None:
+    def __init__(self, graph: StageGraph, workers: int) -> None:
         self._nodes, self._workers = dict(graph.nodes), workers
         self._wanted = {w.stage.key for w in graph.wanted}
         self._open = set(self._nodes)
@@ -94,7 +94,7 @@ class Clock:
         now = time.monotonic()
         for key, run in self._running.items():
             if (node := self._nodes.get(key)) is not None:
-                rate, passed = self._rate(node.stage.name), (now - run.since) / run.company
+                rate, passed = self._rate(node.stage.name), (now - run.since) / run.cohort_key
                 total -= min(passed, node.seconds * rate)
                 longest = max(longest, node.remaining * rate - passed)
         return max(total / self._workers, longest, 0.0)

@@ -74,7 +74,7 @@ def child_environment(threads: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-class Place(NamedTuple):
+class WorkerPlace(NamedTuple):
     """Where and how a worker works.
 
     Args:
@@ -90,7 +90,7 @@ class Place(NamedTuple):
     stack: Path
 
 
-def work(pipe: Connection, place: Place) -> None:
+def work(pipe: Connection, place: WorkerPlace) -> None:
     """Main function of a worker process: until the pipe closes, receive a group of stages, run it as one, answer.
 
     Answers are ``("here",)`` when a group has arrived or waits, ``("progress", done, total, note)``, ``("said", text)``,
@@ -111,7 +111,7 @@ def work(pipe: Connection, place: Place) -> None:
         _serve(pipe, place)
 
 
-def _serve(pipe: Connection, place: Place) -> None:
+def _serve(pipe: Connection, place: WorkerPlace) -> None:
     from experiments.engine.base import attempt
     from experiments.store.store import Store
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from experiments.measure.panel import ALL
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
-from experiments.measure.verdict import Verdict, verdicts
+from experiments.measure.verdict import HolmVerdict, verdicts
 from experiments.report.floor import floor_note
 from experiments.report.grouping import axis_text, setting_text, varying_axes
 from experiments.report.guard_notes import guard_notes
@@ -99,7 +99,7 @@ def _main_notes(summaries: Sequence[Summary]) -> tuple[str, ...]:
     return tuple(filter(None, notes))
 
 
-def loss_verdicts(summaries: Sequence[Summary]) -> dict[tuple[int, str], Verdict]:
+def loss_verdicts(summaries: Sequence[Summary]) -> dict[tuple[int, str], HolmVerdict]:
     """What every defended cell loses of the undefended transfer, by (index of summary, family), corrected over all cells and
     families of the report."""
     keys = [(i, f) for i, s in enumerate(summaries) if s.names for f in s.families]

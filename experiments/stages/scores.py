@@ -57,10 +57,10 @@ class ScoreStage(Stage):
         """The model."""
         return {"model": self.model}
 
-    def company(self) -> str:
-        """See `Stage.company`: students that could be fitted together, asked as many items."""
-        company = self.model.company()
-        return json.dumps([company, {**self.config(), "seed": None}]) if company else ""
+    def cohort_key(self) -> str:
+        """See `Stage.cohort_key`: students that could be fitted together, asked as many items."""
+        cohort_key = self.model.cohort_key()
+        return json.dumps([cohort_key, {**self.config(), "seed": None}]) if cohort_key else ""
 
     def run(self, context: Context) -> Artifact:
         """The item table."""

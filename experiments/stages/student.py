@@ -47,8 +47,8 @@ class StudentStage(Stage):
         """The base model and the training set."""
         return {"base": self.base, "training_set": self.training_set}
 
-    def company(self) -> str:
-        """See `Stage.company`."""
+    def cohort_key(self) -> str:
+        """See `Stage.cohort_key`."""
         return self.spec.company()
 
     def run(self, context: Context) -> Artifact:

@@ -39,7 +39,7 @@ HOLDER = re.compile(r"[0-9a-f]{8}-\d+-\d+-[0-9a-f]{16}")
 """Name of the file of a holder; whatever else lies in the folder of a lease (a file server's ``.nfsXXXX``) is not ours."""
 
 
-class Patience(NamedTuple):
+class LeasePatience(NamedTuple):
     """When a holder is given up.
 
     Args:
@@ -51,7 +51,7 @@ class Patience(NamedTuple):
     expiry: float = 60.0
 
 
-PATIENCE = Patience()
+PATIENCE = LeasePatience()
 
 
 class Busy(Exception):  # noqa: N818
@@ -102,7 +102,7 @@ _process = _Process()
 
 
 @contextmanager
-def lease(place: Path, patience: Patience = PATIENCE, wait: bool = True) -> Iterator[None]:
+def lease(place: Path, patience: LeasePatience = PATIENCE, wait: bool = True) -> Iterator[None]:
     """Hold a lease. The thread that holds it may take it again; other threads and processes wait.
 
     A holder that stood still for longer than ``expiry`` may have lost it to another without knowing: what it does must be
@@ -174,7 +174,7 @@ def _leave(place: Path, mine: _Mine) -> None:
             process.changed.notify_all()
 
 
-def _take(place: Path, patience: Patience, wait: bool) -> Path:
+def _take(place: Path, patience: LeasePatience, wait: bool) -> Path:
     """Come to hold a lease; the file that says so."""
     own = place / f"{machine()}-{os.getpid()}-{int(time.time())}-{secrets.token_hex(8)}"
     made = draft(place.parent, "lease")
@@ -195,7 +195,7 @@ def _take(place: Path, patience: Patience, wait: bool) -> Path:
     return own
 
 
-def _wait(made: Path, own: Path, patience: Patience, wait: bool) -> None:
+def _wait(made: Path, own: Path, patience: LeasePatience, wait: bool) -> None:
     """Watch a holder until it lets go, is dead, or has shown no life for too long.
 
     What counts is the time for which this process was awake to watch: after a machine or a whole group of processes was

@@ -65,14 +65,14 @@ class Stage(ABC):
         """Bytes that running it takes at least, models left out; 0 where that is not known."""
         return 0
 
-    def company(self) -> str:
-        """Stages of one class and equal company can be run as one by `run_together`; "" for a stage that runs alone. Says
-        nothing about results: those are the same in any company."""
+    def cohort_key(self) -> str:
+        """Stages of one class and equal cohort key can be run as one by `run_together`; "" for a stage that runs alone. Says
+        nothing about results: those are the same in any cohort."""
         return ""
 
     @classmethod
     def run_together(cls, stages: Sequence[Any], contexts: Sequence[Context]) -> list[Artifact]:
-        """What `run` gives for each of several stages of this class and one company, in their order."""
+        """What `run` gives for each of several stages of this class and one cohort, in their order."""
         return [stage.run(context) for stage, context in zip(stages, contexts, strict=True)]
 
     @cached_property

@@ -24,7 +24,7 @@ from experiments.store import layout
 from experiments.store.disk import FULL, READ_ONLY
 from experiments.store.entry import MANIFEST, Corrupt, Entry, read_entry, read_manifest, sync, write_entry
 from experiments.store.layout import FAILURES, LOCKS, RESERVED, SOURCES, Ref
-from experiments.store.lease import PATIENCE, Busy, Patience, lease, sign
+from experiments.store.lease import PATIENCE, Busy, LeasePatience, lease, sign
 from experiments.store.places import folder
 from experiments.store.provenance import provenance
 from experiments.store.sources import sources
@@ -67,7 +67,7 @@ class Store:
         ConfigError: there can be no such folder.
     """
 
-    def __init__(self, root: Path | str, patience: Patience = PATIENCE) -> None:
+    def __init__(self, root: Path | str, patience: LeasePatience = PATIENCE) -> None:
         self.root, self.patience = folder("store", root), patience
         layout.check(self.root)
         self._checked: dict[Path, Entry] = {}

@@ -89,7 +89,7 @@ class Joins(Fake):
 
     name: ClassVar[str] = "joins"
 
-    def company(self) -> str:
+    def cohort_key(self) -> str:
         return "all"
 
     def run(self, context: Context) -> Artifact:

@@ -18,7 +18,7 @@ from experiments.cell import cell_from
 from experiments.cli.roots import CAMPAIGN, ROOTS, parts_of_one_root
 from experiments.compose.asked import asked_of, with_value
 from experiments.compose.compose import compose_cells, compose_one
-from experiments.compose.interning import Sharing
+from experiments.compose.interning import Interning
 from experiments.stages.row import RowStage
 from experiments.store.stage import Stage
 
@@ -110,9 +110,9 @@ def test_option_becomes_a_cell(name, data):
 
 @pytest.mark.parametrize("name", OF_CELLS)
 def test_experiment_becomes_cells(name):
-    cells, sharing = compose_cells([f"+experiment={name.removeprefix('experiment/')}"]), Sharing()
+    cells, interning = compose_cells([f"+experiment={name.removeprefix('experiment/')}"]), Interning()
     assert cells
-    keys = {cell_from(stated(cell.plain), sharing).row_stage().key for cell in cells}
+    keys = {cell_from(stated(cell.plain), interning).row_stage().key for cell in cells}
     assert len(keys) == len(cells)
 
 

@@ -198,7 +198,7 @@ def test_foreign_names_in_a_lease_are_ignored(tmp_path, names):
 
 
 def test_what_cannot_be_moved_away_is_waited_for_and_then_said(tmp_path, monkeypatch):
-    from experiments.store.lease import Patience
+    from experiments.store.lease import LeasePatience
 
     place = tmp_path / "x.lease"
     place.mkdir()
@@ -207,7 +207,7 @@ def test_what_cannot_be_moved_away_is_waited_for_and_then_said(tmp_path, monkeyp
     with pytest.raises(Busy), lease(place, wait=False):
         pass
     start = time.monotonic()
-    with pytest.raises(OSError, match="something else lies"), lease(place, Patience(0.01, 0.05)):
+    with pytest.raises(OSError, match="something else lies"), lease(place, LeasePatience(0.01, 0.05)):
         pass
     assert time.monotonic() - start < 5
 

@@ -9,7 +9,7 @@ from configs.errors import ConfigError
 from defenses.admission.detector import Detector
 from defenses.base import Defense, hooks_of
 from experiments.campaign.config.ladder import RUNGS, Ladder
-from experiments.campaign.sharing.board import Exchange
+from experiments.campaign.sharing.board import SharingTerms
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Policy:
     admission: Mapping[str, Defense] = field(default_factory=dict)
     detectors: Mapping[str, Detector] = field(default_factory=dict)
     ladder: Ladder = field(default_factory=Ladder)
-    sharing: Exchange | None = None
+    sharing: SharingTerms | None = None
     on_indicator: str = "verify"
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Exchange:
+class SharingTerms:
     """How indicators go between providers.
 
     Args:
@@ -49,14 +49,14 @@ class _Sent(NamedTuple):
     values: Values
 
 
-class Board:
+class IndicatorBoard:
     """Where providers publish indicators and read those of others.
 
     Args:
         exchange: how.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: SharingTerms) -> None:
         self.exchange = exchange
         self._sent: list[_Sent] = []
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from defenses.admission.sight import sketch_of
 from experiments.campaign.config.policy import Policy
-from experiments.campaign.sharing.board import Board
+from experiments.campaign.sharing.board import IndicatorBoard
 from experiments.campaign.sharing.indicators import KINDS, Cluster, Values, bundle_of
 from experiments.campaign.world.climb import Acted, Found
 from experiments.campaign.world.provider import Provider, Watched
@@ -44,7 +44,7 @@ class Shared:
     def __init__(self, policy: Policy, providers: Sequence[Provider], seed: int) -> None:
         self._policy = policy
         self._takes_part = {p.name for p in providers if p.policy.sharing is not None}
-        self._board = Board(policy.sharing) if policy.sharing is not None else None
+        self._board = IndicatorBoard(policy.sharing) if policy.sharing is not None else None
         self._rng = np.random.default_rng(seed)
         self._read_until = dict.fromkeys(self._takes_part, -np.inf)
         self._matched: dict[str, NDArray[np.int32]] = {}

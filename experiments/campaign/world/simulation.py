@@ -29,7 +29,7 @@ from lm.seeds import derived_seed, generator
 from teacher.api.traffic import PromptLists
 
 
-class World:
+class Simulation:
     """A campaign in progress.
 
     Args:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from experiments.store.layout import LOCKS, Ref, remove
 from experiments.store.lease import Busy, held
-from experiments.store.maintenance.inventory import Item, item, items
+from experiments.store.maintenance.inventory import Holding, item, items
 from experiments.store.maintenance.kept import Kept
 from experiments.store.maintenance.reach import reach
 
@@ -31,10 +31,10 @@ class Plan:
         rest: what can go.
     """
 
-    reached: Sequence[Item]
-    young: Sequence[Item]
-    busy: Sequence[Item]
-    rest: Sequence[Item]
+    reached: Sequence[Holding]
+    young: Sequence[Holding]
+    busy: Sequence[Holding]
+    rest: Sequence[Holding]
 
 
 def plan(root: Path, tables: Sequence[Kept], grace: float = GRACE) -> Plan:
@@ -46,7 +46,7 @@ def plan(root: Path, tables: Sequence[Kept], grace: float = GRACE) -> Plan:
         grace: seconds for which others stay after they were last of use.
     """
     wanted = reached_by(root, tables)
-    sorts: tuple[list[Item], ...] = ([], [], [], [])
+    sorts: tuple[list[Holding], ...] = ([], [], [], [])
     for one in items(root):
         where = 0 if one.ref in wanted else 1 if one.age < grace else 2 if held(_lease(root, one.ref)) else 3
         sorts[where].append(one)
@@ -58,7 +58,9 @@ def reached_by(root: Path, tables: Sequence[Kept]) -> set[Ref]:
     return reach(root, {ref for table in tables for ref in (*table.rows, *table.entries)})
 
 
-def carry_out(planned: Plan, store: Store, grace: float = GRACE, told: Callable[[Item], None] = lambda _: None) -> int:
+def carry_out(
+    planned: Plan, store: Store, grace: float = GRACE, told: Callable[[Holding], None] = lambda _: None
+) -> int:
     """Remove what can go, unless it is of use by now, and drafts of dead writers; bytes that were freed."""
     freed = 0
     for one in planned.rest:

@@ -14,7 +14,7 @@ from experiments.store.layout import FAILURES, LOCKS, TABLES, Ref, drafts, refs
 
 
 @dataclass(frozen=True)
-class Item:
+class Holding:
     """An entry as it lies there.
 
     Args:
@@ -52,7 +52,7 @@ class Item:
         return bool(self.manifest) and self.manifest["version"] == 0  # type: ignore[index]
 
 
-def items(root: Path, kind: str | None = None) -> Iterator[Item]:
+def items(root: Path, kind: str | None = None) -> Iterator[Holding]:
     """All entries of one kind or of all; one that is removed meanwhile is left out."""
     for ref in refs(root, kind):
         found = item(root, ref)
@@ -60,14 +60,14 @@ def items(root: Path, kind: str | None = None) -> Iterator[Item]:
             yield found
 
 
-def item(root: Path, ref: Ref) -> Item | None:
+def item(root: Path, ref: Ref) -> Holding | None:
     """One entry, or None where there is none."""
     path = root / ref.stage / ref.key
     try:
         used = max(os.stat(place).st_mtime for place in (path, path / MANIFEST) if place.exists())
     except (OSError, ValueError):
         return None
-    return Item(ref, path, size_of(path), used, manifest_of(root, ref))
+    return Holding(ref, path, size_of(path), used, manifest_of(root, ref))
 
 
 def manifest_of(root: Path, ref: Ref) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from defenses.admission.limits.token_bucket import TokenBucket
 from experiments.campaign.campaign_stage import TABLES, CampaignStage, result_of
 from experiments.campaign.config import figures
 from experiments.campaign.from_config import stage_from
-from experiments.campaign.world.simulation import World
+from experiments.campaign.world.simulation import Simulation
 from experiments.compose.compose import compose_one
 from experiments.store.stage import Context
 from tests.experiments.campaign.tiny import campaign, operation, policy
@@ -183,7 +183,7 @@ def test_a_run_stage_gives_back_the_campaign(tmp_path):
     artifact = CampaignStage(one, threads=2).run(context)
     assert len(told) == 4
     assert set(artifact.tables) >= set(TABLES)
-    direct, stored = World(one).run(), result_of(Held(artifact))
+    direct, stored = Simulation(one).run(), result_of(Held(artifact))
     assert (stored.preset, stored.policy, stored.seed) == (direct.preset, direct.policy, direct.seed)
     for name in TABLES:
         assert getattr(stored, name).equals(getattr(direct, name))

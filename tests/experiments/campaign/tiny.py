@@ -15,7 +15,7 @@ from experiments.campaign.config.campaign import Campaign, Past, Place
 from experiments.campaign.config.ladder import Ladder
 from experiments.campaign.config.policy import Policy
 from experiments.campaign.config.population import Population
-from experiments.campaign.sharing.board import Exchange
+from experiments.campaign.sharing.board import SharingTerms
 
 ASKS = {"coding": 2.0, "reasoning": 1.0}
 
@@ -107,7 +107,7 @@ STRICT = Policy(
     admission={"quota": QueryQuota(queries=40, window_hours=48.0), "identity": Verification(after_requests=15)},
     detectors={"told": Told(together=True, wrongly=9), "busy": Busy()},
     ladder=Ladder(rungs=("throttle", "hide", "verify", "alter", "ban"), cluster="alter", delay_hours=12.0),
-    sharing=Exchange(),
+    sharing=SharingTerms(),
 )
 CAMPAIGNS = {
     "left alone": campaign(),
