@@ -57,7 +57,7 @@ build/oldest.txt: pyproject.toml $(LOCK) $(UV)
 PAGES := quick traces decoding curves
 pages: $(STAMP)  ## measure the pages of docs/results anew, from a committed tree (hours)
 	for name in $(PAGES); do $(BIN)/moatbench sweep +experiment=$$name || exit 1; done
-	$(BIN)/python -m experiments.campaign.curves +experiment=curves --out results --table experiments/campaign/data/curves.csv
+	$(BIN)/python -m experiments.cli.curves +experiment=curves --out results --table experiments/campaign/data/curves.csv
 	$(BIN)/moatbench campaign campaign=aggregate_feb2026 seed=0,1,2,3,4 --name aggregate_feb2026
 	$(BIN)/python docs/pages.py $(PAGES) aggregate_feb2026
 

@@ -27,12 +27,12 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from benchmarks.clock import Time, timed
-from defenses.admission.token_bucket import TokenBucket
+from benchmarks.stopwatch import Time, timed
+from defenses.admission.limits.token_bucket import TokenBucket
 from defenses.base import AdmissionState
-from experiments.campaign.assembly import stage_from
-from experiments.campaign.world import World
-from experiments.compose import compose_sweep
+from experiments.campaign.from_config import stage_from
+from experiments.campaign.world.simulation import Simulation
+from experiments.compose.compose import compose_sweep
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
 from teacher.api.ledger import Ledger
@@ -45,7 +45,7 @@ ROUNDS = 3
 LIMIT = TokenBucket(requests_per_minute=1 / 60, burst_minutes=120.0)
 """A request an hour and two at once, for accounts that send one in 65 minutes: many are refused."""
 SLACK = 1e-9
-"""As `defenses.admission.buckets` has it."""
+"""As `defenses.admission.limits.buckets` has it."""
 
 TINY = ("--events", "0.02", "--threads", "1", "--subsample", "2000", "--many", "20000", "--here")
 """Arguments with which the tests see that it runs; the figures mean nothing."""
@@ -110,9 +110,9 @@ def simulate(overrides: tuple[str, ...], threads: int) -> Run:
     return Run(int(result.facts["events"]), setup, took, peak)
 
 
-def _world(overrides: tuple[str, ...], threads: int) -> World:
+def _world(overrides: tuple[str, ...], threads: int) -> Simulation:
     cells = compose_sweep(["campaign=aggregate_feb2026", "policy=limits", *overrides], "campaign").cells
-    return World(stage_from(cells[0].plain).campaign, threads)
+    return Simulation(stage_from(cells[0].plain).campaign, threads)
 
 
 def arrivals(count: int) -> Arrivals:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from experiments.engine.graph import Wanted
-from experiments.stage import Artifact, Context, Stage
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
 
 
 @dataclass(frozen=True)

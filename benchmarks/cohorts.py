@@ -26,8 +26,8 @@ from torch.nn import functional
 from benchmarks.pieces import Bench, Size, quiet
 from lm.batch import Batch, collate
 from lm.examples import Examples
+from lm.from_words import word_examples
 from lm.language_model import LanguageModel
-from lm.mini.build import word_examples
 from lm.mini.modeling import MiniForCausalLM
 from lm.mini.stack import Stack, StackOptimizer
 from lm.mini.train import Member, train_mini
@@ -40,7 +40,7 @@ TINY = ("--sizes", "1", "2", "--steps", "1", "--rows", "40", "--product", "64")
 """Arguments with which the tests see that it runs; the figures mean nothing."""
 
 
-class Plain(torch.nn.Module):
+class PlainMini(torch.nn.Module):
     """The mini architecture in plain functional operations, which ``vmap`` can batch; its rows padded, causal."""
 
     def __init__(self, model: MiniForCausalLM) -> None:
@@ -101,7 +101,7 @@ def by_vmap(lm: LanguageModel, rows: Sequence[Examples], recipe: Recipe) -> None
     members = members_of(lm, rows, recipe)
     stack = Stack([m.model for m in members])
     optimizer = StackOptimizer(stack, [m.recipe for m in members])
-    shell = Plain(copy.deepcopy(lm.model)).to("meta")
+    shell = PlainMini(copy.deepcopy(lm.model)).to("meta")
 
     def loss(weights: dict[str, Tensor], tokens: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         logits = functional_call(shell, weights, (tokens,))
@@ -110,7 +110,7 @@ def by_vmap(lm: LanguageModel, rows: Sequence[Examples], recipe: Recipe) -> None
 
     slopes = vmap(grad(loss))
     names = [name for name, _ in members[0].model.named_parameters()]
-    weights, _ = stack_module_state([Plain(m.model) for m in members])
+    weights, _ = stack_module_state([PlainMini(m.model) for m in members])
     assert set(weights) == {f"model.{name}" for name in names}
     for step in range(recipe.steps):
         parts = [m.batches(step) for m in members]
@@ -128,7 +128,7 @@ def by_compile(lm: LanguageModel, rows: Sequence[Examples], recipe: Recipe) -> N
     for member in members_of(lm, rows, recipe):
         stack = Stack([member.model])
         optimizer = StackOptimizer(stack, [recipe])
-        plain = COMPILED.setdefault("model", torch.compile(Plain(member.model)))
+        plain = COMPILED.setdefault("model", torch.compile(PlainMini(member.model)))
         plain._orig_mod.model.load_state_dict(member.model.state_dict())
         named = dict(plain._orig_mod.model.named_parameters())
         for step in range(recipe.steps):

@@ -45,7 +45,7 @@ AT_NINE = 0.09
 """Slope of the logistic function at .9: what turns a deviation of the accuracy there into one of the logit."""
 
 
-class World(NamedTuple):
+class Circumstances(NamedTuple):
     """One table's circumstances.
 
     Args:
@@ -78,48 +78,50 @@ class World(NamedTuple):
         return means(range(self.seeds), values, groups, [True] * accuracy_KC.shape[1])
 
 
-class Case(NamedTuple):
+class Pairs(NamedTuple):
     """Estimates and what they should hold, pairwise."""
 
     found: Sequence[Estimate]
     truth: Sequence[float]
 
 
-def level(mean: float, unequal: float = 0.0, cells: int = CELLS, items: int = ITEMS) -> Callable[[World], Case]:
+def level(
+    mean: float, unequal: float = 0.0, cells: int = CELLS, items: int = ITEMS
+) -> Callable[[Circumstances], Pairs]:
     """A column of one accuracy, moved by its seeds on the scale of accuracies."""
 
-    def made(world: World) -> Case:
+    def made(world: Circumstances) -> Pairs:
         accuracy = np.clip(mean + world.sd * world.luck(cells, unequal=unequal), 0, 1)
-        return Case(estimates(world.measured(accuracy, items)), [mean] * cells)
+        return Pairs(estimates(world.measured(accuracy, items)), [mean] * cells)
 
     return made
 
 
-def skewed(world: World) -> Case:
+def skewed(world: Circumstances) -> Pairs:
     """Seeds that are mostly a little better than the mean and now and then much worse, as trainings that fail."""
     mean = 0.8
     luck = world.rng.exponential(size=(world.seeds, CELLS))
-    return Case(estimates(world.measured(np.clip(mean + world.sd * (1 - luck), 0, 1))), [mean] * CELLS)
+    return Pairs(estimates(world.measured(np.clip(mean + world.sd * (1 - luck), 0, 1))), [mean] * CELLS)
 
 
-def alike(world: World) -> Case:
+def alike(world: Circumstances) -> Pairs:
     """A column whose cells mostly rise and fall together."""
     mean = 0.7
     accuracy = np.clip(mean + world.sd * world.luck(CELLS, common=0.8), 0, 1)
-    return Case(estimates(world.measured(accuracy)), [mean] * CELLS)
+    return Pairs(estimates(world.measured(accuracy)), [mean] * CELLS)
 
 
-def logits(means_C: Sequence[float]) -> Callable[[World], Case]:
+def logits(means_C: Sequence[float]) -> Callable[[Circumstances], Pairs]:
     """A column of these accuracies in turn, moved by its seeds on the scale of logits."""
     centre = np.resize(np.asarray(means_C, np.float64), CELLS)
 
-    def made(world: World) -> Case:
-        return Case(estimates(world.measured(_moved(centre, world))), _expected(centre, world.sd).tolist())
+    def made(world: Circumstances) -> Pairs:
+        return Pairs(estimates(world.measured(_moved(centre, world))), _expected(centre, world.sd).tolist())
 
     return made
 
 
-def _moved(centre: Array, world: World) -> Array:
+def _moved(centre: Array, world: Circumstances) -> Array:
     logit = np.log(centre / (1 - centre)) + world.sd / AT_NINE * world.luck(centre.size)
     return np.asarray(1 / (1 + np.exp(-logit)), np.float64)
 
@@ -130,29 +132,29 @@ def _expected(centre: Array, sd: float) -> Array:
     return np.asarray(weights @ (1 / (1 + np.exp(-logit))) / weights.sum(), np.float64)
 
 
-def ratio(student: float, base: float, teacher: float) -> Callable[[World], Case]:
+def ratio(student: float, base: float, teacher: float) -> Callable[[Circumstances], Pairs]:
     """Transfers of different students of one teacher and base."""
 
-    def made(world: World) -> Case:
+    def made(world: Circumstances) -> Pairs:
         centre = np.array([base, teacher, *[student] * CELLS])
         spread = world.sd * np.array([0.3, 0.3, *[1.0] * CELLS])
         first, last, *students = world.measured(np.clip(centre + spread * world.luck(centre.size), 0, 1))
         found = estimates([transfer(s, first, last) for s in students])
-        return Case(found, [(student - base) / (teacher - base)] * CELLS)
+        return Pairs(found, [(student - base) / (teacher - base)] * CELLS)
 
     return made
 
 
-def relative(world: World) -> Case:
+def relative(world: Circumstances) -> Pairs:
     """What a defense leaves of a gain that is itself small and noisy (an undefended student at .4 from a base of .1)."""
     base, whole, left = 0.1, 0.4, 0.25
     accuracy = np.array([base, whole, *[left] * CELLS]) + world.sd * world.luck(CELLS + 2)
     first, twin, *students = world.measured(np.clip(accuracy, 0, 1))
     found = estimates([relative_transfer(s, first, twin) for s in students])
-    return Case(found, [(left - base) / (whole - base)] * CELLS)
+    return Pairs(found, [(left - base) / (whole - base)] * CELLS)
 
 
-def loss(world: World, families: int = 1, effect: float = 0.1) -> Case:
+def loss(world: Circumstances, families: int = 1, effect: float = 0.1) -> Pairs:
     """Losses of students against their undefended twins: same teacher and items, another training."""
     found = []
     for _ in range(families):
@@ -160,14 +162,14 @@ def loss(world: World, families: int = 1, effect: float = 0.1) -> Case:
         accuracy = np.clip(centre + world.sd * world.luck(centre.size, 0.5), 0, 1)
         every = world.measured(accuracy)
         found += estimates([difference(a, b) for a, b in zip(every[:NULL_CELLS], every[NULL_CELLS:], strict=True)])
-    return Case(found, [effect] * len(found))
+    return Pairs(found, [effect] * len(found))
 
 
 DROPS, STUDENTS = (0.0, 0.01, 0.03, 0.06), ((0.9, 0.8, 0.6, 0.45), (0.9, 0.88, 0.84, 0.8))
 TARGETS = (0.02, 0.05)
 
 
-def _read(world: World) -> tuple[list[Quantity], list[float], list[Quantity]]:
+def _read(world: Circumstances) -> tuple[list[Quantity], list[float], list[Quantity]]:
     """Students of both defenses at matched drops, the truth, and what else the column holds."""
     found, truth, beside = [], [], []
     for students in STUDENTS:
@@ -184,23 +186,23 @@ def _read(world: World) -> tuple[list[Quantity], list[float], list[Quantity]]:
     return found, truth, beside
 
 
-def matched(world: World) -> Case:
+def matched(world: Circumstances) -> Pairs:
     """Students at a matched drop of honest accuracy, interpolated over three strengths."""
     found, truth, beside = _read(world)
-    return Case(estimates(found, beside), truth)
+    return Pairs(estimates(found, beside), truth)
 
 
-def matched_difference(world: World) -> Case:
+def matched_difference(world: Circumstances) -> Pairs:
     """Differences of two defenses at a matched drop."""
     found, truth, beside = _read(world)
     pairs = [(i, i + len(TARGETS)) for i in range(len(TARGETS))]
     every = [difference(found[a], found[b]) for a, b in pairs]
     more = [difference(beside[0], q) for q in beside[1 : len(DROPS)]]
     more += [linear([(1.0, beside[len(DROPS)]), (-1.0, q)]) for q in beside[len(DROPS) + 1 :]]
-    return Case(estimates(every, more), [truth[a] - truth[b] for a, b in pairs])
+    return Pairs(estimates(every, more), [truth[a] - truth[b] for a, b in pairs])
 
 
-CASES: dict[str, Callable[[World], Case]] = {
+CASES: dict[str, Callable[[Circumstances], Pairs]] = {
     "accuracy .9": level(0.9),
     "accuracy .5": level(0.5),
     "accuracy .97 to .998": logits(np.linspace(0.97, 0.998, CELLS).tolist()),
@@ -213,7 +215,7 @@ CASES: dict[str, Callable[[World], Case]] = {
     "matched difference": matched_difference,
 }
 
-UNSEEN: dict[str, Callable[[World], Case]] = {
+UNSEEN: dict[str, Callable[[Circumstances], Pairs]] = {
     "accuracy .7": level(0.7),
     "accuracy .3, 100 items": level(0.3, items=100),
     "accuracy .8, 5 cells": level(0.8, cells=5),
@@ -234,7 +236,7 @@ class Line(NamedTuple):
     blank: float
 
 
-def covered(case: Callable[[World], Case], seeds: int, sd: float, replicates: int, entropy: int = 0) -> Line:
+def covered(case: Callable[[Circumstances], Pairs], seeds: int, sd: float, replicates: int, entropy: int = 0) -> Line:
     """Simulate one case."""
     inside, widths, blanks = [], [], []
     for world in _worlds(seeds, sd, replicates, entropy):
@@ -269,9 +271,9 @@ def false_positives(seeds: int, sd: float, replicates: int, entropy: int = 0) ->
     return Alarms(float(np.mean(single)), rate, float(np.sqrt(max(rate * (1 - rate), 1e-9) / len(family))))
 
 
-def _worlds(seeds: int, sd: float, replicates: int, entropy: int) -> Iterator[World]:
+def _worlds(seeds: int, sd: float, replicates: int, entropy: int) -> Iterator[Circumstances]:
     for replicate in range(replicates):
-        yield World(seeds, sd, np.random.default_rng([entropy, seeds, round(1000 * sd), replicate]))
+        yield Circumstances(seeds, sd, np.random.default_rng([entropy, seeds, round(1000 * sd), replicate]))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

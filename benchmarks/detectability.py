@@ -1,4 +1,4 @@
-"""Detection of distillation traffic by `defenses.admission.mmd_window` on the prompt library, as its paper's table has it.
+"""Detection of distillation traffic by `defenses.admission.windows.mmd_window` on the prompt library, as in its paper.
 
 Windows of n prompts of all honest workloads together (the published protocol) hold a share of prompts of one distillation
 group. A row gives the share of such windows that raise an alarm, averaged over the groups, with the least and the most
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from defenses.admission.mmd_window import MMDWindow
+from defenses.admission.windows.mmd_window import MMDWindow
 from defenses.base import Prepared, Traffic
-from experiments.campaign.library import Library, library
+from experiments.campaign.world.library import Library, library
 from teacher.api.accounts import Accounts
 from teacher.api.schema import Requests
 
@@ -51,7 +51,7 @@ def pooled(found: Library, count: int, rng: np.random.Generator) -> Traffic:
     return Traffic(requests, found.prompts, accounts, zeros)
 
 
-class Bench:
+class WindowBench:
     """One window size, fitted; counts alarms."""
 
     def __init__(self, found: Library, window: int, trials: int, rng: np.random.Generator) -> None:
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{'n':>5}  {'honest':>6}  " + "  ".join(f"{f'{share:.0%}':>15}" for share in SHARES) + "  one workload")
     for window in given.windows:
         start = time.perf_counter()
-        bench = Bench(found, window, given.trials, rng)
+        bench = WindowBench(found, window, given.trials, rng)
         false = bench.rate(np.zeros(0, np.int32), 0.0)
         cells = []
         for share in SHARES:

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from benchmarks.clock import Time, timed
-from defenses.admission.fraudar import Fraudar
-from defenses.admission.incidence import incidence
-from defenses.admission.linker import Linker
-from defenses.admission.links import link
-from defenses.admission.louvain import Louvain
-from defenses.admission.sybilrank import SybilRank
+from benchmarks.stopwatch import Time, timed
+from defenses.admission.linking.fraudar import Fraudar
+from defenses.admission.linking.incidence import incidence
+from defenses.admission.linking.linker import Linker
+from defenses.admission.linking.links import link
+from defenses.admission.linking.louvain import Louvain
+from defenses.admission.linking.sybilrank import SybilRank
 from defenses.base import AdmissionState
 from lm.ragged import Ragged
 from teacher.api.accounts import Accounts
@@ -52,7 +52,7 @@ examples:
 """
 
 
-class Population(NamedTuple):
+class LinkedAccounts(NamedTuple):
     """(N,) pairs of account and token; the first ``honest`` accounts do things at random."""
 
     account: NDArray[np.int32]
@@ -60,7 +60,7 @@ class Population(NamedTuple):
     honest: int
 
 
-def population(accounts: int, rng: np.random.Generator, each: int = 60) -> Population:
+def population(accounts: int, rng: np.random.Generator, each: int = 60) -> LinkedAccounts:
     """A fifth of the accounts act in groups of 300, each account 70 % of its group's schedule and the rest at random."""
     honest = accounts - accounts // 5
     vocabulary = int(accounts * 2.9)
@@ -72,15 +72,15 @@ def population(accounts: int, rng: np.random.Generator, each: int = 60) -> Popul
     follows = (account >= honest) & (rng.random(len(account)) < KEPT)
     place = np.tile(np.arange(each), accounts)
     key[follows] = schedule[group[follows], place[follows]]
-    return Population(account, key, honest)
+    return LinkedAccounts(account, key, honest)
 
 
-def ours(people: Population, threads: int = 2) -> NDArray[np.int32]:
+def ours(people: LinkedAccounts, threads: int = 2) -> NDArray[np.int32]:
     """(accounts,) component of each, by the project's kernels."""
     return link(incidence(people.account, people.key, MOST), JACCARD, SHARED, threads).component
 
 
-def plain(people: Population, block: int = 4000) -> NDArray[np.int32]:
+def plain(people: LinkedAccounts, block: int = 4000) -> NDArray[np.int32]:
     """(accounts,) component of each, by X·Xᵀ in blocks of rows."""
     ones = np.ones(len(people.key), np.int32)
     matrix = sparse.csr_array((ones, (people.account, people.key)))

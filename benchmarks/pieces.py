@@ -14,11 +14,11 @@ import numpy as np
 
 from attacks.budget import allocate
 from benchmarks import baseline
-from benchmarks.clock import Comparison, Time, timed
-from experiments.prompts import draw, prompts_of
+from benchmarks.stopwatch import Time, Timing, timed
+from experiments.stages.prompts import draw, prompts_of
 from lm.examples import Examples
+from lm.from_words import fresh_model, mini_language_model, word_examples
 from lm.language_model import LanguageModel
-from lm.mini.build import fresh_model, mini_language_model, word_examples
 from lm.mini.train import Member, train_mini
 from lm.train import Recipe
 from lm.types import Sampling
@@ -129,7 +129,7 @@ def quiet(done: int, total: int, note: str = "") -> None:
     """Progress that says nothing."""
 
 
-def teacher_training(bench: Bench) -> tuple[Comparison, LanguageModel]:
+def teacher_training(bench: Bench) -> tuple[Timing, LanguageModel]:
     """Both ways see the same rows in the same order; only ours weighs the states of a trace (a Trainer has no weights)."""
     spec, size = bench.teacher, bench.size
     fresh = mini_language_model(fresh_model(spec.width, spec.layers, spec.heads, bench.seed))
@@ -174,7 +174,7 @@ def base_model(bench: Bench) -> LanguageModel:
     return spec.load(bench.task, spec.train(bench.task, bench.seed, quiet), bench.seed)
 
 
-def harvest(bench: Bench, lm: LanguageModel) -> tuple[Comparison, list[str]]:
+def harvest(bench: Bench, lm: LanguageModel) -> tuple[Timing, list[str]]:
     """Sampling one response to every prompt of the pool, tool results inserted."""
     size, items = bench.size, bench.items("train", bench.size.queries)
 
@@ -194,7 +194,7 @@ def harvest(bench: Bench, lm: LanguageModel) -> tuple[Comparison, list[str]]:
     return _fastest("harvest", f"{len(items):,} responses", our_time, accuracy, found), ours
 
 
-def student_training(bench: Bench, base: LanguageModel, responses: Sequence[str]) -> tuple[Comparison, LanguageModel]:
+def student_training(bench: Bench, base: LanguageModel, responses: Sequence[str]) -> tuple[Timing, LanguageModel]:
     """The same rows seen equally often; both students are scored by the same greedy decoding."""
     size, items = bench.size, bench.items("train", bench.size.queries)
     pairs = [(item.prompt, response) for item, response in zip(items, responses, strict=True)]
@@ -218,7 +218,7 @@ def student_training(bench: Bench, base: LanguageModel, responses: Sequence[str]
     return comparison, ours
 
 
-def scoring(bench: Bench, lm: LanguageModel) -> Comparison:
+def scoring(bench: Bench, lm: LanguageModel) -> Timing:
     """Greedy answers of one model to the held-out items, judged."""
     size, items = bench.size, bench.items("heldout", bench.size.heldout)
     ours, our_time = timed(lambda: scored(bench, lm, items))
@@ -266,21 +266,21 @@ class Tried(NamedTuple):
     rounds: int = 1
 
 
-def _best(piece: str, amount: str, ours: Time, accuracy: float, found: list[Tried]) -> Comparison:
+def _best(piece: str, amount: str, ours: Time, accuracy: float, found: list[Tried]) -> Timing:
     """Against the fastest setting of the baseline that is about as accurate as ours, else the most accurate one."""
     close = [one for one in found if one.accuracy >= accuracy - CLOSE]
     best = min(close, key=lambda one: one.time.cpu) if close else max(found, key=lambda one: one.accuracy)
     return _comparison(piece, amount, ours, accuracy, best, found, "held-out items, greedy")
 
 
-def _fastest(piece: str, amount: str, ours: Time, accuracy: float, found: list[Tried]) -> Comparison:
+def _fastest(piece: str, amount: str, ours: Time, accuracy: float, found: list[Tried]) -> Timing:
     best = min(found, key=lambda one: one.time.cpu)
     return _comparison(piece, amount, ours, accuracy, best, found, "responses")
 
 
 def _comparison(
     piece: str, amount: str, ours: Time, accuracy: float, best: Tried, found: list[Tried], quality: str
-) -> Comparison:
+) -> Timing:
     tried = tuple({**one._asdict(), "time": asdict(one.time)} for one in found)
     note = f"batch size {best.batch}" + (f", {best.rounds} times as many rows" if best.rounds > 1 else "")
-    return Comparison(piece, amount, ours, best.time, quality, accuracy, best.accuracy, note, tried)
+    return Timing(piece, amount, ours, best.time, quality, accuracy, best.accuracy, note, tried)

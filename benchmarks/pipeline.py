@@ -20,7 +20,6 @@ from pathlib import Path
 import torch
 import transformers
 
-from benchmarks.clock import Comparison, table
 from benchmarks.pieces import (
     TINY_SIZE,
     Bench,
@@ -32,7 +31,8 @@ from benchmarks.pieces import (
     student_training,
     teacher_training,
 )
-from experiments.provenance import provenance
+from benchmarks.stopwatch import Timing, table
+from experiments.store.provenance import provenance
 from tasks.mini import MiniTask
 
 PIECES = ("teacher", "harvest", "student", "scoring")
@@ -58,7 +58,7 @@ examples:
 """
 
 
-def compare(size: Size, pieces: Sequence[str]) -> Iterator[Comparison]:
+def compare(size: Size, pieces: Sequence[str]) -> Iterator[Timing]:
     """The chosen pieces, one after the other."""
     bench = Bench(MiniTask(), size)
     teacher = None

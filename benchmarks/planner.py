@@ -15,15 +15,15 @@ from typing import NamedTuple
 
 from hydra import compose, initialize_config_module
 
-from benchmarks.clock import timed
+from benchmarks.stopwatch import timed
 from experiments.cell import cell_from
-from experiments.compose import compose_sweep
+from experiments.compose.compose import compose_sweep
+from experiments.compose.interning import Interning
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.sharing import Sharing
-from experiments.stage import Artifact
-from experiments.store import Store
+from experiments.store.artifact import Artifact
+from experiments.store.store import Store
 
 GRIDS = {
     10: (5, "imitate,clean", 1),
@@ -74,9 +74,9 @@ def planned(cells: int, folder: Path) -> Planned:
     """Plan a grid with an empty store, and again with every row stored."""
     sweep, composing = timed(lambda: compose_sweep(grid(cells)))
     assert len(sweep.cells) == cells
-    sharing = Sharing()
+    interning = Interning()
     rows, building = timed(
-        lambda: [Wanted(cell_from(cell.plain, sharing).row_stage(), cell.label) for cell in sweep.cells]
+        lambda: [Wanted(cell_from(cell.plain, interning).row_stage(), cell.label) for cell in sweep.cells]
     )
     graph, planning = timed(lambda: plan(rows, Store(folder / "store")))
     store = Store(folder / "store")

@@ -18,11 +18,11 @@ import transformers
 from transformers import LogitsProcessor
 
 from benchmarks import baseline
-from benchmarks.clock import Time, timed
 from benchmarks.pieces import TINY_SIZE, Bench, Size, quiet
+from benchmarks.stopwatch import Time, timed
 from defenses.base import NOBODY, Serving
 from defenses.decoding.temperature import Temperature
-from experiments.prompts import prompts_of
+from experiments.stages.prompts import prompts_of
 from lm.types import Sampling
 from tasks.mini import MiniTask
 

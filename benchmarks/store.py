@@ -20,9 +20,10 @@ import numpy as np
 import polars as pl
 from filelock import FileLock
 
-from experiments.provenance import provenance
-from experiments.stage import Artifact, Context, Stage
-from experiments.store import Store
+from experiments.store.artifact import Artifact
+from experiments.store.provenance import provenance
+from experiments.store.stage import Context, Stage
+from experiments.store.store import Store
 
 SMALL = Artifact(
     {"weights": {"w": np.arange(64, dtype=np.float32)}}, {"row": pl.DataFrame({"x": [0.5], "name": ["a"]})}, {"n": 1}

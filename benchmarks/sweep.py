@@ -29,18 +29,18 @@ import torch
 import transformers
 
 from benchmarks import baseline
-from benchmarks.clock import timed
 from benchmarks.pieces import TINY_SIZE, Bench, Size
+from benchmarks.stopwatch import timed
 from experiments.cell import cell_from
-from experiments.compose import compose_sweep
+from experiments.compose.compose import compose_sweep
 from experiments.engine.base import run_stages
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan, shared
 from experiments.engine.local import LocalEngine
-from experiments.models import model_of
-from experiments.prompts import draw
+from experiments.stages.loading import model_of
+from experiments.stages.prompts import draw
 from experiments.stages.row import RowStage, result_of
-from experiments.store import Store
+from experiments.store.store import Store
 from lm.language_model import LanguageModel
 from tasks.base import Item
 from tasks.mini import MiniTask
@@ -62,20 +62,20 @@ ATTACKS: dict[str, Callable[[str], str]] = {"imitate": str, "answers": baseline.
 
 
 @dataclass(frozen=True)
-class Plain:
+class PlainDefense:
     """A defense in plain Python: the temperature the teacher is sampled at, and what becomes of the responses."""
 
     temperature: float = 1.0
     release: Callable[[Sequence[str]], list[str]] = list
 
 
-DEFENSES: dict[str, Plain] = {
-    "none": Plain(),
-    "trace_hidden(fraction=1)": Plain(release=lambda responses: [baseline.hidden(r) for r in responses]),
-    "query_quota(queries=500)": Plain(release=lambda responses: list(responses[:500])),
-    "query_quota(queries=1000)": Plain(release=lambda responses: list(responses[:1000])),
-    "temperature(tau=1.1)": Plain(1.1),
-    "temperature(tau=1.4)": Plain(1.4),
+DEFENSES: dict[str, PlainDefense] = {
+    "none": PlainDefense(),
+    "trace_hidden(fraction=1)": PlainDefense(release=lambda responses: [baseline.hidden(r) for r in responses]),
+    "query_quota(queries=500)": PlainDefense(release=lambda responses: list(responses[:500])),
+    "query_quota(queries=1000)": PlainDefense(release=lambda responses: list(responses[:1000])),
+    "temperature(tau=1.1)": PlainDefense(1.1),
+    "temperature(tau=1.4)": PlainDefense(1.4),
 }
 """The cells of `GRID`, by the label that a row gives its defense."""
 

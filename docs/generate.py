@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.cli.listing import items
-from experiments.hydra_session import session
+from experiments.cli.choices import items
+from experiments.compose.hydra_session import session
 from tasks.mini import MiniTask, Wording
 from tasks.mini.world import SPLITS
 

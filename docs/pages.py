@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.errors import MoatBenchError
-from experiments.care.kept import kept_named
-from experiments.care.made import made
+from experiments.publish.made import made
 from experiments.report.markdown import escape
-from experiments.store import Store
+from experiments.store.maintenance.kept import kept_named
+from experiments.store.store import Store
 
 PAGES = Path(__file__).resolve().parent / "results"
 

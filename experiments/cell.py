@@ -16,22 +16,22 @@ from configs.errors import ConfigError, require
 from configs.groups import chosen
 from configs.ranges import whole_number
 from defenses.base import Defense, hooks_of
-from experiments.calibration.asked import refuse_asked
-from experiments.compose import PATHS
-from experiments.gateway import Offer
-from experiments.measure.settings import Measure
-from experiments.prompts import shares
-from experiments.sharing import Sharing
+from experiments.compose.asked import refuse_asked
+from experiments.compose.compose import PATHS
+from experiments.compose.interning import Interning
 from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
 from experiments.stages.models import BaseStage, TeacherStage
+from experiments.stages.offer import Offer
 from experiments.stages.prepare import PrepareStage
+from experiments.stages.prompts import shares
 from experiments.stages.row import RowStage
 from experiments.stages.scores import ScoreStage
+from experiments.stages.settings import Measure
 from experiments.stages.student import StudentStage
 from experiments.stages.training_set import TrainingSetStage
-from lm.types import ModelSpec
+from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Split, Task
@@ -59,11 +59,11 @@ class Cell:
     max_tokens: int
     seed: int
     resolved: Mapping[str, Any]
-    sharing: Sharing = field(default_factory=Sharing, repr=False, compare=False)
+    interning: Interning = field(default_factory=Interning, repr=False, compare=False)
 
     def row_stage(self) -> RowStage:
         """The stage that gives this cell's row, with all it depends on; what other cells have too is the same object."""
-        one = self.sharing.one
+        one = self.interning.one
         teacher = one(TeacherStage(self.task, self.teacher, self.seed))
         base = one(BaseStage(self.task, self.student, self.seed))
         undefended = replace(self, offer=one(replace(self.offer, defenses={})))
@@ -93,12 +93,12 @@ class Cell:
         defended, clean = {}, {}
         for seed in seeds:
             own = replace(self, seed=seed)
-            undefended = replace(own, offer=self.sharing.one(replace(self.offer, defenses={})))
-            teacher = self.sharing.one(TeacherStage(self.task, self.teacher, seed))
-            base = self.sharing.one(BaseStage(self.task, self.student, seed))
+            undefended = replace(own, offer=self.interning.one(replace(self.offer, defenses={})))
+            teacher = self.interning.one(TeacherStage(self.task, self.teacher, seed))
+            base = self.interning.one(BaseStage(self.task, self.student, seed))
             defended[str(seed)] = own._honest(teacher, base, split="provider")
             clean[str(seed)] = undefended._honest(teacher, base, split="provider")
-        return self.sharing.one(DropStage(defended, clean))
+        return self.interning.one(DropStage(defended, clean))
 
     def facts(self) -> dict[str, Any]:
         """What names this cell in tables: both sides, the three axes of the threat model, the seed."""
@@ -128,7 +128,7 @@ class Cell:
         judges = {n: "admit" in hooks_of(d) for n, d in self.offer.defenses.items() if "prepare" in hooks_of(d)}
         past = {name: self.measure.population if judging else None for name, judging in judges.items()}
         return {
-            name: self.sharing.one(
+            name: self.interning.one(
                 PrepareStage(teacher, base, self.offer.defenses[name], self.max_tokens, self.seed, population)
             )
             for name, population in past.items()
@@ -149,7 +149,7 @@ class Cell:
             seed=self.seed,
             measure=self.measure if self.offer.across_accounts else None,
         )
-        one = self.sharing.one
+        one = self.interning.one
         training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.seed))
         return one(StudentStage(base, training_set, self.student, self.objective, self.seed))
 
@@ -160,7 +160,7 @@ class Cell:
         prepared = self._prepared(teacher, base)
         met = attack if self.offer.across_accounts else None
         honest = HonestStage(teacher, base, prepared, self.offer, self.measure, self.max_tokens, self.seed, met, split)
-        return self.sharing.one(honest)
+        return self.interning.one(honest)
 
 
 def label(name: str, defense: Defense) -> str:
@@ -169,12 +169,12 @@ def label(name: str, defense: Defense) -> str:
     return f"{name}({field}={getattr(defense, field):g})" if field else name
 
 
-def cell_from(config: DictConfig | Mapping[str, Any], sharing: Sharing | None = None) -> Cell:
+def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | None = None) -> Cell:
     """The cell that a resolved Hydra configuration describes.
 
     Args:
         config: as composed, or already in plain containers.
-        sharing: of the sweep that the cell is one of.
+        interning: of the sweep that the cell is one of.
 
     Raises:
         ConfigError: any field that cannot be, named; or parts that do not fit each other.
@@ -187,7 +187,7 @@ def cell_from(config: DictConfig | Mapping[str, Any], sharing: Sharing | None = 
     for name in plain:
         if name not in (*PARTS, *PATHS, "experiment"):
             raise ConfigError(name, plain[name], "is not a part of a cell", (*PARTS, *PATHS), meant=name)
-    sharing, attack = sharing or Sharing(), chosen(plain, "attack")
+    interning, attack = interning or Interning(), chosen(plain, "attack")
     for name in attack:
         if name not in ATTACK:
             raise ConfigError(f"attack.{name}", attack[name], "is not a part of an attack", ATTACK, meant=name)
@@ -195,29 +195,29 @@ def cell_from(config: DictConfig | Mapping[str, Any], sharing: Sharing | None = 
     refuse_asked(plain)
 
     def part(base: type[T], group: str) -> T:
-        return sharing.part(chosen(attack if "/" in group else plain, group), base, group.replace("/", "."))
+        return interning.part(chosen(attack if "/" in group else plain, group), base, group.replace("/", "."))
 
     offer = Offer(
         interface=part(Interface, "api"),
         prices=part(Prices, "prices"),
-        defenses={n: sharing.part(d, Defense, f"defense.{n}") for n, d in plain["defense"].items()},
+        defenses={n: interning.part(d, Defense, f"defense.{n}") for n, d in plain["defense"].items()},
     )
     steps = named_parts(attack.get("recover"), "attack.recover")
     cell = Cell(
         task=part(Task, "task"),  # type: ignore[type-abstract]
         teacher=part(ModelSpec, "teacher"),  # type: ignore[type-abstract]
         student=part(StudentSpec, "student"),  # type: ignore[type-abstract]
-        offer=sharing.one(offer),
+        offer=interning.one(offer),
         attack=_named(attack.get("name"), "attack.name"),
         harvest=part(Harvest, "attack/harvest"),  # type: ignore[type-abstract]
-        recover={n: sharing.part(r, Recover, f"attack.recover.{n}") for n, r in steps.items()},  # type: ignore[type-abstract]
+        recover={n: interning.part(r, Recover, f"attack.recover.{n}") for n, r in steps.items()},  # type: ignore[type-abstract]
         objective=part(Objective, "attack/objective"),  # type: ignore[type-abstract]
         budget=part(Budget, "budget"),
         measure=part(Measure, "measure"),
         max_tokens=whole_number(plain.get("max_tokens"), "max_tokens", 1, LONGEST_RESPONSE),
         seed=whole_number(plain.get("seed"), "seed", 0),
-        resolved={name: sharing.described(plain[name]) for name in PARTS},
-        sharing=sharing,
+        resolved={name: interning.described(plain[name]) for name in PARTS},
+        interning=interning,
     )
     check(cell)
     return cell

@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from configs.errors import ConfigError, require
-from lm.gguf import check_file, forget_quantization
+from lm.gguf_file import check_file, forget_quantization
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase

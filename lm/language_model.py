@@ -8,46 +8,21 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lm.decoder import Decoder, TorchDecoder
 from lm.generate import generate
-from lm.mini.decoder import FusedDecoder, fits
+from lm.handle import ModelHandle
 from lm.ragged import Ragged
 from lm.score import score
-from lm.sizes import positions_of
 from lm.template import PromptStyle, prompt_style, rendered
 from lm.timing import timed
-from lm.types import Generations, Processor, ResponseFormat, Sampling, Scores, ToolRunner
+from lm.types import Generations, Processor, Sampling, Scores, ToolRunner
 
 
 @dataclass(frozen=True)
-class LanguageModel:
-    """A model ready to be asked.
-
-    Args:
-        model: any transformers causal language model.
-        tokenizer: its tokenizer, with a chat template.
-        format: how its responses separate working, calls and answer.
-        batch_tokens: tokens (rows x length) processed at once when generating or scoring.
-        system: system message put before every prompt, "" for none.
-        members: how many models this is: prompts then come in that many equal blocks, one a member, and the answers too.
-    """
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    format: ResponseFormat
-    batch_tokens: int = 65_536
-    system: str = ""
-    members: int = 1
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        device: torch.device = next(self.model.parameters()).device
-        return device
+class LanguageModel(ModelHandle):
+    """A model ready to be asked; see `ModelHandle` for its fields."""
 
     @property
     def vocab(self) -> tuple[str, ...]:
@@ -59,16 +34,6 @@ class LanguageModel:
     def prompt_style(self) -> PromptStyle:
         """What the chat template writes around a user's words: two models read the same prompts where these are equal."""
         return prompt_style(self.tokenizer, self.system)
-
-    @property
-    def ends(self) -> NDArray[np.int64]:
-        """Ids at which a response ends; see `end_ids`."""
-        return end_ids(self.tokenizer, self.model)
-
-    @property
-    def positions(self) -> int | None:
-        """How many tokens a text may have, prompt and response together; None where the model sets no limit."""
-        return positions_of(getattr(self.model, "config", None))
 
     def encode_prompts(self, prompts: Sequence[str]) -> Ragged:
         """Token ids of each prompt inside the chat template, up to where the assistant speaks."""
@@ -83,18 +48,6 @@ class LanguageModel:
         shown = tokens.keep(~np.isin(tokens.values, self.ends))
         texts: list[str] = self.tokenizer.batch_decode([row.tolist() for row in shown], skip_special_tokens=True)
         return texts
-
-    def decoder(self, contexts: Sequence[NDArray[np.int32]], pad: int, room: int) -> Decoder:
-        """Opens a batch of texts that will grow.
-
-        Args:
-            contexts: none empty; in equal blocks where there are several members.
-            pad: id of the padding token.
-            room: most tokens that a text may grow by.
-        """
-        if fits(self.model):
-            return FusedDecoder(self.model, contexts, room)
-        return TorchDecoder(self.model, contexts, pad, self.members)
 
     @timed("generation")
     def generate(
@@ -115,23 +68,9 @@ class LanguageModel:
         """Teacher-forced scores of the completions; see `lm.score.score`."""
         return score(self, prompts, completions, top_k)
 
-    @property
-    def vocabulary(self) -> int:
-        """Number of logits of a token."""
-        return int(self.model.get_output_embeddings().weight.shape[-2])
-
     def with_model(self, model: PreTrainedModel) -> LanguageModel:
         """The same handle on other weights."""
         return replace(self, model=model)
-
-
-def end_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> NDArray[np.int64]:
-    """Ids at which a response ends, ascending: the tokenizer's end of sequence, and the ends of a turn that the model's
-    generation configuration names (chat models often have the latter there alone)."""
-    config = getattr(model, "generation_config", None)
-    given = [tokenizer.eos_token_id, getattr(config, "eos_token_id", None)]
-    flat = [i for entry in given if entry is not None for i in (entry if isinstance(entry, list) else [entry])]
-    return np.unique(np.asarray(flat, np.int64))
 
 
 @lru_cache(maxsize=16)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 from torch.nn.functional import log_softmax
 
 from lm.batches import LOGITS_PER_BATCH, length_batches
+from lm.handle import ModelHandle
 from lm.ragged import Ragged
 from lm.sizes import require_room
 from lm.types import Scores
 
-if TYPE_CHECKING:
-    from lm.language_model import LanguageModel
-
 
 @torch.no_grad()
-def score(lm: LanguageModel, prompts: Ragged, completions: Ragged, top_k: int = 0) -> Scores:
+def score(lm: ModelHandle, prompts: Ragged, completions: Ragged, top_k: int = 0) -> Scores:
     """Log-probability, argmax agreement and entropy of every completion token at temperature 1.
 
     Args:
@@ -56,7 +54,7 @@ def score(lm: LanguageModel, prompts: Ragged, completions: Ragged, top_k: int = 
 
 
 def _score_batch(
-    lm: LanguageModel, prompts: Ragged, completions: Ragged, rows: NDArray[np.int64], k: int, out: Scores
+    lm: ModelHandle, prompts: Ragged, completions: Ragged, rows: NDArray[np.int64], k: int, out: Scores
 ) -> None:
     """Fill ``out`` for the given rows with one right-padded forward pass."""
     given, asked = prompts.take(rows), completions.take(rows)

@@ -1,5 +1,5 @@
 """What the whole project says about language models: channels of a response, sampling settings, generations, scores,
-and the two small interfaces (`ResponseFormat`, `ModelSpec`) that a new kind of model implements. No model is built here.
+and how its responses are spelled (`ResponseFormat`). No model is built here.
 """
 
 from __future__ import annotations
@@ -8,20 +8,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import require
-from configs.identity import Part
 from lm.ragged import Ragged
 
 if TYPE_CHECKING:
     import torch
-
-    from lm.language_model import LanguageModel
-    from tasks.base import Task
 
 
 class Channel(IntEnum):
@@ -139,10 +135,6 @@ class Scores:
     top_logprobs: NDArray[np.float32] | None = None
 
 
-Weights: TypeAlias = "dict[str, torch.Tensor]"
-"""A state dict, as stored in safetensors."""
-
-
 class Progress(Protocol):
     """How long work tells where it is: called with steps done, steps in all and a short word."""
 
@@ -159,46 +151,3 @@ class Processor(Protocol):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """(B, V) scores from the (B, T) tokens so far and their (B, V) scores."""
         ...
-
-
-class ModelSpec(Part, ABC):
-    """One kind of teacher or student: a frozen dataclass whose fields are its configuration.
-
-    ``train`` is run once and its weights stored; ``load`` builds the model from them. Randomness comes from ``seed``.
-    """
-
-    kind: ClassVar[str] = "model"
-
-    @property
-    @abstractmethod
-    def label(self) -> str:
-        """Short name for tables."""
-
-    @property
-    def origin(self) -> str:
-        """Pretrained weights that it starts from, "" for none: a teacher and a student of one origin are the same model."""
-        return ""
-
-    def check(self, task: Task, max_tokens: int) -> None:
-        """Refuse what this model cannot do, before anything runs.
-
-        Args:
-            task: whose prompts it is asked.
-            max_tokens: of a response.
-
-        Raises:
-            ConfigError: the task is of another kind, or a request is too long, or the model itself is not whole.
-        """
-        return
-
-    def memory(self, task: Task) -> int:
-        """Bytes that it takes at least, trained or used; 0 where that is not known. Loads nothing."""
-        return 0
-
-    @abstractmethod
-    def train(self, task: Task, seed: int, progress: Progress) -> Weights:
-        """Weights after whatever training the recipe asks for; {} where ``load`` needs none (a pretrained model)."""
-
-    @abstractmethod
-    def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:
-        """The ready model, on the best device there is, in evaluation mode."""

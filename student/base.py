@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from configs.identity import identity
 from lm.examples import Examples
-from lm.types import ModelSpec, Progress, Weights
+from lm.model_spec import ModelSpec, Weights
+from lm.types import Progress
 from student.objectives.base import Objective
 
 if TYPE_CHECKING:

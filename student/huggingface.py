@@ -13,11 +13,12 @@ from configs.errors import ConfigError, require
 from configs.extras import needs
 from lm.checkpoint import DTYPES
 from lm.examples import Examples
-from lm.gguf import forget_quantization
+from lm.gguf_file import forget_quantization
 from lm.huggingface import Pretrained
+from lm.model_spec import Weights
 from lm.recipe import Recipe
 from lm.sizes import require_room
-from lm.types import Progress, Weights
+from lm.types import Progress
 from student.base import Fitted, StudentSpec
 from student.fit import fit
 from student.objectives.base import Objective

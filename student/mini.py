@@ -12,8 +12,9 @@ from configs.errors import ConfigError, require
 from configs.ranges import at_least
 from lm.examples import Examples
 from lm.mini.size import memory_of
+from lm.model_spec import Weights
 from lm.recipe import Recipe
-from lm.types import Progress, Weights
+from lm.types import Progress
 from student.base import Fit, Fitted, StudentSpec
 from student.objectives.base import Objective
 from student.objectives.sft import SFT
@@ -81,7 +82,7 @@ class MiniStudent(StudentSpec):
         Raises:
             configs.errors.ConfigError: the task is not the mini world.
         """
-        from lm.mini.build import fresh_model, mini_language_model, weights_of
+        from lm.from_words import fresh_model, mini_language_model, weights_of
         from lm.mini.train import Member, train_mini
 
         world = mini_world(task, "student")
@@ -95,7 +96,7 @@ class MiniStudent(StudentSpec):
 
     def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:
         """See `ModelSpec.load`."""
-        from lm.mini.build import fresh_model, mini_language_model
+        from lm.from_words import fresh_model, mini_language_model
 
         lm = mini_language_model(fresh_model(self.width, self.layers, self.heads, seed))
         lm.model.load_state_dict(weights)
@@ -117,7 +118,7 @@ class MiniStudent(StudentSpec):
     @classmethod
     def fit_together(cls, fits: Sequence[Fit], progress: Progress) -> list[Fitted]:
         """See `StudentSpec.fit_together`."""
-        from lm.mini.build import weights_of
+        from lm.from_words import weights_of
         from student.cohort import Student, fit_cohort
 
         recipes = [cast(MiniStudent, f.spec).recipe for f in fits]
@@ -128,7 +129,7 @@ class MiniStudent(StudentSpec):
 
     def _public(self, task: MiniTask, lm: LanguageModel, rng: np.random.Generator) -> Examples:
         """Public rows of one step."""
-        from lm.mini.build import word_examples
+        from lm.from_words import word_examples
 
         items = [
             part.item(part.draw("public", rng), rng)

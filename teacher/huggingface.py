@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lm.huggingface import Pretrained
-from lm.types import ModelSpec, Progress, Weights
+from lm.model_spec import ModelSpec, Weights
+from lm.types import Progress
 from tasks.base import Task
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from configs.errors import require
 from configs.ranges import at_least, between
 from lm.examples import Examples
 from lm.mini.size import memory_of
+from lm.model_spec import ModelSpec, Weights
 from lm.recipe import Recipe
-from lm.types import ModelSpec, Progress, Weights
+from lm.types import Progress
 from student.objectives.sft import SFT
 from tasks.base import Item, Task
 from tasks.mini import MiniTask, Wording, mini_world
@@ -110,7 +111,7 @@ class MiniTeacher(ModelSpec):
         Raises:
             configs.errors.ConfigError: the task is not the mini world.
         """
-        from lm.mini.build import fresh_model, mini_language_model, weights_of
+        from lm.from_words import fresh_model, mini_language_model, weights_of
         from lm.mini.train import Member, train_mini
 
         world = mini_world(task, "teacher")
@@ -125,7 +126,7 @@ class MiniTeacher(ModelSpec):
 
     def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:
         """See `ModelSpec.load`."""
-        from lm.mini.build import fresh_model, mini_language_model
+        from lm.from_words import fresh_model, mini_language_model
 
         lm = mini_language_model(fresh_model(self.width, self.layers, self.heads, seed))
         lm.model.load_state_dict(weights)
@@ -133,7 +134,7 @@ class MiniTeacher(ModelSpec):
 
     def _lesson(self, world: MiniTask, lm: LanguageModel, done: float, rng: np.random.Generator) -> Examples:
         """The rows of one step."""
-        from lm.mini.build import word_examples
+        from lm.from_words import word_examples
 
         c = self.curriculum
         merge = c.merge_rate if done < c.merging else self.wording.merge

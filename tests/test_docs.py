@@ -16,17 +16,17 @@ import pytest
 import torch
 
 from configs.build import build
-from experiments.calibration.asked import asked_of
 from experiments.calibration.calibration import calibration_of
-from experiments.campaign.assembly import stage_from
+from experiments.campaign.from_config import stage_from
 from experiments.cell import cell_from
 from experiments.cli.arguments import CARE, COMMANDS, KINDS, SHELLS, read
 from experiments.cli.calibrate import own_words
 from experiments.cli.campaign import POLICIES
-from experiments.cli.listing import GROUPS
+from experiments.cli.choices import GROUPS
 from experiments.cli.roots import CAMPAIGN, root_of
-from experiments.compose import ROOT as CELL
-from experiments.compose import compose_cells, compose_one
+from experiments.compose.asked import asked_of
+from experiments.compose.compose import ROOT as CELL
+from experiments.compose.compose import compose_cells, compose_one
 from lm.batch import collate
 from lm.types import Channel
 from student.objectives.sft import SFT
@@ -137,8 +137,8 @@ def test_the_defense_handles_nothing(written):
 
 
 def test_the_defense_is_listed(written):
-    from experiments.cli.listing import items
-    from experiments.hydra_session import session
+    from experiments.cli.choices import items
+    from experiments.compose.hydra_session import session
 
     with session() as hydra:
         for search in written:
@@ -208,7 +208,7 @@ def commands() -> list[tuple[str, str]]:
             for line in block.replace("\\\n", " ").splitlines():
                 line = line.strip().removeprefix("$ ").partition("  #")[0]
                 line = line.removeprefix('eval "$(').removesuffix(')"')
-                if line.startswith(("moatbench ", "python -m experiments.hydra_app ")):
+                if line.startswith(("moatbench ", "python -m experiments.cli.hydra_app ")):
                     found.append((page.name, " ".join(line.split())))
     helped = [(f"{name} --help", line) for name, command in COMMANDS.items() for line, _ in command.examples]
     return list(dict.fromkeys(found + [(page, _in_a_shell(line)) for page, line in helped]))
@@ -267,8 +267,8 @@ def test_there_are_commands_of_each_kind():
 
 def test_every_group_that_is_listed_is_on_the_page_of_methods():
     text = (ROOT / "docs" / "methods.md").read_text()
-    from experiments.cli.listing import items
-    from experiments.hydra_session import session
+    from experiments.cli.choices import items
+    from experiments.compose.hydra_session import session
 
     with session() as hydra:
         for group in (g for kind in KINDS if kind != "experiments" for g in GROUPS[kind]):
@@ -290,7 +290,7 @@ def test_generated_pages_are_current(page, function):
 
 
 def test_every_measure_is_explained():
-    from experiments.measure.result import FACTS
+    from experiments.measure.cell_result import FACTS
     from experiments.measure.summary import HONEST, SYMBOLS
 
     text = (ROOT / "docs" / "measures.md").read_text()

@@ -10,10 +10,10 @@ import pytest
 
 from configs.errors import ConfigError
 from defenses.base import AdmissionState, Traffic
-from experiments.campaign.assembly import stage_from
-from experiments.campaign.measure.summary import measures
+from experiments.campaign.from_config import stage_from
+from experiments.campaign.measure.policy_summary import measures
 from experiments.cli.roots import CAMPAIGN
-from experiments.compose import compose_one
+from experiments.compose.compose import compose_one
 from lm.ragged import Ragged
 from teacher.api.accounts import Accounts
 from teacher.api.ledger import Ledger

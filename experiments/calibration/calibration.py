@@ -18,13 +18,13 @@ from configs.build import class_of
 from configs.errors import ConfigError, MoatBenchError
 from defenses.base import Defense
 from defenses.strength import Strength
-from experiments.calibration.asked import Asked, with_value
-from experiments.calibration.search import Point, Search
+from experiments.calibration.search import Probe, Search
 from experiments.cell import Cell, cell_from
+from experiments.compose.asked import Asked, with_value
+from experiments.compose.interning import Interning
 from experiments.measure.panel import ALL
-from experiments.sharing import Sharing
 from experiments.stages.drop import DropStage
-from experiments.store import Store
+from experiments.store.store import Store
 
 SEEDS = (0, 1, 2)
 """Seeds that a calibration is the mean of where none are named; those of the cells that use it do not matter."""
@@ -75,18 +75,18 @@ class Calibration:
         defenses = {**self.cell.offer.defenses, self.asked.defense: changed}
         return replace(self.cell, offer=replace(self.cell.offer, defenses=defenses)).drop_stage(self.seeds)
 
-    def path(self, store: Store) -> tuple[list[Point], float | None]:
+    def path(self, store: Store) -> tuple[list[Probe], float | None]:
         """The evaluations that are stored, as far as the search gets with them, and the strength it needs next."""
-        path: list[Point] = []
+        path: list[Probe] = []
         while (value := self.search.next(path)) is not None:
             entry = store.get(self.stage(value))
             if entry is None:
                 return path, value
             row = entry.table("drop").row(by_predicate=pl.col("family") == self.family, named=True)
-            path.append(Point(value, float(row["drop"]), float(row["error"])))
+            path.append(Probe(value, float(row["drop"]), float(row["error"])))
         return path, None
 
-    def found(self, path: Sequence[Point]) -> Point:
+    def found(self, path: Sequence[Probe]) -> Probe:
         """What a finished search found.
 
         Raises:
@@ -101,7 +101,7 @@ class Calibration:
             f"{self._whose}; the largest drop found is {points(most)}"
         )
 
-    def said(self, point: Point) -> str:
+    def said(self, point: Probe) -> str:
         """The result in a line."""
         seeds = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
         far = abs(point.drop - self.asked.drop) > max(2 * point.error, point.tolerance)
@@ -120,7 +120,7 @@ class Calibration:
         return "" if self.family == ALL else f" in {self.family}"
 
 
-def points(point: Point) -> str:
+def points(point: Probe) -> str:
     """A drop with its standard error: ``5.1 ± 0.6 points``."""
     return f"{100 * point.drop:.1f} ± {100 * point.error:.1f} points"
 
@@ -130,7 +130,7 @@ def calibration_of(
     asked: Asked,
     family: str = ALL,
     seeds: tuple[int, ...] = SEEDS,
-    sharing: Sharing | None = None,
+    interning: Interning | None = None,
 ) -> Calibration:
     """The calibration that a resolved configuration asks for.
 
@@ -140,7 +140,7 @@ def calibration_of(
     kind = class_of(plain["defense"][asked.defense], Defense, f"defense.{asked.defense}")
     strength = _strength(kind, asked)
     try:
-        cell = cell_from(with_value(plain, asked.defense, strength.field, strength.strongest), sharing)
+        cell = cell_from(with_value(plain, asked.defense, strength.field, strength.strongest), interning)
     except ConfigError as error:
         if not error.field.startswith(f"defense.{asked.defense}."):
             raise

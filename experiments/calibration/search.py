@@ -23,7 +23,7 @@ DIGITS = 3
 """Significant digits of a strength: what a paper prints is what was run."""
 
 
-class Point(NamedTuple):
+class Probe(NamedTuple):
     """One evaluation: the drop of honest accuracy at a strength, with its standard error."""
 
     strength: float
@@ -49,7 +49,7 @@ class Search(NamedTuple):
     whole: bool
     target: float
 
-    def next(self, path: Sequence[Point]) -> float | None:
+    def next(self, path: Sequence[Probe]) -> float | None:
         """The strength to try after these, None where the search is over.
 
         The strongest comes first: it says whether the target can be reached. Then regula falsi with the Illinois rule (an
@@ -80,11 +80,11 @@ class Search(NamedTuple):
                 return value
         return None
 
-    def reached(self, path: Sequence[Point]) -> bool:
+    def reached(self, path: Sequence[Probe]) -> bool:
         """Whether the strongest costs enough."""
         return path[0].drop >= self.target - path[0].tolerance
 
-    def nearest(self, path: Sequence[Point]) -> Point:
+    def nearest(self, path: Sequence[Probe]) -> Probe:
         """The evaluation whose drop is nearest to the target."""
         return min(path, key=lambda point: abs(point.drop - self.target))
 

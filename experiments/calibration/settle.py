@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from experiments.calibration.asked import asked_of, with_value
+from experiments.compose.asked import asked_of, with_value
 
 if TYPE_CHECKING:
     from experiments.calibration.calibration import Calibration
-    from experiments.compose import Composed
+    from experiments.compose.compose import Composed
 
 
 class Settled(NamedTuple):
@@ -32,7 +32,7 @@ def settle(cells: Sequence[Composed]) -> Settled:
     """Look up what calibrations found in the store that the cells name.
 
     A cell then holds the plain number and is the same cell as one in which it was typed; that it was calibrated is kept
-    beside it (`experiments.compose.Composed.calibrated`), for all seeds of the configuration.
+    beside it (`experiments.compose.compose.Composed.calibrated`), for all seeds of the configuration.
 
     Raises:
         ConfigError: what is asked for cannot be calibrated.
@@ -41,10 +41,10 @@ def settle(cells: Sequence[Composed]) -> Settled:
     if not any(asked_of(cell.plain) for cell in cells):
         return Settled(list(cells), [], [])
     from experiments.calibration.calibration import calibration_of
-    from experiments.sharing import Sharing
-    from experiments.store import Store
+    from experiments.compose.interning import Interning
+    from experiments.store.store import Store
 
-    sharing, store = Sharing(), Store(str(cells[0].config.store))
+    interning, store = Interning(), Store(str(cells[0].config.store))
     waiting: dict[tuple[str, float, str], tuple[Calibration, int]] = {}
     numbers: dict[tuple[str, float, str], float] = {}
     settled: dict[str, Composed] = {}
@@ -54,7 +54,7 @@ def settle(cells: Sequence[Composed]) -> Settled:
         if asked is None:
             settled.setdefault(cell.identity, cell)
             continue
-        calibration = calibration_of(cell.plain, asked, sharing=sharing)
+        calibration = calibration_of(cell.plain, asked, interning=interning)
         key = calibration.key
         if key not in numbers and key not in waiting:
             path, missing = calibration.path(store)

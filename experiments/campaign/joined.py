@@ -7,20 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.campaign.assembly import link_from
+from experiments.campaign.campaign_result import CampaignResult
+from experiments.campaign.campaign_stage import result_of
 from experiments.campaign.curves.choice import curves_of
-from experiments.campaign.curves.fit import Curves
-from experiments.campaign.exchange import bundles
-from experiments.campaign.link import CapabilityLink
-from experiments.campaign.measure.summary import TransferRecord
+from experiments.campaign.curves.fitted import Curves
+from experiments.campaign.curves.learnt import Exchanges, exchanges, moved
+from experiments.campaign.curves.link import CapabilityLink
+from experiments.campaign.from_config import link_from
+from experiments.campaign.measure.policy_summary import TransferRecord
+from experiments.campaign.report.told_apart import told_apart
 from experiments.campaign.report.write import CampaignReport, write_campaign_report
-from experiments.campaign.result import CampaignResult
-from experiments.campaign.stage import result_of
-from experiments.campaign.told_apart import told_apart
-from experiments.campaign.transfer import Exchanges, exchanges, moved
+from experiments.campaign.world.indicator_exchange import bundles
 
 if TYPE_CHECKING:
-    from experiments.store import Entry
+    from experiments.store.entry import Entry
 
 MOST_BUNDLES = 10
 """Clusters that are written as STIX; the table of all indicators is in the store."""

@@ -13,9 +13,9 @@ from importlib import import_module
 from configs.errors import ConfigError, MoatBenchError
 from configs.text import UNSEEN, printable
 from experiments.cli.arguments import read
-from experiments.cli.streams import Watched, watched
-from experiments.disk import FULL, READ_ONLY
+from experiments.cli.streams import WatchedStream, watched
 from experiments.engine.ending import ends_politely
+from experiments.store.disk import FULL, READ_ONLY
 
 __all__ = ["guarded", "main"]
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise SystemExit(_said(out, int(end.code or 0))) from None
 
 
-def _said(out: Watched, code: int) -> int:
+def _said(out: WatchedStream, code: int) -> int:
     """The exit code, where standard output took what was written; else 1 at least, and why."""
     out.flush()
     if out.unwritten is None:

@@ -231,7 +231,7 @@ COMPLETE = "complete-line"
 """Hidden subcommand that a shell calls with the line typed so far."""
 
 
-class Asked(NamedTuple):
+class CommandLine(NamedTuple):
     """What was typed.
 
     Args:
@@ -247,10 +247,10 @@ class Asked(NamedTuple):
     options: argparse.Namespace
 
 
-def read(arguments: Sequence[str]) -> Asked:
+def read(arguments: Sequence[str]) -> CommandLine:
     """Parse the command line; prints help or usage and exits where that is what is asked for or needed (code 0 or 2)."""
     if arguments and arguments[0] == COMPLETE:
-        return Asked(COMPLETE, "completion", tuple(arguments[1:]), argparse.Namespace())
+        return CommandLine(COMPLETE, "completion", tuple(arguments[1:]), argparse.Namespace())
     top = _parser()
     found, rest = top.parse_known_args(arguments)
     if found.command is None:
@@ -259,7 +259,7 @@ def read(arguments: Sequence[str]) -> Asked:
     strange = [word for word in rest if word.startswith("-")]
     if strange:
         top.error(f"{found.command} does not know {' '.join(strange)} (see moatbench {found.command} --help)")
-    return Asked(found.command, COMMANDS[found.command].module, (*found.words, *rest), found)
+    return CommandLine(found.command, COMMANDS[found.command].module, (*found.words, *rest), found)
 
 
 def _parser() -> argparse.ArgumentParser:

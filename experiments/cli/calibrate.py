@@ -10,28 +10,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.table import Table
 
 from configs.errors import ConfigError
-from experiments.calibration.asked import asked_of, target
-from experiments.cli.arguments import Asked
+from experiments.cli.arguments import CommandLine
 from experiments.cli.consoles import count, remarks, results
-from experiments.compose import Composed, compose_cells
+from experiments.compose.asked import asked_of, target
+from experiments.compose.compose import Composed, compose_cells
 
 if TYPE_CHECKING:
     from experiments.calibration.calibration import Calibration
-    from experiments.calibration.search import Point
+    from experiments.calibration.search import Probe
     from experiments.calibration.settle import Settled
-    from experiments.engine.graph import Graph, Wanted
-    from experiments.store import Store
+    from experiments.engine.graph import StageGraph, Wanted
+    from experiments.store.store import Store
 
 KEPT = "calibrations"
 """The kept table that has the evaluations of all calibrations of a store."""
 
 
-def main(asked: Asked) -> int:
+def main(asked: CommandLine) -> int:
     """Find the strengths, print them and the paths to them."""
     own = own_words(asked.words)
     cells = compose_cells(own.overrides)
     from experiments.calibration.calibration import UnreachedError
-    from experiments.cli.execute import store_of
+    from experiments.cli.stored_rows import store_of
 
     calibrations, store = _calibrations(own, cells), store_of(cells)
     if asked.options.dry_run:
@@ -98,10 +98,10 @@ def own_words(words: Sequence[str]) -> Own:
 def _calibrations(own: Own, cells: Sequence[Composed]) -> list[Calibration]:
     """What is asked for, each once."""
     from experiments.calibration.calibration import SEEDS, calibration_of, the_strength
+    from experiments.compose.interning import Interning
     from experiments.measure.panel import ALL
-    from experiments.sharing import Sharing
 
-    sharing = Sharing()
+    interning = Interning()
     found: dict[tuple[str, float, str], Calibration] = {}
     for cell in cells:
         written = asked_of(cell.plain)
@@ -109,7 +109,7 @@ def _calibrations(own: Own, cells: Sequence[Composed]) -> list[Calibration]:
             raise ConfigError("drop", own.drops[0], f"is given twice: {written.place} has one too")
         wanted = [written] if written is not None else [the_strength(cell.plain, drop) for drop in own.drops]
         for asked in wanted:
-            one = calibration_of(cell.plain, asked, own.family or ALL, own.seeds or SEEDS, sharing)
+            one = calibration_of(cell.plain, asked, own.family or ALL, own.seeds or SEEDS, interning)
             found.setdefault(one.key, one)
     if not found:
         raise ConfigError("drop", "", "must be given: drop=0.05 is a drop of honest accuracy by five points")
@@ -128,15 +128,16 @@ def find(calibrations: Sequence[Calibration], cell: Composed, workers: int | Non
     Returns:
         exit code, see `experiments.cli.failures.conclude`.
     """
-    from experiments.care.kept import keep
-    from experiments.cli.execute import engine_of, out_of, store_of
+    from experiments.cli.execute import engine_of
     from experiments.cli.failures import conclude
+    from experiments.cli.stored_rows import out_of, store_of
     from experiments.engine.display import display_of
     from experiments.engine.graph import plan
     from experiments.engine.local import LocalEngine
     from experiments.engine.log import Logged, log_path
-    from experiments.memory import require_memory
-    from experiments.places import writable
+    from experiments.engine.memory import require_memory
+    from experiments.store.maintenance.kept import keep
+    from experiments.store.places import writable
 
     told, place, store, engine = remarks(), out_of([cell]), store_of([cell]), engine_of(cell, workers)
     while wanted := _next(calibrations, store):
@@ -160,8 +161,9 @@ def find(calibrations: Sequence[Calibration], cell: Composed, workers: int | Non
 
 def foretell(calibrations: Sequence[Calibration], cell: Composed, workers: int | None) -> None:
     """Say what the next evaluation of each would take; runs nothing."""
-    from experiments.cli.execute import engine_of, store_of
+    from experiments.cli.execute import engine_of
     from experiments.cli.plan import plan_table
+    from experiments.cli.stored_rows import store_of
     from experiments.engine.graph import plan
 
     store = store_of([cell])
@@ -189,7 +191,7 @@ def _next(calibrations: Sequence[Calibration], store: Store) -> list[Wanted]:
     return [Wanted(one.stage(value), f"{one.asked.place}={value:g}") for one, value in values if value is not None]
 
 
-def _trying(wanted: Sequence[Wanted], graph: Graph, width: int) -> str:
+def _trying(wanted: Sequence[Wanted], graph: StageGraph, width: int) -> str:
     from experiments.engine.display import duration
 
     labels = ", ".join(dict.fromkeys(one.label for one in wanted))
@@ -198,7 +200,7 @@ def _trying(wanted: Sequence[Wanted], graph: Graph, width: int) -> str:
     return f"calibration tries {labels}: {to_do} to do, {stored} stored results reused, about {time}"
 
 
-def _table(calibration: Calibration, path: Sequence[Point]) -> Table:
+def _table(calibration: Calibration, path: Sequence[Probe]) -> Table:
     table = Table(
         calibration.asked.place, "drop (points)", "±", title=count(len(path), "evaluation"), title_justify="left"
     )
@@ -207,7 +209,7 @@ def _table(calibration: Calibration, path: Sequence[Point]) -> Table:
     return table
 
 
-def _record(calibration: Calibration, point: Point, path: Sequence[Point]) -> dict[str, Any]:
+def _record(calibration: Calibration, point: Probe, path: Sequence[Probe]) -> dict[str, Any]:
     return {
         "field": calibration.asked.place,
         **point._asdict(),

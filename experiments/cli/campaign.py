@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.errors import ConfigError, MoatBenchError
-from experiments.cli.arguments import Asked
-from experiments.compose import Composed, compose_sweep, experiment_names
-from experiments.naming import stem
+from experiments.cli.arguments import CommandLine
+from experiments.compose.compose import Composed, compose_sweep, experiment_names
+from experiments.report.file_names import stem
 from lm.timing import collecting, timed
 
 if TYPE_CHECKING:
     from experiments.campaign.report.write import CampaignReport
     from experiments.engine.graph import Wanted
-    from experiments.store import Entry, Store
+    from experiments.store.entry import Entry
+    from experiments.store.store import Store
 
 ROOT = "campaign"
 POLICIES = "policy=none,limits,accounts,linking,full"
 """Compared where the command line names no policy."""
 
 
-def main(asked: Asked) -> int:
+def main(asked: CommandLine) -> int:
     """Compose everything, then simulate what is not stored yet."""
     names = experiment_names(asked.words)
     given = any(word.lstrip("+").startswith("policy=") for word in asked.words)
@@ -49,7 +50,7 @@ class Campaigns:
 
     def wanted(self, cells: Sequence[Composed]) -> list[Wanted]:
         """See `Kind.wanted`."""
-        from experiments.campaign.assembly import stage_from
+        from experiments.campaign.from_config import stage_from
         from experiments.engine.graph import Wanted
 
         found = []

@@ -12,10 +12,10 @@ from hydra.errors import HydraException
 from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 
 from configs.errors import ConfigError, MoatBenchError
-from experiments.cli.arguments import CARE, COMMANDS, COMPLETE, KINDS, SHELLS, Asked
+from experiments.cli.arguments import CARE, COMMANDS, COMPLETE, KINDS, SHELLS, CommandLine
 from experiments.cli.roots import CAMPAIGN, ROOTS, root_of
-from experiments.compose import EXPERIMENT, ROOT, expand
-from experiments.hydra_session import HydraSession, session
+from experiments.compose.compose import EXPERIMENT, ROOT, expand
+from experiments.compose.hydra_session import HydraSession, session
 
 BASH = """\
 _moatbench() {
@@ -40,7 +40,7 @@ SCRIPTS = {
 }
 
 
-def main(asked: Asked) -> int:
+def main(asked: CommandLine) -> int:
     """Print a shell's script, or the completions of a line, one on a line."""
     if asked.command == COMPLETE:
         print("\n".join(complete(" ".join(asked.words))))

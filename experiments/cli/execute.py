@@ -11,58 +11,32 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.console import Console
 
 from configs.build import build
-from configs.errors import ConfigError, MoatBenchError, require
-from experiments.care.kept import Kept, keep, one_by_one
-from experiments.cell import cell_from
+from configs.errors import ConfigError, require
 from experiments.cli.consoles import count, not_written, remarks, results
 from experiments.cli.failures import conclude
 from experiments.cli.foresight import foresee
 from experiments.cli.plan import plan_table, summary
-from experiments.cli.profile import show_profile
-from experiments.compose import Composed
-from experiments.disk import FULL, READ_ONLY
+from experiments.cli.profile_table import show_profile
+from experiments.cli.stored_rows import out_of, results_of, store_of, stored, wanted_rows
+from experiments.compose.compose import Composed
 from experiments.engine.base import Engine
+from experiments.engine.changed_code import changed
 from experiments.engine.display import display_of
-from experiments.engine.graph import Graph, Wanted, plan
+from experiments.engine.graph import StageGraph, Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.engine.log import Logged, log_path
-from experiments.memory import require_memory
-from experiments.places import folder, somewhere, writable
+from experiments.engine.memory import require_memory
 from experiments.report import write_report
-from experiments.sharing import Sharing
-from experiments.sources import changed
-from experiments.stages.row import result_of
-from experiments.store import Entry, Store
-from experiments.tracking import Tracking
+from experiments.report.tracking import Tracking
+from experiments.store.disk import FULL, READ_ONLY
+from experiments.store.entry import Entry
+from experiments.store.maintenance.kept import Kept, keep, one_by_one
+from experiments.store.places import somewhere, writable
+from experiments.store.store import Store
 from lm.timing import collecting, timed
 
 if TYPE_CHECKING:
-    from experiments.report import CellResult
-
-
-def wanted_rows(cells: Sequence[Composed]) -> list[Wanted]:
-    """The row of every cell; raises `ConfigError`, with the cell it is about, before anything runs."""
-    rows, sharing = [], Sharing()
-    for cell in cells:
-        try:
-            rows.append(Wanted(cell_from(cell.plain, sharing).row_stage(), cell.label))
-        except ConfigError as error:
-            if len(cells) == 1:
-                raise
-            raise MoatBenchError(f"{error}\n  in the cell {cell.label}") from error
-    return rows
-
-
-def store_of(cells: Sequence[Composed]) -> Store:
-    """The store that all cells name."""
-    return Store(str(cells[0].config.store))
-
-
-def out_of(cells: Sequence[Composed]) -> Path:
-    """The folder for reports that all cells name; raises `ConfigError` where there can be none."""
-    name = str(cells[0].config.out)
-    folder("out", name)
-    return Path(name).expanduser()
+    pass
 
 
 def engine_of(cell: Composed, workers: int | None) -> Engine:
@@ -102,7 +76,7 @@ class Shown(Protocol):
         """Print it."""
 
 
-class Rows:
+class Cells:
     """Cells, and their rows.
 
     Args:
@@ -156,7 +130,7 @@ def carry_out(
     Returns:
         exit code, see `experiments.cli.failures.conclude`.
     """
-    out, told, kind = results(), remarks(), kind or Rows()
+    out, told, kind = results(), remarks(), kind or Cells()
     place = out_of(cells)
     with timed("planning"), collecting():  # what the store takes meanwhile is part of it
         store, engine = store_of(cells), engine_of(cells[0], workers)
@@ -208,7 +182,7 @@ def carry_out(
     return code or int(files is None)
 
 
-def _keep_if_possible(keep: Callable[[], Kept], graph: Graph, store: Store, told: Console) -> bool:
+def _keep_if_possible(keep: Callable[[], Kept], graph: StageGraph, store: Store, told: Console) -> bool:
     """Keep a table; whether that was possible. Where nothing is to be done, a store that cannot be written to is enough.
 
     Raises:
@@ -242,25 +216,3 @@ def _report(write: Callable[[Path], Shown], place: Path, out: Console, told: Con
         told.print(not_written(place), highlight=False)
         return None
     return list(written.files.values())
-
-
-def stored(rows: Sequence[Wanted], store: Store) -> list[Entry]:
-    """What is stored of these rows, in their order, each once."""
-    entries = {row.stage.key: store.get(row.stage) for row in rows}
-    return [entry for entry in entries.values() if entry is not None]
-
-
-def stored_results(rows: Sequence[Wanted], store: Store, cells: Sequence[Composed]) -> list[CellResult]:
-    """The results of `stored`, for the cells that gave the rows."""
-    return results_of(stored(rows, store), cells)
-
-
-def results_of(entries: Sequence[Entry], cells: Sequence[Composed]) -> list[CellResult]:
-    """What a report needs of stored rows. A row is the same whether its strength was typed or calibrated, so it is the cell
-    that says so: as ``calibrated_drop``."""
-    drops: dict[str, float] = {}
-    if any(cell.calibrated is not None for cell in cells):
-        rows = zip(wanted_rows(cells), cells, strict=True)
-        drops = {row.stage.key: cell.calibrated for row, cell in rows if cell.calibrated is not None}
-    found = [(result_of(entry), drops.get(str(entry.manifest["key"]))) for entry in entries]
-    return [r if drop is None else replace(r, cell={**r.cell, "calibrated_drop": drop}) for r, drop in found]

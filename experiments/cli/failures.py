@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.cli.consoles import count
-from experiments.engine.base import Failure, Outcome
-from experiments.store import StoreFullError
+from experiments.engine.base import Failure, RunOutcome
+from experiments.store.store import StoreFullError
 
 SHOWN = 20
 """Failures shown in full; the others are in the store and in the log."""
@@ -19,7 +19,7 @@ LINES = 3
 """Last lines of a traceback that are shown."""
 
 
-def conclude(outcome: Outcome, cells: int, missing: int, root: Path, console: Console) -> int:
+def conclude(outcome: RunOutcome, cells: int, missing: int, root: Path, console: Console) -> int:
     """Say what failed; the exit code.
 
     Args:

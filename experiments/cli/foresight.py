@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from experiments.cli.table import newest
+from experiments.cli.stored_rows import newest
 from experiments.engine.graph import Wanted
+from experiments.measure.cell_result import by_configuration
 from experiments.measure.power import POWER, measured, seeds_for, smallest, stated
-from experiments.measure.result import by_configuration
 from experiments.measure.summary import estimated, summarise
 from experiments.report.names import family_name, family_order
-from experiments.report.numbers import share
+from experiments.report.spelling import share
 from experiments.stages.row import RowStage
-from experiments.store import Store
+from experiments.store.store import Store
 
 LIKE = ("task", "teacher", "student")
 """Facts in which stored rows must agree with the sweep for their variances to count."""

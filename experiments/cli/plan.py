@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.table import Table
 
 from experiments.cli.consoles import count
-from experiments.compose import Sweep
+from experiments.compose.compose import Sweep
 from experiments.engine.display import duration
-from experiments.engine.graph import Graph, shared
-from experiments.memory import gigabytes, needed
+from experiments.engine.graph import StageGraph, shared
+from experiments.engine.memory import gigabytes, needed
 
 NAMED = 5
 """Most repeated cells that a remark names."""
@@ -27,7 +27,7 @@ def repetitions(sweep: Sweep) -> list[str]:
     return remarks
 
 
-def summary(cells: int, graph: Graph, workers: int) -> str:
+def summary(cells: int, graph: StageGraph, workers: int) -> str:
     """The plan in one line."""
     to_do, stored = len(graph.nodes), len(graph.reused)
     saved = sum(kind.uses - len(kind.keys) for kind in shared(graph.wanted).values())
@@ -38,7 +38,7 @@ def summary(cells: int, graph: Graph, workers: int) -> str:
     return f"{count(cells, 'cell')}: {', '.join(said)}"
 
 
-def plan_table(graph: Graph) -> Table:
+def plan_table(graph: StageGraph) -> Table:
     """Stages by kind: how often cells use one, how many different ones that are, and what is left to do of them."""
     to_do: dict[str, tuple[int, float]] = {}
     for node in graph.nodes.values():

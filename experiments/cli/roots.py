@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 
-from experiments.compose import ROOT
-from experiments.hydra_session import session
+from experiments.compose.compose import ROOT
+from experiments.compose.hydra_session import session
 
 CAMPAIGN = "campaign"
 ROOTS = (ROOT, CAMPAIGN)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import sys
 
 from experiments.calibration.settle import settle
-from experiments.cli.arguments import Asked
+from experiments.cli.arguments import CommandLine
 from experiments.cli.calibrate import find, waiting
-from experiments.compose import Sweep, compose_one, compose_sweep, experiment_names
-from experiments.naming import stem
+from experiments.compose.compose import Sweep, compose_one, compose_sweep, experiment_names
+from experiments.report.file_names import stem
 from lm.timing import collecting, timed
 
 
-def main(asked: Asked) -> int:
+def main(asked: CommandLine) -> int:
     """Compose everything, then run it."""
     with collecting():
         with timed("planning"):
             one = asked.command == "run"
             sweep = Sweep([compose_one(asked.words)]) if one else compose_sweep(asked.words)
             name = stem(asked.options.name, experiment_names(asked.words), asked.command)
-            from experiments.cli.execute import Rows, carry_out
+            from experiments.cli.execute import Cells, carry_out
             from experiments.cli.plan import repetitions
         for remark in repetitions(sweep):
             print(f"moatbench: {remark}", file=sys.stderr)
@@ -35,5 +35,5 @@ def main(asked: Asked) -> int:
             print(f"moatbench: {remark}", file=sys.stderr)
         if not settled.cells:  # of a plan, all of whose cells wait
             return 0
-        kind = Rows(getattr(options, "difference", None))
+        kind = Cells(getattr(options, "difference", None))
         return carry_out(settled.cells, name, options.workers, dry, options.profile, words, kind)

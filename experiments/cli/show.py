@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from experiments.calibration.settle import settle
-from experiments.cli.arguments import Asked
+from experiments.cli.arguments import CommandLine
 from experiments.cli.roots import root_of
-from experiments.compose import ROOT, compose_one
+from experiments.compose.compose import ROOT, compose_one
 
 if TYPE_CHECKING:
-    from experiments.stage import Stage
-    from experiments.store import Store
+    from experiments.store.stage import Stage
+    from experiments.store.store import Store
 
 
-def main(asked: Asked) -> int:
+def main(asked: CommandLine) -> int:
     """Print the YAML, which can be read back, and one comment line for each stage."""
     root = root_of(asked.words) or ROOT
     one = compose_one(asked.words, root)
@@ -24,9 +24,10 @@ def main(asked: Asked) -> int:
         one = next(iter(settle([one]).cells), one)
     print(OmegaConf.to_yaml(one.config), end="")
     from experiments.cli.campaign import Campaigns
-    from experiments.cli.execute import Kind, Rows, store_of
+    from experiments.cli.execute import Cells, Kind
+    from experiments.cli.stored_rows import store_of
 
-    kind: Kind = Rows() if root == ROOT else Campaigns()
+    kind: Kind = Cells() if root == ROOT else Campaigns()
     (last,) = kind.wanted([one])
     store, found = store_of([one]), dict[str, str]()
     _walk(last.stage, store, found)

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from configs.errors import ConfigError, MoatBenchError
-from experiments.care import collect
-from experiments.care.check import repair, take_away, verify
-from experiments.care.kept import Kept, forget, kept, kept_named
-from experiments.care.made import made
-from experiments.care.migrate import migrate
-from experiments.care.reach import made_with
 from experiments.cli import store_views as views
-from experiments.cli.arguments import CARE, Asked
+from experiments.cli.arguments import CARE, CommandLine
 from experiments.cli.consoles import count
-from experiments.compose import compose_one
-from experiments.layout import kinds
-from experiments.naming import UNUSUAL
-from experiments.places import folder, new_file
-from experiments.store import Store
+from experiments.compose.compose import compose_one
+from experiments.publish.made import made
+from experiments.report.file_names import UNUSUAL
+from experiments.store.layout import kinds
+from experiments.store.maintenance import collect
+from experiments.store.maintenance.check import repair, take_away, verify
+from experiments.store.maintenance.kept import Kept, forget, kept, kept_named
+from experiments.store.maintenance.migrate import migrate
+from experiments.store.maintenance.reach import made_with
+from experiments.store.places import folder, new_file
+from experiments.store.store import Store
 
 KINDS = ("defense", "harvest", "recover", "objective", "task", "model")
 """Of parts whose results `forget` removes."""
@@ -44,7 +44,7 @@ class Action(NamedTuple):
     options: tuple[str, ...] = ()
 
 
-def main(asked: Asked) -> int:
+def main(asked: CommandLine) -> int:
     """Do what the first plain word says."""
     plain = [word for word in asked.words if "=" not in word]
     if not plain or plain[0] not in CARE:
@@ -130,8 +130,8 @@ def _verify(root: Path, words: Sequence[str], options: Namespace) -> int:
 
 
 def _export(root: Path, words: Sequence[str], options: Namespace) -> int:
-    from experiments.care.archive import check_ending, write_archive
-    from experiments.care.artifact import artifact
+    from experiments.publish.archive import check_ending, write_archive
+    from experiments.publish.paper_artifact import artifact
 
     check_ending(Path(words[1]))
     store = _there(root)

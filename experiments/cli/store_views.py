@@ -11,11 +11,11 @@ from typing import NamedTuple
 from rich.table import Table
 
 from configs.text import one_line
-from experiments.care.collect import Plan, reached_by
-from experiments.care.inventory import Item, beside, items, manifest_of
-from experiments.care.kept import Kept, kept
 from experiments.cli.consoles import count, results
-from experiments.store import Store
+from experiments.store.maintenance.collect import Plan, reached_by
+from experiments.store.maintenance.inventory import Holding, beside, items, manifest_of
+from experiments.store.maintenance.kept import Kept, kept
+from experiments.store.store import Store
 
 LABEL = ("defense", "attack", "seed")
 """Facts of a row that name it for a reader."""
@@ -127,18 +127,18 @@ def lasting(number: float) -> str:
     return f"{number:.1f} s"
 
 
-def _by_kind(found: Iterable[Item]) -> dict[str, list[Item]]:
-    kinds: dict[str, list[Item]] = {}
+def _by_kind(found: Iterable[Holding]) -> dict[str, list[Holding]]:
+    kinds: dict[str, list[Holding]] = {}
     for one in found:
         kinds.setdefault(one.ref.stage, []).append(one)
     return dict(sorted(kinds.items()))
 
 
-def _size(found: Sequence[Item]) -> int:
+def _size(found: Sequence[Holding]) -> int:
     return sum(one.size for one in found)
 
 
-def _label(one: Item) -> str:
+def _label(one: Holding) -> str:
     """Which cell a row is of; "" for other entries, and what is said of a damaged one."""
     if one.manifest is None:
         return "damaged"

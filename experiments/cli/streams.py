@@ -21,7 +21,7 @@ ALIKE = str.maketrans(
 )
 
 
-class Watched:
+class WatchedStream:
     """A text stream that remembers the first error of writing instead of raising it, and writes nothing from then on.
 
     Args:
@@ -72,14 +72,14 @@ class Watched:
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[Watched]:
+def watched() -> Iterator[WatchedStream]:
     """While it lasts, nothing that happens to standard output or error raises; gives standard output."""
     before = sys.stdout, sys.stderr
     codecs.register_error(NARROW, _alike)
     for stream in before:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=NARROW)
-    out, err = Watched(sys.stdout), Watched(sys.stderr)
+    out, err = WatchedStream(sys.stdout), WatchedStream(sys.stderr)
     sys.stdout, sys.stderr = out, err
     try:
         yield out

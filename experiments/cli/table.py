@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from configs.errors import MoatBenchError
 from experiments.calibration.settle import settle
 from experiments.cli import consoles
-from experiments.cli.arguments import Asked
-from experiments.compose import compose_cells, compose_one, experiment_names
-from experiments.naming import stem
-from experiments.places import somewhere
+from experiments.cli.arguments import CommandLine
+from experiments.compose.compose import compose_cells, compose_one, experiment_names
+from experiments.report.file_names import stem
+from experiments.store.places import somewhere
 
 if TYPE_CHECKING:
-    from experiments.report import CellResult
-    from experiments.store import Store
+    pass
 
 FILES = {"markdown": "md", "csv": "csv", "latex": "tex"}
 
 
-def main(asked: Asked) -> int:
+def main(asked: CommandLine) -> int:
     """Print the table, and write it with all other formats and the plot."""
     cells = [compose_one(asked.words)] if asked.options.all else compose_cells(asked.words)
     name = stem(asked.options.name, experiment_names(asked.words), "all" if asked.options.all else "table")
-    from experiments.cli.execute import out_of, store_of, stored_results, wanted_rows
+    from experiments.cli.stored_rows import newest, out_of, store_of, stored_results, wanted_rows
     from experiments.report import write_report
 
     store, out = store_of(cells), out_of(cells)
@@ -52,15 +49,3 @@ def main(asked: Asked) -> int:
     if place != out:
         print(f"moatbench: {consoles.not_written(out)}", file=sys.stderr)
     return int(place != out)
-
-
-def newest(store: Store) -> Iterator[CellResult]:
-    """The newest row of every cell there is, of the present version."""
-    from experiments.stages.row import RowStage, result_of
-
-    seen = set()
-    for entry in store.entries(RowStage.name):
-        cell = json.dumps(entry.meta["config"], sort_keys=True)
-        if entry.manifest["version"] == RowStage.version and cell not in seen:
-            seen.add(cell)
-            yield result_of(entry)

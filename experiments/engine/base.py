@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from configs.errors import MoatBenchError
-from experiments.stage import Context
-from experiments.store import Entry, StoreFullError
+from experiments.store.entry import Entry
+from experiments.store.stage import Context
+from experiments.store.store import StoreFullError
 from lm.timing import collecting, timed
 
 if TYPE_CHECKING:
-    from experiments.engine.graph import Graph, Wanted
-    from experiments.stage import Stage
-    from experiments.store import Store
+    from experiments.engine.graph import StageGraph, Wanted
+    from experiments.store.stage import Stage
+    from experiments.store.store import Store
     from lm.types import Progress
 
 
@@ -50,7 +51,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What became of a graph.
 
     Args:
@@ -103,7 +104,7 @@ class Engine(ABC):
     """A frozen dataclass that a `launcher` YAML describes."""
 
     @abstractmethod
-    def run(self, graph: Graph, store: Store, display: Display, ready: Ready = lambda _: None) -> Outcome:
+    def run(self, graph: StageGraph, store: Store, display: Display, ready: Ready = lambda _: None) -> RunOutcome:
         """Run every stage of the graph that can be run; a failure stops only what depends on it, and a full disk whatever
         has not been started.
 
@@ -135,10 +136,10 @@ class InputLostError(Exception):
 
 
 def run_stages(stages: Sequence[Stage], store: Store, progress: Progress) -> dict[str, float]:
-    """Do stages of one class and company as one, those not stored by now; the time of each by key, in seconds.
+    """Do stages of one class and cohort as one, those not stored by now; the time of each by key, in seconds.
 
     Args:
-        stages: one, or several of one class and company.
+        stages: one, or several of one class and cohort.
         store: holds their inputs and takes their results.
         progress: is told how far they are.
 

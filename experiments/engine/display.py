@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 
 from experiments.engine.base import Display
-from experiments.engine.clock import Clock
-from experiments.engine.graph import Graph
+from experiments.engine.graph import StageGraph
+from experiments.engine.remaining import Remaining
 
 PLAIN_SECONDS = 15.0
 """Off a terminal, a line at least this far apart."""
@@ -28,8 +28,8 @@ class PlainDisplay(Display):
         console: where to write.
     """
 
-    def __init__(self, graph: Graph, workers: int, console: Console) -> None:
-        self._graph, self._clock, self._console = graph, Clock(graph, workers), console
+    def __init__(self, graph: StageGraph, workers: int, console: Console) -> None:
+        self._graph, self._clock, self._console = graph, Remaining(graph, workers), console
         self._groups = _Groups()
         self._notes: dict[str, str] = {}
         self._last = time.monotonic()
@@ -87,8 +87,8 @@ class BarDisplay(Display):
         progress: rich's bars.
     """
 
-    def __init__(self, graph: Graph, workers: int, progress: Progress) -> None:
-        self._graph, self._clock, self._progress = graph, Clock(graph, workers), progress
+    def __init__(self, graph: StageGraph, workers: int, progress: Progress) -> None:
+        self._graph, self._clock, self._progress = graph, Remaining(graph, workers), progress
         self._groups = _Groups()
         self._bars: dict[str, TaskID] = {}
         self._all = progress.add_task("stages", total=max(self._clock.total, 1), note="")
@@ -170,7 +170,7 @@ class _Groups:
 
 
 @contextmanager
-def display_of(graph: Graph, workers: int, console: Console) -> Iterator[Display]:
+def display_of(graph: StageGraph, workers: int, console: Console) -> Iterator[Display]:
     """Bars where the console is a terminal, lines elsewhere."""
     if not console.is_terminal:
         yield PlainDisplay(graph, workers, console)
@@ -190,7 +190,7 @@ class SilentDisplay(Display):
     """Shows nothing; for tests and for code that calls an engine itself."""
 
 
-def named(graph: Graph, keys: Sequence[str]) -> str:
+def named(graph: StageGraph, keys: Sequence[str]) -> str:
     """What stages that run as one are called: their kind, and how many they are. One that the graph does not have was found
     to be lost and is made again."""
     node = graph.nodes.get(keys[0])
@@ -198,7 +198,7 @@ def named(graph: Graph, keys: Sequence[str]) -> str:
     return f"{kind} x{len(keys)}" if len(keys) > 1 else kind
 
 
-def failure_line(graph: Graph, key: str, error: str, blocked: int) -> str:
+def failure_line(graph: StageGraph, key: str, error: str, blocked: int) -> str:
     """What is said at once when a stage fails."""
     node = graph.nodes.get(key)
     name = f"{node.stage.name} ({node.label})" if node is not None else key

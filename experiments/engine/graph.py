@@ -13,8 +13,8 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from experiments.stage import Stage
-    from experiments.store import Store
+    from experiments.store.stage import Stage
+    from experiments.store.store import Store
 
 RECENT = 20
 """How many stored results of a kind its expected time is the median of."""
@@ -55,7 +55,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Graph:
+class StageGraph:
     """What is left to do.
 
     Args:
@@ -83,7 +83,7 @@ class Graph:
         return max(total / max(workers, 1), longest)
 
 
-def plan(wanted: Iterable[Wanted], store: Store) -> Graph:
+def plan(wanted: Iterable[Wanted], store: Store) -> StageGraph:
     """Walk from the wanted results down to what is stored.
 
     Stages with equal keys are one. Wanted results that are stored are checked, so that a corrupt one is planned to be made
@@ -97,7 +97,7 @@ def plan(wanted: Iterable[Wanted], store: Store) -> Graph:
     for position, (key, one) in enumerate(asked.items()):
         if key not in reused:
             _visit(one.stage, position, one.label, store, order, reused)
-    return Graph(_nodes(order, expected_seconds(store)), tuple(asked.values()), frozenset(reused))
+    return StageGraph(_nodes(order, expected_seconds(store)), tuple(asked.values()), frozenset(reused))
 
 
 class Use(NamedTuple):

@@ -8,20 +8,20 @@ from math import inf
 from typing import Any
 
 from configs.errors import require
-from experiments.engine.base import Display, Engine, Outcome, Ready, attempt
+from experiments.engine.base import Display, Engine, Ready, RunOutcome, attempt
 from experiments.engine.deaths import Deaths
 from experiments.engine.display import duration
 from experiments.engine.ending import ends_politely
-from experiments.engine.graph import Graph
-from experiments.engine.pool import Pool, Worker, warm
+from experiments.engine.graph import StageGraph
+from experiments.engine.pool import WorkerPool, WorkerProcess, warm
 from experiments.engine.schedule import Schedule, conclude
-from experiments.gpu import has_gpu
-from experiments.store import Store
+from experiments.store.store import Store
+from lm.gpu import has_gpu
 
 COHORT = 256
 """Students in one program on a GPU; what its memory does not hold is split further by `student.cohort`."""
 
-PRELOADED = ("experiments.cell", "student.cohort", "lm.mini.ensemble")
+PRELOADED = ("experiments.cell", "student.cohort", "lm.ensemble")
 """Imported once for all workers: cells, and what the mini models compute with, which planning does not import."""
 
 PATIENCE, SLOWER = 30 * 60.0, 20.0
@@ -67,7 +67,7 @@ class LocalEngine(Engine):
         if self.workers != 0:
             warm(self.threads, PRELOADED)
 
-    def run(self, graph: Graph, store: Store, display: Display, ready: Ready = lambda _: None) -> Outcome:
+    def run(self, graph: StageGraph, store: Store, display: Display, ready: Ready = lambda _: None) -> RunOutcome:
         """See `Engine.run`."""
         if not graph.nodes:  # nothing is written, so the store may be there to read only
             return Schedule(graph, store, 1, display, ready, 1).outcome()
@@ -80,7 +80,7 @@ class LocalEngine(Engine):
         try:
             with (
                 ends_politely(),
-                Pool(store.root, min(width, max(len(graph.nodes), 1)), self.threads, modules) as pool,
+                WorkerPool(store.root, min(width, max(len(graph.nodes), 1)), self.threads, modules) as pool,
             ):
                 _drive(schedule, pool, display, self.patience)
         finally:
@@ -88,7 +88,7 @@ class LocalEngine(Engine):
         return schedule.outcome()
 
 
-def _drive(schedule: Schedule, pool: Pool, display: Display, patience: float | None) -> None:
+def _drive(schedule: Schedule, pool: WorkerPool, display: Display, patience: float | None) -> None:
     deaths = Deaths(schedule)
     while schedule:
         while schedule.ready_to_start and len(pool.busy()) < pool.size:
@@ -110,12 +110,12 @@ def _drive(schedule: Schedule, pool: Pool, display: Display, patience: float | N
             deaths.ended(worker.keys, how, pid, story or f"{NOTHING_SAID}\n")
 
 
-def _ended(pool: Pool, worker: Worker) -> tuple[str, int, str]:
+def _ended(pool: WorkerPool, worker: WorkerProcess) -> tuple[str, int, str]:
     how, story = pool.remove(worker)
     return how, worker.pid, story
 
 
-def _heard(schedule: Schedule, worker: Worker, answer: tuple[Any, ...], display: Display) -> None:
+def _heard(schedule: Schedule, worker: WorkerProcess, answer: tuple[Any, ...], display: Display) -> None:
     keys = worker.keys
     assert keys
     match answer:
@@ -144,7 +144,7 @@ def allowance(patience: float | None, expected: float) -> float:
     return patience or inf
 
 
-def _in_process(schedule: Schedule, store: Store, display: Display) -> Outcome:
+def _in_process(schedule: Schedule, store: Store, display: Display) -> RunOutcome:
     while group := schedule.next():
         keys = tuple(node.stage.key for node in group)
 

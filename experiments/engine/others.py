@@ -19,8 +19,8 @@ from experiments.engine.base import Raised
 from experiments.engine.deaths import TRIES
 from experiments.engine.graph import Node
 from experiments.engine.schedule import Schedule
-from experiments.layout import Ref, write_json
-from experiments.lease import Busy
+from experiments.store.layout import Ref, write_json
+from experiments.store.lease import Busy
 
 MARK = re.compile(r"-\d+-[0-9a-f]{8}$")
 """End of the name of a mark; whatever else a file server leaves in the folder (``.nfsXXXX``) is none."""
@@ -78,7 +78,7 @@ class Board:
         return self.root / "failed" / f"{key}.json"
 
 
-class Others:
+class OtherWalkers:
     """Stages of a schedule that are left to other processes for now. To the schedule they are running.
 
     Args:

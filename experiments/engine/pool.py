@@ -22,8 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from experiments.engine.worker import SHOW, Place, child_environment, work
-from experiments.gpu import has_gpu
+from experiments.engine.worker_process import SHOW, WorkerPlace, child_environment, work
+from lm.gpu import has_gpu
 
 TICK = 1.0
 """Seconds after which the pool looks for workers that are silent."""
@@ -43,7 +43,7 @@ STUCK = 60.0
 
 
 @dataclass
-class Worker:
+class WorkerProcess:
     """One process.
 
     Args:
@@ -90,7 +90,7 @@ class Worker:
 
 
 @dataclass
-class Pool:
+class WorkerPool:
     """Workers, started when there is something for them to do.
 
     Args:
@@ -104,25 +104,25 @@ class Pool:
     size: int
     threads: int
     modules: Iterable[str] = ()
-    workers: list[Worker] = field(init=False, default_factory=list)
+    workers: list[WorkerProcess] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self._context = _context(self.threads, self.modules)
         self._stacks = tempfile.TemporaryDirectory(prefix="moatbench-", ignore_cleanup_errors=True)
         self._started = 0
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.kill()
         self._stacks.cleanup()
 
-    def busy(self) -> list[Worker]:
+    def busy(self) -> list[WorkerProcess]:
         """Workers that have something to do."""
         return [w for w in self.workers if w.keys]
 
-    def idle(self) -> Worker:
+    def idle(self) -> WorkerProcess:
         """A worker that has nothing to do, started if need be."""
         for worker in self.workers:
             if not worker.keys:
@@ -132,14 +132,14 @@ class Pool:
         self._started += 1
         stack = Path(self._stacks.name) / f"{self._started}.txt"
         with child_environment(self.threads):
-            place = Place(self.root, self.threads, dict(os.environ), stack)
+            place = WorkerPlace(self.root, self.threads, dict(os.environ), stack)
             process = self._context.Process(target=work, args=(there, place), daemon=True)
             process.start()
         there.close()
-        self.workers.append(Worker(process, here, stack))
+        self.workers.append(WorkerProcess(process, here, stack))
         return self.workers[-1]
 
-    def heard(self) -> Iterator[Worker]:
+    def heard(self) -> Iterator[WorkerProcess]:
         """Workers that have something to say, after a `TICK` at the latest.
 
         Silence counts for as long as this process was awake to listen: after it was suspended, its workers get their time.
@@ -151,7 +151,7 @@ class Pool:
             worker.silent += passed
         return iter([busy[pipe] for pipe in ready])
 
-    def remove(self, worker: Worker) -> tuple[str, str]:
+    def remove(self, worker: WorkerProcess) -> tuple[str, str]:
         """Forget a worker that died, or is killed now: how it ended, to follow "was", and its stack if it wrote one."""
         self.workers.remove(worker)
         worker.process.join(SHOWN)  # its pipe closes a little earlier than it ends
@@ -162,7 +162,7 @@ class Pool:
             return _in_words(code), worker.stack.read_text()
         return _in_words(code), ""
 
-    def give_up(self, worker: Worker) -> None:
+    def give_up(self, worker: WorkerProcess) -> None:
         """Kill a worker after it was told to write what it is doing; one that is stopped or deep in the kernel does not."""
         with contextlib.suppress(OSError):
             os.kill(worker.pid, SHOW)
@@ -183,7 +183,7 @@ class Pool:
         self.workers.clear()
 
 
-def _reap(workers: Sequence[Worker]) -> None:
+def _reap(workers: Sequence[WorkerProcess]) -> None:
     deadline = time.monotonic() + REAP
     for worker in workers:
         worker.process.join(max(deadline - time.monotonic(), 0.0))

@@ -27,7 +27,7 @@ class _Heap:
 
 
 class Queue:
-    """Nodes by company: "" for those that run alone."""
+    """Nodes by cohort: "" for those that run alone."""
 
     def __init__(self) -> None:
         self._company: dict[str, str] = {}  # of each node that is here, by key
@@ -38,24 +38,24 @@ class Queue:
     def __bool__(self) -> bool:
         return bool(self._company)
 
-    def put(self, node: Node, company: str) -> None:
+    def put(self, node: Node, cohort_key: str) -> None:
         """Add a node."""
-        self._company[node.stage.key] = company
-        self._size[company] = self._size.get(company, 0) + 1
-        self._early.setdefault(company, _Heap()).put((node.cell, -node.remaining), node)
-        self._long.setdefault(company, _Heap()).put((-node.remaining, node.cell), node)
+        self._company[node.stage.key] = cohort_key
+        self._size[cohort_key] = self._size.get(cohort_key, 0) + 1
+        self._early.setdefault(cohort_key, _Heap()).put((node.cell, -node.remaining), node)
+        self._long.setdefault(cohort_key, _Heap()).put((-node.remaining, node.cell), node)
 
     def take(self, cohort: int, critical: Callable[[float], bool]) -> tuple[Node, ...]:
-        """Remove and return the group that should start: up to ``cohort`` nodes of one company, or one that runs alone.
+        """Remove and return the group that should start: up to ``cohort`` nodes of one cohort, or one that runs alone.
 
         Args:
             cohort: most nodes of a group.
             critical: whether a chain of so many seconds has to start now.
         """
-        sizes = {company: size for company, size in self._size.items() if size}
+        sizes = {cohort_key: size for cohort_key, size in self._size.items() if size}
         if not sizes:
             return ()
-        full = [company for company, size in sizes.items() if company and size >= cohort]
+        full = [cohort_key for cohort_key, size in sizes.items() if cohort_key and size >= cohort]
         if full:
             return self._group(self._first_of(full), cohort)
         if "" in sizes:
@@ -68,18 +68,18 @@ class Queue:
         return self._group(self._first_of(list(sizes)), cohort)
 
     def _first_of(self, companies: list[str]) -> str:
-        """The company whose first node is of the earliest cell."""
+        """The cohort whose first node is of the earliest cell."""
 
-        def rank(company: str) -> tuple[float, float]:
-            node = self._early[company].first(self._company)
+        def rank(cohort_key: str) -> tuple[float, float]:
+            node = self._early[cohort_key].first(self._company)
             assert node is not None
             return node.cell, -node.remaining
 
         return min(companies, key=rank)
 
-    def _group(self, company: str, cohort: int) -> tuple[Node, ...]:
+    def _group(self, cohort_key: str, cohort: int) -> tuple[Node, ...]:
         found: list[Node] = []
-        while len(found) < cohort and (node := self._early[company].first(self._company)) is not None:
+        while len(found) < cohort and (node := self._early[cohort_key].first(self._company)) is not None:
             self._remove(node)
             found.append(node)
         return tuple(found)

@@ -18,14 +18,14 @@ from typing import Any
 
 from configs.errors import ConfigError, require
 from configs.extras import needs
-from experiments.engine.base import Display, Engine, Outcome, Raised, Ready, attempt
+from experiments.engine.base import Display, Engine, Raised, Ready, RunOutcome, attempt
 from experiments.engine.deaths import Deaths
-from experiments.engine.graph import Graph
+from experiments.engine.graph import StageGraph
 from experiments.engine.local import COHORT, cores_here
 from experiments.engine.schedule import Schedule, conclude
-from experiments.engine.worker import Throttled, prepare, settings
-from experiments.stage import Stage
-from experiments.store import Store
+from experiments.engine.worker_process import Throttled, prepare, settings
+from experiments.store.stage import Stage
+from experiments.store.store import Store
 
 TICK = 0.5
 """Seconds after which progress is looked at, at the latest."""
@@ -78,7 +78,7 @@ class RayEngine(Engine):
         """See `Engine.width`."""
         return self.workers or max(_room(self), 1)
 
-    def run(self, graph: Graph, store: Store, display: Display, ready: Ready = lambda _: None) -> Outcome:
+    def run(self, graph: StageGraph, store: Store, display: Display, ready: Ready = lambda _: None) -> RunOutcome:
         """See `Engine.run`."""
         cohort = self.cohort or (COHORT if self.gpus else 1)
         if not graph.nodes:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.engine.base import Display, Failure, Outcome, Raised, Ready, Usage
-from experiments.engine.graph import Graph, Node, plan
+from experiments.engine.base import Display, Failure, Raised, Ready, RunOutcome, Usage
+from experiments.engine.graph import Node, StageGraph, plan
 from experiments.engine.queue import Queue
-from experiments.store import Store
+from experiments.store.store import Store
 
 if TYPE_CHECKING:
-    from experiments.stage import Stage
+    from experiments.store.stage import Stage
 
 
 @dataclass
@@ -28,10 +28,10 @@ class Schedule:
         workers: how many groups of stages run at a time.
         display: is told of every change.
         ready: is called when a wanted result is there.
-        cohort: most stages of one company in a group.
+        cohort: most stages of one cohort in a group.
     """
 
-    graph: Graph
+    graph: StageGraph
     store: Store
     workers: int
     display: Display
@@ -74,7 +74,7 @@ class Schedule:
         """Take the ready stages that should start now, as one; () where none is ready, or the disk is full.
 
         A full cohort goes first. Otherwise a chain so long that it would end last, or else the earliest cell, so that rows
-        come early, and within it the longest chain; stages that could be joined by more of their company come last.
+        come early, and within it the longest chain; stages that could be joined by more of their cohort come last.
 
         Args:
             worker: who will run them, for the log.
@@ -140,7 +140,7 @@ class Schedule:
             self._offer(node)
 
     def again(self, keys: Iterable[str], why: str = "") -> None:
-        """Put running stages back, each to be tried once more without company: what one does is then seen of that one."""
+        """Put running stages back, each to be tried once more alone: what one does is then seen of that one."""
         for key in keys:
             self._alone.add(key)
             node = self.waiting[key] = self.running.pop(key)
@@ -153,19 +153,19 @@ class Schedule:
         for category, seconds in usage.spent.items():
             self.spent[category] = self.spent.get(category, 0.0) + seconds
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> RunOutcome:
         """What became of the graph so far."""
         spent = time.monotonic() - self._start
         failures, blocked = tuple(self.failures.values()), frozenset(self.blocked)
-        return Outcome(len(self.done), failures, blocked, spent, self.full, self.spent)
+        return RunOutcome(len(self.done), failures, blocked, spent, self.full, self.spent)
 
     def _note(self, event: str, node: Node, **facts: Any) -> None:
         self.display.noted(event, {"stage": node.stage.name, "key": node.stage.key, "label": node.label, **facts})
 
     def _offer(self, node: Node) -> None:
         """A waiting stage has all its inputs."""
-        company = "" if self.cohort == 1 or node.stage.key in self._alone else node.stage.company()
-        self._queue.put(node, f"{node.stage.name}/{company}" if company else "")
+        cohort_key = "" if self.cohort == 1 or node.stage.key in self._alone else node.stage.cohort_key()
+        self._queue.put(node, f"{node.stage.name}/{cohort_key}" if cohort_key else "")
 
     def _wait_for(self, key: str, needed: str) -> None:
         self._missing[key].add(needed)

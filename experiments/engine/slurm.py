@@ -20,13 +20,13 @@ from typing import Any, Literal
 
 from configs.errors import ConfigError, MoatBenchError, require
 from configs.extras import needs
-from experiments.engine.base import Display, Engine, Outcome, Raised, Ready
-from experiments.engine.graph import Graph
-from experiments.engine.others import Board, Others
+from experiments.engine.base import Display, Engine, Raised, Ready, RunOutcome
+from experiments.engine.graph import StageGraph
+from experiments.engine.others import Board, OtherWalkers
 from experiments.engine.schedule import Schedule
 from experiments.engine.walk import Walk
-from experiments.engine.worker import child_environment, settings
-from experiments.store import Store
+from experiments.engine.worker_process import child_environment, settings
+from experiments.store.store import Store
 
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.5, 10.0, 1.3
 """Seconds between two looks at the store: while things happen, when nothing does, and how they grow."""
@@ -97,7 +97,7 @@ class SlurmEngine(Engine):
         """See `Engine.width`."""
         return min(self.jobs, self.array_parallelism or self.jobs)
 
-    def run(self, graph: Graph, store: Store, display: Display, ready: Ready = lambda _: None) -> Outcome:
+    def run(self, graph: StageGraph, store: Store, display: Display, ready: Ready = lambda _: None) -> RunOutcome:
         """See `Engine.run`. Ctrl-C cancels the jobs; a kill of this process, or of its connection, leaves them at work."""
         schedule = Schedule(graph, store, self.width(), _Begun(display), ready)
         if not graph.nodes:
@@ -105,7 +105,7 @@ class SlurmEngine(Engine):
         store.sweep()
         folder = Path(self.folder).resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         board = Board(folder / "board")
-        others = Others(schedule, board)
+        others = OtherWalkers(schedule, board)
         states: list[str] = []
         for left in reversed(range(self.tries)):
             jobs = self._submit(graph, store, folder, board)
@@ -123,7 +123,7 @@ class SlurmEngine(Engine):
         store.sweep()
         return schedule.outcome()
 
-    def _submit(self, graph: Graph, store: Store, folder: Path, board: Board) -> list[Any]:
+    def _submit(self, graph: StageGraph, store: Store, folder: Path, board: Board) -> list[Any]:
         import submitit
 
         wanted = tuple(one for one in graph.wanted if one.stage.key in graph.nodes)
@@ -162,7 +162,7 @@ class SlurmEngine(Engine):
         }
 
 
-def _watch(schedule: Schedule, others: Others, board: Board, jobs: Sequence[Any], display: Display) -> None:
+def _watch(schedule: Schedule, others: OtherWalkers, board: Board, jobs: Sequence[Any], display: Display) -> None:
     """Until everything is done or all jobs have ended."""
     pause, shown, ended = FIRST_PAUSE, set[str](), False
     while schedule:

@@ -12,10 +12,10 @@ from experiments.engine.base import Raised, attempt
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Node, Wanted, plan
 from experiments.engine.local import cohort_here
-from experiments.engine.others import Board, Others
+from experiments.engine.others import Board, OtherWalkers
 from experiments.engine.schedule import Schedule, conclude
-from experiments.engine.worker import Throttled, prepare
-from experiments.store import Store
+from experiments.engine.worker_process import Throttled, prepare
+from experiments.store.store import Store
 
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.2, 5.0, 1.3
 """Seconds between two looks of a process that finds nothing to do: the first, the longest, and how they grow."""
@@ -30,7 +30,7 @@ class Walk:
         root: of the store.
         board: of the run.
         threads: for torch.
-        cohort: most stages of one company that are run as one; None takes what suits this machine.
+        cohort: most stages of one cohort that are run as one; None takes what suits this machine.
         idle: seconds without anything to do after which it leaves.
     """
 
@@ -48,7 +48,7 @@ class Walk:
         schedule = Schedule(
             plan(self.wanted, store), store, 1, SilentDisplay(), lambda _: None, self.cohort or cohort_here()
         )
-        others, did, since, pause = Others(schedule, self.board), 0, time.monotonic(), FIRST_PAUSE
+        others, did, since, pause = OtherWalkers(schedule, self.board), 0, time.monotonic(), FIRST_PAUSE
         while schedule:
             news = others.look() or others.reclaim()
             group = schedule.next()
@@ -69,7 +69,7 @@ class Walk:
 
         return DelayedSubmission(self)
 
-    def _run(self, group: tuple[Node, ...], schedule: Schedule, others: Others, store: Store) -> int:
+    def _run(self, group: tuple[Node, ...], schedule: Schedule, others: OtherWalkers, store: Store) -> int:
         with others.hold(group) as held:
             suspects = [node for node in held if len(held) > 1 and self.board.times(node.stage.key)]
             schedule.again([node.stage.key for node in suspects], "somebody died with it: it runs alone")

@@ -52,7 +52,7 @@ class Read(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Curve:
+class TradeOff:
     """Monotone curve of one defense.
 
     Args:
@@ -94,16 +94,16 @@ class Curve:
         return found
 
 
-def curve(undefended: Quantity, points: Sequence[tuple[Quantity, Quantity]]) -> Curve | None:
+def curve(undefended: Quantity, points: Sequence[tuple[Quantity, Quantity]]) -> TradeOff | None:
     """The curve through the undefended student and a (drop, student accuracy) pair per strength.
 
     Points that are not measured are left out; None where nothing but the undefended point, or not even it, is left.
     """
     known = tuple((drop, accuracy) for drop, accuracy in points if drop.known and accuracy.known)
-    return Curve(undefended, known) if undefended.known and known else None
+    return TradeOff(undefended, known) if undefended.known and known else None
 
 
-def at_drop(line: Curve | None, target: float) -> Read:
+def at_drop(line: TradeOff | None, target: float) -> Read:
     """Student accuracy where honest accuracy has dropped by ``target``; blank outside the measured drops."""
     if line is None:
         return Read(blank("no strength measured"))
@@ -145,7 +145,7 @@ def _value(points: Sequence[Point], target: float) -> float:
     return float(np.interp(target, [p.drop for p in points], [p.accuracy for p in points]))
 
 
-def common_drop(lines: Sequence[Curve]) -> float | None:
+def common_drop(lines: Sequence[TradeOff]) -> float | None:
     """A drop that all curves reach, rounded down to a tenth of a point; None where it is 0: there is then no honest accuracy
     at which they can be compared."""
     if not lines:

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from experiments.measure.cell_result import MODELS, CellResult
 from experiments.measure.quantity import Quantity, group_of, means
-from experiments.measure.result import MODELS, CellResult
 from teacher.api.schema import OK
 
 ALL = "all"
@@ -52,7 +52,7 @@ Column = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Block:
+class Panel:
     """Aligned items.
 
     Args:
@@ -71,7 +71,7 @@ class Block:
         return dict(zip(self.columns, means(seeds, self.values, self.groups, bounded), strict=True))
 
 
-def score_blocks(results: Sequence[CellResult]) -> dict[str, dict[str, Block]]:
+def score_blocks(results: Sequence[CellResult]) -> dict[str, dict[str, Panel]]:
     """Per split and family, the scores of all models, items paired by id within a seed.
 
     An item scored several times (several draws) counts with its mean. ``X_finished`` is X where the response finished and
@@ -82,14 +82,14 @@ def score_blocks(results: Sequence[CellResult]) -> dict[str, dict[str, Block]]:
     """
     scored = [{m: _scored(result.scores[m]) for m in MODELS if m in result.scores} for result in results]
     places = sorted({place[:2] for models in scored for parts in models.values() for place in parts})
-    blocks: dict[str, dict[str, Block]] = {"heldout": {}, "harder": {}}
+    blocks: dict[str, dict[str, Panel]] = {"heldout": {}, "harder": {}}
     for split, family in places:
         keys = sorted(
             {(m, p[2]) for models in scored for m, ps in models.items() for p in ps if p[:2] == (split, family)}
         )
         columns = tuple((m, decoding, metric) for m, decoding in keys for metric in _metrics(m))
         values, groups = zip(*(_score_array(models, split, family, keys) for models in scored), strict=True)
-        blocks.setdefault(split, {})[family] = Block(columns, values, groups)
+        blocks.setdefault(split, {})[family] = Panel(columns, values, groups)
     return blocks
 
 
@@ -133,7 +133,7 @@ def _score_array(
     return np.concatenate(columns, axis=1), _groups(ids)
 
 
-def honest_block(results: Sequence[CellResult]) -> Block:
+def honest_block(results: Sequence[CellResult]) -> Panel:
     """Requests of legitimate users with (``defended``) and without (``clean``) the defense, paired by item and account.
 
     A request without an answer (any status but `OK`: refused, or never sent) counts as wrong in ``strict`` and
@@ -147,7 +147,7 @@ def honest_block(results: Sequence[CellResult]) -> Block:
     families = sorted({f for frames in prepared for frame in frames.values() for f in frame["family"].unique()})
     columns = tuple((side, f, m) for side, metrics in SIDES.items() for f in (ALL, *families) for m in metrics)
     values, groups = zip(*(_honest_array(frames, families) for frames in prepared), strict=True)
-    return Block(columns, values, groups)
+    return Panel(columns, values, groups)
 
 
 def _honest_frame(table: pl.DataFrame) -> pl.DataFrame:

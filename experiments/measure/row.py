@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
+from experiments.measure.cell_result import FACTS, CellResult
 from experiments.measure.honest_load import nobody
-from experiments.measure.result import FACTS, CellResult
-from experiments.measure.summary import Measure, estimated, summarise
+from experiments.measure.summary import MeasureKey, estimated, summarise
 
 Value = str | int | float | bool | None
 
@@ -47,7 +47,7 @@ def cell_row(
     return row
 
 
-def column_name(measure: Measure) -> str:
+def column_name(measure: MeasureKey) -> str:
     """``measure/family/decoding/grader``, empty parts left out."""
     return "/".join(part for part in measure if part)
 

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.measure import transfer as ratios
-from experiments.measure.calibration import honest_calibration
+from experiments.measure.cell_result import FACTS, THREAT, CellResult, defense_names
+from experiments.measure.confidence import honest_calibration
 from experiments.measure.estimate import Estimate, estimates
 from experiments.measure.honest_load import load_numbers
-from experiments.measure.panel import ALL, Block, Column, honest_block, score_blocks
+from experiments.measure.panel import ALL, Column, Panel, honest_block, score_blocks
 from experiments.measure.quantity import MISSING, Quantity, blank, difference, linear, mean_of, plain
-from experiments.measure.result import FACTS, THREAT, CellResult, defense_names
 from experiments.measure.transfer import POOLED
 
 GRADERS = ("strict", "lenient")
@@ -34,7 +34,7 @@ HONEST = {
 }
 
 
-class Measure(NamedTuple):
+class MeasureKey(NamedTuple):
     """Name of a measure: '' where family, decoding or grader does not apply."""
 
     name: str
@@ -66,8 +66,8 @@ class Summary:
     families: tuple[str, ...]
     decodings: tuple[str, ...]
     facts: Mapping[str, float | None]
-    quantities: Mapping[Measure, Quantity]
-    estimates: Mapping[Measure, Estimate] = field(default_factory=dict)
+    quantities: Mapping[MeasureKey, Quantity]
+    estimates: Mapping[MeasureKey, Estimate] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ class Summary:
 
     def quantity(self, name: str, family: str = "", decoding: str = "", grader: str = "") -> Quantity:
         """The measure, blank when it was not taken."""
-        return self.quantities.get(Measure(name, family, decoding, grader), blank(MISSING))
+        return self.quantities.get(MeasureKey(name, family, decoding, grader), blank(MISSING))
 
     def headline(self, name: str, family: str) -> Quantity:
         """The measure under headline decoding and strict grading."""
@@ -94,7 +94,7 @@ class Summary:
 
     def estimate(self, name: str, family: str = "", decoding: str = "", grader: str = "") -> Estimate:
         """What to print of the measure."""
-        return self.estimates.get(Measure(name, family, decoding, grader), Estimate(None, reason=MISSING))
+        return self.estimates.get(MeasureKey(name, family, decoding, grader), Estimate(None, reason=MISSING))
 
     def headline_estimate(self, name: str, family: str) -> Estimate:
         """What to print of a headline measure."""
@@ -111,11 +111,11 @@ def summarise(results: Sequence[CellResult]) -> Summary:
     blocks, honest = score_blocks(results), honest_block(results)
     heldout = blocks["heldout"]
     decodings = tuple(sorted({d for block in heldout.values() for m, d, _ in block.columns if m == "student"}))
-    quantities: dict[Measure, Quantity] = {}
+    quantities: dict[MeasureKey, Quantity] = {}
     quantities |= _Scores(heldout, seeds, "").measures(decodings)
     quantities |= _Scores(blocks["harder"], seeds, "harder ").measures(decodings)
     quantities |= _honest_measures(honest, seeds)
-    quantities[Measure("ECE", ALL)] = plain(seeds, [honest_calibration(r.honest) for r in results])
+    quantities[MeasureKey("ECE", ALL)] = plain(seeds, [honest_calibration(r.honest) for r in results])
     quantities |= _load_measures(seeds, [load_numbers(r.honest_load) for r in results])
     configuration = results[0].configuration
     return Summary(
@@ -132,11 +132,11 @@ def summarise(results: Sequence[CellResult]) -> Summary:
 
 def estimated(summaries: Sequence[Summary]) -> list[Summary]:
     """The summaries of one table with what to print: each measure is estimated over all of them together."""
-    columns: dict[Measure, list[int]] = {}
+    columns: dict[MeasureKey, list[int]] = {}
     for i, s in enumerate(summaries):
         for measure in s.quantities:
             columns.setdefault(measure, []).append(i)
-    found: list[dict[Measure, Estimate]] = [dict.fromkeys(s.quantities, Estimate(None)) for s in summaries]
+    found: list[dict[MeasureKey, Estimate]] = [dict.fromkeys(s.quantities, Estimate(None)) for s in summaries]
     for measure, places in columns.items():
         like = measure._replace(name=LIKE.get(measure.name, measure.name))
         beside = [summaries[i].quantities[like] for i in columns.get(like, ())] if like != measure else []
@@ -157,7 +157,7 @@ def against_best(summaries: Sequence[Summary]) -> list[Summary]:
         groups.setdefault(s.threat, []).append(s)
     found = []
     for s in summaries:
-        more: dict[Measure, Quantity] = {}
+        more: dict[MeasureKey, Quantity] = {}
         for measure, student in s.quantities.items():
             if measure.name != "S_def":
                 continue
@@ -179,13 +179,13 @@ def against_best(summaries: Sequence[Summary]) -> list[Summary]:
 class _Scores:
     """Accuracies per family and pooled, and their ratios, on one split."""
 
-    def __init__(self, blocks: Mapping[str, Block], seeds: Sequence[int], prefix: str) -> None:
+    def __init__(self, blocks: Mapping[str, Panel], seeds: Sequence[int], prefix: str) -> None:
         self.prefix, self.families = prefix, sorted(blocks)
         self.read = {family: block.means(seeds) for family, block in blocks.items()}
         self.available = {(m, d) for block in blocks.values() for m, d, _ in block.columns}
 
-    def measures(self, decodings: Iterable[str]) -> dict[Measure, Quantity]:
-        found: dict[Measure, Quantity] = {}
+    def measures(self, decodings: Iterable[str]) -> dict[MeasureKey, Quantity]:
+        found: dict[MeasureKey, Quantity] = {}
         for decoding in decodings:
             for family in (*self.families, POOLED):
                 for grader in GRADERS:
@@ -197,11 +197,11 @@ class _Scores:
                     ("tokens", "tokens"),
                 ):
                     for model in ("student", "undefended"):
-                        key = Measure(f"{self.prefix}{SYMBOLS[model]}_{name}", family, decoding)
+                        key = MeasureKey(f"{self.prefix}{SYMBOLS[model]}_{name}", family, decoding)
                         found[key] = self._value(model, family, decoding, metric)
         return {key: q for key, q in found.items() if q.known or q.reason != MISSING}
 
-    def _ratios(self, family: str, decoding: str, grader: str) -> dict[Measure, Quantity]:
+    def _ratios(self, family: str, decoding: str, grader: str) -> dict[MeasureKey, Quantity]:
         value = {model: self._value(model, family, decoding, grader) for model in SYMBOLS}
         student, base, twin, teacher = (value[m] for m in ("student", "base", "undefended", "teacher"))
         moved, whole = ratios.transfer(student, base, teacher), ratios.transfer(twin, base, teacher)
@@ -215,7 +215,7 @@ class _Scores:
             "S_def_if_finished": self._value("student", family, decoding, f"{grader}_finished"),
             "S_def_if_formed": self._value("student", family, decoding, f"{grader}_formed"),
         }
-        return {Measure(f"{self.prefix}{name}", family, decoding, grader): q for name, q in named.items()}
+        return {MeasureKey(f"{self.prefix}{name}", family, decoding, grader): q for name, q in named.items()}
 
     def _value(self, model: str, family: str, decoding: str, metric: str) -> Quantity:
         if family == POOLED:
@@ -229,32 +229,32 @@ class _Scores:
         return columns.get((model, use, metric), blank(MISSING))
 
 
-def _honest_measures(block: Block, seeds: Sequence[int]) -> dict[Measure, Quantity]:
+def _honest_measures(block: Panel, seeds: Sequence[int]) -> dict[MeasureKey, Quantity]:
     read: Mapping[Column, Quantity] = block.means(seeds)
     families = sorted({family for _, family, _ in block.columns})
-    found: dict[Measure, Quantity] = {}
+    found: dict[MeasureKey, Quantity] = {}
     for family in families:
         side = {(s, m): q for (s, f, m), q in read.items() if f == family}
         for grader in GRADERS:
             clean, defended = side["clean", grader], side["defended", grader]
-            found[Measure("T_honest_clean", family, "", grader)] = clean
-            found[Measure("T_def", family, "", grader)] = defended
-            found[Measure("T_def_accepted", family, "", grader)] = side["defended", f"{grader}_accepted"]
-            found[Measure("honest_drop", family, "", grader)] = difference(clean, defended)
-            found[Measure("DC", family, "", grader)] = ratios.defense_cost(clean, defended)
-        found[Measure("T_def_if_finished", family, "", "strict")] = side["defended", "strict_finished"]
+            found[MeasureKey("T_honest_clean", family, "", grader)] = clean
+            found[MeasureKey("T_def", family, "", grader)] = defended
+            found[MeasureKey("T_def_accepted", family, "", grader)] = side["defended", f"{grader}_accepted"]
+            found[MeasureKey("honest_drop", family, "", grader)] = difference(clean, defended)
+            found[MeasureKey("DC", family, "", grader)] = ratios.defense_cost(clean, defended)
+        found[MeasureKey("T_def_if_finished", family, "", "strict")] = side["defended", "strict_finished"]
         accepted = side["defended", "accepted"]
         side["defended", "refused"] = linear([(-1.0, accepted)], 1 - accepted.point)._replace(bounded=True)
-        found |= {Measure(name, family): side["defended", metric] for name, metric in HONEST.items()}
+        found |= {MeasureKey(name, family): side["defended", metric] for name, metric in HONEST.items()}
     return {key: q for key, q in found.items() if q.known or q.reason != MISSING or key.name.startswith("T_def")}
 
 
 def _load_measures(
     seeds: tuple[int, ...], numbers: Sequence[Mapping[tuple[str, str], float]]
-) -> dict[Measure, Quantity]:
+) -> dict[MeasureKey, Quantity]:
     """Of the honest load, whose group of users stands in the place of the family."""
     names = dict.fromkeys(name for own in numbers for name in own)
-    return {Measure(*name): plain(seeds, [own.get(name) for own in numbers]) for name in names}
+    return {MeasureKey(*name): plain(seeds, [own.get(name) for own in numbers]) for name in names}
 
 
 def _mean(values: Sequence[object]) -> float | None:

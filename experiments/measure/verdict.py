@@ -16,7 +16,7 @@ MARGIN = 0.05
 """A change within ± this counts as none."""
 
 
-class Verdict(NamedTuple):
+class HolmVerdict(NamedTuple):
     """One of several comparisons.
 
     Args:
@@ -30,7 +30,7 @@ class Verdict(NamedTuple):
     reading: Reading
 
 
-def verdicts(estimates: Sequence[Estimate]) -> list[Verdict]:
+def verdicts(estimates: Sequence[Estimate]) -> list[HolmVerdict]:
     """All comparisons of a report, corrected for their number (Holm 1979): at most 5 % of reports read a loss or gain that
     is not there."""
     raw = np.array([np.nan if e.p is None else e.p for e in estimates], np.float64)
@@ -39,7 +39,7 @@ def verdicts(estimates: Sequence[Estimate]) -> list[Verdict]:
     found = []
     for estimate, p, step in zip(estimates, adjusted.tolist(), steps.tolist(), strict=True):
         own = estimate.at(1 - (1 - LEVEL) / step) if step else estimate
-        found.append(Verdict(own, None if p != p else p, read(own)))
+        found.append(HolmVerdict(own, None if p != p else p, read(own)))
     return found
 
 

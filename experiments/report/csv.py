@@ -6,13 +6,13 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from experiments.measure.cell_result import FACTS
 from experiments.measure.estimate import Estimate
-from experiments.measure.result import FACTS
 from experiments.measure.row import flat
 from experiments.measure.summary import Summary
 from experiments.report.cells import PlainWriter
+from experiments.report.main_table import loss_verdicts
 from experiments.report.matched_table import Comparison
-from experiments.report.table import loss_verdicts
 
 MEASURE = ("measure", "family", "decoding", "grader", "value", "low", "high", "seeds", "p", "mark", "reason")
 

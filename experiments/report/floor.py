@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.measure.estimate import Estimate
 from experiments.report.names import family_name
-from experiments.report.numbers import share
+from experiments.report.spelling import share
 
 
 def floor_of(differences: Sequence[Estimate]) -> float | None:

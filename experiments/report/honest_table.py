@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from experiments.measure.honest_load import EVERYBODY, POOLED_GROUPS
 from experiments.measure.summary import Summary
 from experiments.report.grouping import by_threat, threat_text
-from experiments.report.numbers import Value
+from experiments.report.spelling import Value
 from experiments.report.structure import Column, Table
 
 GROUPS = {

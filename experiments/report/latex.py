@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from configs.text import one_line
-from experiments.report.numbers import Value, interval, spell
+from experiments.report.spelling import Value, interval, spell
 from experiments.report.structure import Column, Table
 
 SPECIAL = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from configs.text import one_line
-from experiments.report.numbers import with_interval
+from experiments.report.spelling import with_interval
 from experiments.report.structure import Table
 
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from experiments.measure.estimate import Estimate, estimates
-from experiments.measure.matched import TARGETS, Curve, Read, at_drop, common_drop, curve
+from experiments.measure.matched import TARGETS, Read, TradeOff, at_drop, common_drop, curve
 from experiments.measure.panel import ALL
 from experiments.measure.quantity import Quantity, difference, shared_seeds
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
-from experiments.measure.verdict import Verdict, verdicts
+from experiments.measure.verdict import HolmVerdict, verdicts
 from experiments.report.floor import floor_note
 from experiments.report.grouping import setting_text
 from experiments.report.names import REFERENCE_DEFENSE, family_name, family_order, is_passive, seeds_caveat
-from experiments.report.numbers import Value, share
+from experiments.report.spelling import Value, share
 from experiments.report.structure import Column, Table
 
 TOLD_APART = ("lost", "gained")
@@ -45,7 +45,7 @@ class Comparison:
     drop: float
     common: bool
     accuracy: dict[str, Estimate]
-    difference: dict[str, Verdict]
+    difference: dict[str, HolmVerdict]
     slack: dict[str, float]
     reference: str
     passive: bool
@@ -154,7 +154,7 @@ def _of_family(by_defense: dict[str, list[Summary]], family: str, setting: str, 
     return found
 
 
-def _targets(lines: Sequence[Curve]) -> list[tuple[float, bool]]:
+def _targets(lines: Sequence[TradeOff]) -> list[tuple[float, bool]]:
     """Drops, each with whether it is the largest common one."""
     targets = [(target, False) for target in TARGETS]
     costly = [line for line in lines if (common_drop([line]) or 0.0) >= LEAST_REACH]

@@ -29,7 +29,7 @@ MAX_ROWS = 3
 
 
 @dataclass(frozen=True)
-class Point:
+class Dot:
     """One defense setting under its worst attack."""
 
     name: str
@@ -88,7 +88,7 @@ def draw(summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
     figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
 
 
-def points_of(group: Sequence[Summary], family: str) -> list[Point]:
+def points_of(group: Sequence[Summary], family: str) -> list[Dot]:
     """The settings of one threat model that have both a transfer and a quality, in the order of the table."""
     honest = ALL if family == POOLED else family
     points = []
@@ -99,7 +99,7 @@ def points_of(group: Sequence[Summary], family: str) -> list[Point]:
         if transfer is not None and transfer.value is not None and quality.value is not None:
             strength = cells[0].configuration.get("strength")
             points.append(
-                Point(
+                Dot(
                     "+".join(cells[0].names),
                     label,
                     None if strength is None else float(strength),
@@ -121,7 +121,7 @@ def _title(family: str) -> str:
     return "All families" if family == POOLED else f"{family_name(family).capitalize()} only"
 
 
-def _bars(points: Sequence[Point]) -> list[tuple[float, float, float, float]]:
+def _bars(points: Sequence[Dot]) -> list[tuple[float, float, float, float]]:
     """(x low, y low, x high, y high) of each point's intervals."""
     return [
         (
@@ -134,7 +134,7 @@ def _bars(points: Sequence[Point]) -> list[tuple[float, float, float, float]]:
     ]
 
 
-def _panel(axes: Axes, points: Sequence[Point], style: dict[str, tuple[str, str]]) -> None:
+def _panel(axes: Axes, points: Sequence[Dot], style: dict[str, tuple[str, str]]) -> None:
     """Draw everything but the labels."""
     chosen = [points[i] for i in front([p.x for p in points], [p.y for p in points])]
     axes.step([p.x for p in chosen], [p.y for p in chosen], where="post", color="#BBBBBB", linewidth=3, zorder=1)
@@ -159,7 +159,7 @@ def _panel(axes: Axes, points: Sequence[Point], style: dict[str, tuple[str, str]
         axes.text(0.5, 0.5, "no setting has both a transfer and honest accuracy", ha="center", transform=axes.transAxes)
 
 
-def _labels(points: Sequence[Point], style: dict[str, tuple[str, str]]) -> list[tuple[str, str, float, float]]:
+def _labels(points: Sequence[Dot], style: dict[str, tuple[str, str]]) -> list[tuple[str, str, float, float]]:
     """Text, colour and place of each label: in full at a defense's least transfer, elsewhere on its line the strength."""
     named = {name: min((p for p in points if p.name == name), key=lambda p: p.x) for name in {p.name for p in points}}
     return [
@@ -168,9 +168,9 @@ def _labels(points: Sequence[Point], style: dict[str, tuple[str, str]]) -> list[
     ]
 
 
-def _joined(points: Sequence[Point]) -> list[tuple[Point, Point]]:
+def _joined(points: Sequence[Dot]) -> list[tuple[Dot, Dot]]:
     """Neighbouring strengths of each defense."""
-    found: list[tuple[Point, Point]] = []
+    found: list[tuple[Dot, Dot]] = []
     for name in dict.fromkeys(p.name for p in points):
         line = sorted((p for p in points if p.name == name and p.strength is not None), key=lambda p: p.strength or 0.0)
         found += list(pairwise(line))

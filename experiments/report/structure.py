@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from experiments.measure.estimate import Estimate
-from experiments.report.numbers import LEGEND, Kind, Value
+from experiments.report.spelling import LEGEND, Kind, Value
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from experiments.report.numbers import interval, spell, with_interval
+from experiments.report.spelling import interval, spell, with_interval
 from experiments.report.structure import Column, Table
 
 GAP = 2

@@ -13,7 +13,7 @@ from experiments.measure.transfer import POOLED
 from experiments.report.floor import floor_note
 from experiments.report.grouping import by_defense, by_threat, threat_text
 from experiments.report.names import is_passive
-from experiments.report.numbers import Value
+from experiments.report.spelling import Value
 from experiments.report.structure import Column, Table
 
 NONE = Estimate(None)

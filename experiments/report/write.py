@@ -12,19 +12,19 @@ from rich.console import Console
 from rich.text import Text
 
 from configs.errors import MoatBenchError
+from experiments.measure.cell_result import CellResult, by_configuration
 from experiments.measure.estimate import Estimate
-from experiments.measure.result import CellResult, by_configuration
 from experiments.measure.row import column_name
 from experiments.measure.summary import Summary, against_best, estimated, summarise
-from experiments.naming import require_name
 from experiments.report import csv, latex, markdown, terminal
+from experiments.report.file_names import require_name
 from experiments.report.honest_table import honest_table
+from experiments.report.main_table import hidden_trace_table, main_table
 from experiments.report.matched_table import Comparison, comparisons, matched_table
 from experiments.report.names import told_apart
-from experiments.report.numbers import Value
+from experiments.report.sentences import sentences
+from experiments.report.spelling import Value
 from experiments.report.structure import Table
-from experiments.report.table import hidden_trace_table, main_table
-from experiments.report.words import sentences
 from experiments.report.worst_table import worst_table
 
 

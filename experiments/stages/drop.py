@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from experiments.measure.drop import drop_table
-from experiments.stage import Artifact, Context, Stage
 from experiments.stages.honest import HonestStage
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
 
 
 @dataclass(frozen=True)

@@ -15,25 +15,26 @@ from attacks.budget import Budget, allocate
 from attacks.client import Client, Harvested
 from attacks.examples import to_examples
 from configs.identity import identity
-from experiments.campaign.population import ACCOUNT
-from experiments.gateway import Offer, open_gateway
-from experiments.measure.settings import Measure
-from experiments.models import model_of
-from experiments.prompts import draw, prompts_of, scored_items, shares
-from experiments.randomness import derived_seed, generator
-from experiments.rows import for_student
-from experiments.stage import Artifact, Context, Stage
+from experiments.campaign.config.population import ACCOUNT
+from experiments.stages.loading import model_of
 from experiments.stages.models import BaseStage, TeacherStage
+from experiments.stages.offer import Offer, open_gateway
 from experiments.stages.prepare import PrepareStage
+from experiments.stages.prompts import draw, prompts_of, scored_items, shares
+from experiments.stages.settings import Measure
+from experiments.stages.student_view import for_student
 from experiments.stages.users import Visit, drawn_users, honest_params
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
 from lm.examples import from_arrays, to_arrays
+from lm.seeds import derived_seed, generator
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Item, Task
 from teacher.api.schema import OK, Params, Responses
 
 if TYPE_CHECKING:
-    from experiments.store import Entry
+    from experiments.store.entry import Entry
     from lm.language_model import LanguageModel
 
 

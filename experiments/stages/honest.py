@@ -11,16 +11,17 @@ import numpy as np
 import polars as pl
 
 from configs.identity import identity
-from experiments.gateway import Offer, open_gateway
-from experiments.measure.settings import Measure
-from experiments.models import model_of
-from experiments.prompts import honest_items, prompts_of
-from experiments.randomness import derived_seed
-from experiments.stage import Artifact, Context, Stage
 from experiments.stages.harvest import HarvestStage
+from experiments.stages.loading import model_of
 from experiments.stages.models import BaseStage, TeacherStage
+from experiments.stages.offer import Offer, open_gateway
 from experiments.stages.prepare import PrepareStage
+from experiments.stages.prompts import honest_items, prompts_of
+from experiments.stages.settings import Measure
 from experiments.stages.users import Served, Visit, drawn_users, honest_params, served_from
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
+from lm.seeds import derived_seed
 from lm.types import Channel
 from tasks.base import Item, Split, Task
 from teacher.api.schema import Responses

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from configs.identity import identity
-from experiments.randomness import derived_seed
-from experiments.stage import Artifact, Context, Stage
-from lm.types import ModelSpec
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
+from lm.model_spec import ModelSpec
+from lm.seeds import derived_seed
 from student.base import StudentSpec
 from tasks.base import Task
 

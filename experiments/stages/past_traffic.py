@@ -13,8 +13,8 @@ import numpy as np
 
 from attacks.budget import allocate
 from defenses.base import Traffic
-from experiments.campaign.population import Population
-from experiments.prompts import draw, shares
+from experiments.campaign.config.population import Population
+from experiments.stages.prompts import draw, shares
 from experiments.stages.users import sent_by
 from lm.ragged import Ragged
 from tasks.base import Item, Task

@@ -11,16 +11,17 @@ from attacks.budget import allocate
 from configs.errors import ConfigError
 from configs.identity import identity
 from defenses.base import Defense, Preparation, Traffic, no_traffic, preparation_of
-from experiments.backend import ModelBackend
-from experiments.campaign.population import Population
-from experiments.models import model_of
-from experiments.prompts import TaskTools, draw, shares
-from experiments.randomness import derived_seed, generator
-from experiments.stage import Artifact, Context, Stage
+from experiments.campaign.config.population import Population
+from experiments.stages.backend import ModelBackend
+from experiments.stages.loading import model_of
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.past_traffic import benign_traffic, red_team_traffic
+from experiments.stages.prompts import TaskTools, draw, shares
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
 from lm.examples import Examples
 from lm.ragged import Ragged
+from lm.seeds import derived_seed, generator
 from lm.types import Channel
 from teacher.api.schema import Params, Prompts, Requests
 

@@ -11,18 +11,19 @@ from polars.exceptions import PolarsError
 
 from configs.errors import MoatBenchError
 from configs.text import one_line
+from experiments.measure.cell_result import FACTS
 from experiments.measure.exposure import exposure
-from experiments.measure.result import FACTS
 from experiments.measure.row import cell_row
 from experiments.report import CellResult
-from experiments.stage import Artifact, Context, Stage
 from experiments.stages.harvest import HarvestStage, harvested_of
 from experiments.stages.honest import HonestStage
 from experiments.stages.scores import ScoreStage
 from experiments.stages.student import StudentStage
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
 
 if TYPE_CHECKING:
-    from experiments.store import Entry
+    from experiments.store.entry import Entry
 
 
 @dataclass(frozen=True)

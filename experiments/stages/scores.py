@@ -12,14 +12,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from configs.identity import identity
-from experiments.measure.settings import Measure
-from experiments.models import model_of
-from experiments.prompts import prompts_of, reference_examples, scored_items
-from experiments.randomness import derived_seed
-from experiments.stage import Artifact, Context, Stage
+from experiments.stages.loading import model_of
 from experiments.stages.models import BaseStage, TeacherStage
+from experiments.stages.prompts import prompts_of, reference_examples, scored_items
+from experiments.stages.settings import Measure
 from experiments.stages.student import StudentStage
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
 from lm.ragged import Ragged
+from lm.seeds import derived_seed
 from lm.types import Sampling
 from tasks.base import Item, Task
 
@@ -56,10 +57,10 @@ class ScoreStage(Stage):
         """The model."""
         return {"model": self.model}
 
-    def company(self) -> str:
-        """See `Stage.company`: students that could be fitted together, asked as many items."""
-        company = self.model.company()
-        return json.dumps([company, {**self.config(), "seed": None}]) if company else ""
+    def cohort_key(self) -> str:
+        """See `Stage.cohort_key`: students that could be fitted together, asked as many items."""
+        cohort_key = self.model.cohort_key()
+        return json.dumps([cohort_key, {**self.config(), "seed": None}]) if cohort_key else ""
 
     def run(self, context: Context) -> Artifact:
         """The item table."""
@@ -87,7 +88,7 @@ def _scored(
     """The table of one split for each of several models, asked at once where they are asked as many items."""
     if len({len(own) for own in items}) > 1:
         return [_scored([s], [m], [own])[0] for s, m, own in zip(stages, models, items, strict=True)]
-    from lm.mini.ensemble import ensemble
+    from lm.ensemble import ensemble
 
     task, measure, lm = stages[0].model.task, stages[0].measure, ensemble(models)
     every = [item for own in items for item in own]

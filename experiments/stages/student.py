@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from configs.identity import identity
-from experiments.models import model_of
-from experiments.randomness import derived_seed
-from experiments.stage import Artifact, Context, Stage
+from experiments.stages.loading import model_of
 from experiments.stages.models import BaseStage
 from experiments.stages.training_set import TrainingSetStage, examples_of
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
+from lm.seeds import derived_seed
 from student.base import Fit, Fitted, StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Task
@@ -46,8 +47,8 @@ class StudentStage(Stage):
         """The base model and the training set."""
         return {"base": self.base, "training_set": self.training_set}
 
-    def company(self) -> str:
-        """See `Stage.company`."""
+    def cohort_key(self) -> str:
+        """See `Stage.cohort_key`."""
         return self.spec.company()
 
     def run(self, context: Context) -> Artifact:

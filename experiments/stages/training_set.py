@@ -10,18 +10,19 @@ from attacks.base import Recover, RecoverContext
 from attacks.budget import allocate
 from attacks.examples import to_examples
 from configs.identity import identity
-from experiments.models import model_of
-from experiments.prompts import draw, prompts_of, reference_examples, shares
-from experiments.randomness import derived_seed, generator
-from experiments.rows import for_student
-from experiments.stage import Artifact, Context, Stage
 from experiments.stages.harvest import HarvestStage, harvested_of, pool_items
+from experiments.stages.loading import model_of
+from experiments.stages.prompts import draw, prompts_of, reference_examples, shares
+from experiments.stages.student_view import for_student
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
 from lm.examples import Examples, from_arrays, to_arrays
+from lm.seeds import derived_seed, generator
 from student.objectives.base import Objective
 from student.translate import foreign_share
 
 if TYPE_CHECKING:
-    from experiments.store import Entry
+    from experiments.store.entry import Entry
     from lm.language_model import LanguageModel
 
 

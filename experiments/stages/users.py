@@ -1,6 +1,6 @@
 """The honest users of a lab cell: who they are, what they send when, and what the gateway makes of it.
 
-They are drawn from the fitted distributions of campaigns (`experiments.campaign.population`): kinds of users, heavy-tailed
+They are drawn from the fitted distributions of campaigns (`experiments.campaign.world.people`): kinds of users, heavy-tailed
 rates, schedules, lengths of prompts and answers, networks. All of their requests are judged. The held-out items are asked in
 a random sample of the requests, so that heavy users weigh in it as they do in the load, and only these are answered in text.
 """
@@ -16,12 +16,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from configs.errors import require
-from experiments.campaign.making import lengths, mean_dollars
-from experiments.campaign.population import Drawn, Population, draw, profiles
+from experiments.campaign.config.population import Population
+from experiments.campaign.world.making import lengths, mean_dollars
+from experiments.campaign.world.people import Drawn, draw, profiles
 from experiments.measure.honest_load import load_table, nobody, percentiles
-from experiments.measure.settings import Measure
-from experiments.randomness import derived_seed, generator
+from experiments.stages.settings import Measure
 from lm.examples import from_arrays, to_arrays
+from lm.seeds import derived_seed, generator
 from tasks.base import Item
 from teacher.api.client import Patience
 from teacher.api.clock import DAY
@@ -42,7 +43,7 @@ class Everything(NamedTuple):
     prompts: int
 
     def rows(self, group: str) -> NDArray[np.int32]:
-        """See `experiments.campaign.population.Shelf`."""
+        """See `experiments.campaign.world.people.Shelf`."""
         return np.arange(self.prompts, dtype=np.int32)
 
 

@@ -36,7 +36,7 @@ class Attention(nn.Module):
         super().__init__()
         self.layer, self.heads = layer, config.num_attention_heads
         self.mix = nn.Parameter(torch.zeros(TAPS, config.hidden_size))
-        self.register_module("mixer", None)  # in place of `mix`, where several models are one (`lm.mini.ensemble`)
+        self.register_module("mixer", None)  # in place of `mix`, where several models are one (`lm.ensemble`)
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
 
@@ -56,7 +56,7 @@ class Attention(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class MiniBlock(nn.Module):
     """Attention and a squared-ReLU feed-forward layer, each after a norm and added to the stream."""
 
     def __init__(self, config: MiniConfig, layer: int) -> None:
@@ -82,13 +82,13 @@ class MiniForCausalLM(PreTrainedModel, GenerationMixin):
     config_class = MiniConfig
     base_model_prefix = ""
     supports_gradient_checkpointing = False
-    _no_split_modules: ClassVar[list[str]] = ["Block"]
+    _no_split_modules: ClassVar[list[str]] = ["MiniBlock"]
     _supports_sdpa = True
 
     def __init__(self, config: MiniConfig) -> None:
         super().__init__(config)
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.blocks = nn.ModuleList([Block(config, i) for i in range(config.num_hidden_layers)])
+        self.blocks = nn.ModuleList([MiniBlock(config, i) for i in range(config.num_hidden_layers)])
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
 

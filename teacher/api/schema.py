@@ -97,7 +97,9 @@ class Params:
     def take(self, rows: NDArray[np.integer]) -> Params:
         """Those of the given requests."""
         own = {name: getattr(self, name) for name in self.varied}
-        taken: dict[str, Any] = {n: v[rows] if isinstance(v, np.ndarray) else [v[r] for r in rows] for n, v in own.items()}
+        taken: dict[str, Any] = {
+            n: v[rows] if isinstance(v, np.ndarray) else [v[r] for r in rows] for n, v in own.items()
+        }
         return replace(self, **taken) if taken else self
 
     def each(self, name: str, count: int) -> NDArray[Any]:

@@ -9,8 +9,8 @@ from attacks.budget import Budget, BudgetExceededError
 from attacks.client import Client, Harvested
 from configs.build import build
 from configs.errors import ConfigError
-from defenses.admission.query_quota import QueryQuota
-from defenses.admission.token_bucket import TokenBucket
+from defenses.admission.limits.query_quota import QueryQuota
+from defenses.admission.limits.token_bucket import TokenBucket
 from defenses.base import Defense
 from teacher.api.errors import ApiError
 from tests.teacher.api.fakes import FULL, TEXT, gateway, prompts

@@ -21,10 +21,10 @@ from configs.build import build, describe, from_mapping
 from configs.errors import ConfigError
 from configs.identity import identity
 from configs.ranges import LARGEST, MAY_BE_INFINITE
-from experiments.campaign.assembly import stage_from
+from experiments.campaign.from_config import stage_from
 from experiments.cell import cell_from
-from experiments.compose import compose_one
-from experiments.sharing import Sharing
+from experiments.compose.compose import compose_one
+from experiments.compose.interning import Interning
 
 WRONG = (
     math.inf,
@@ -148,12 +148,12 @@ def test_whole_configurations_are_built_or_refused_in_words(root):
     plain = {
         k: v for k, v in compose_one(words, root).plain.items() if k not in ("store", "out", "tracking", "launcher")
     }
-    sharing, refused = Sharing(), 0
+    interning, refused = Interning(), 0
     for path in list(leaves(plain))[1:]:  # below the whole
         for value in (None, math.inf, -1, "x", [], [1], {"a": 1}, {"_target_": "os.system"}):
             changed = put(plain, path, value)
             try:
-                stage = cell_from(changed, sharing).row_stage() if root == "cell" else stage_from(changed)
+                stage = cell_from(changed, interning).row_stage() if root == "cell" else stage_from(changed)
             except ConfigError:
                 refused += 1
                 continue

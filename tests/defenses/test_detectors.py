@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 
 from configs.errors import ConfigError
 from defenses.admission.detector import Detector
-from defenses.admission.verification import Verification
+from defenses.admission.identity.verification import Verification
 from defenses.base import AdmissionState, Preparation, hooks_of
 from teacher.api.admission import Admission
 from teacher.api.clock import DAY, VirtualClock

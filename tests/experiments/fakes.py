@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from experiments.stage import Artifact, Context, Stage
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context, Stage
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Joins(Fake):
 
     name: ClassVar[str] = "joins"
 
-    def company(self) -> str:
+    def cohort_key(self) -> str:
         return "all"
 
     def run(self, context: Context) -> Artifact:

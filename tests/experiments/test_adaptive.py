@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experiments.cell import cell_from
-from experiments.compose import compose_one
+from experiments.compose.compose import compose_one
 from experiments.measure.summary import summarise
 from experiments.report.names import is_passive
 from tests.experiments.report.cells import one

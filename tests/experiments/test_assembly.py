@@ -9,12 +9,12 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 import configs
-from experiments.assembly import Assembly
 from experiments.cell import cell_from
-from experiments.compose import compose_cells, compose_one
-from experiments.hydra_session import session
-from experiments.sharing import Sharing
-from experiments.stage import Stage
+from experiments.compose.assembly import Assembly
+from experiments.compose.compose import compose_cells, compose_one
+from experiments.compose.hydra_session import session
+from experiments.compose.interning import Interning
+from experiments.store.stage import Stage
 
 FOLDER = Path(configs.__file__).parent
 OPTIONS = [
@@ -106,21 +106,21 @@ SWEEPS = [
 
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda s: s[0])
 def test_a_cell_of_a_sweep_has_the_keys_that_it_has_alone(sweep):
-    cells, sharing = compose_cells(sweep), Sharing()
+    cells, interning = compose_cells(sweep), Interning()
     for cell in cells:
         with initialize_config_module("configs", version_base="1.3"):
             alone = cell_from(compose("cell", list(cell.overrides))).row_stage()
-        together = cell_from(cell.plain, sharing).row_stage()
+        together = cell_from(cell.plain, interning).row_stage()
         assert stages(together, {}).keys() == stages(alone, {}).keys()
         assert together.key == alone.key
 
 
 def test_cells_of_a_sweep_share_parts_and_stages():
-    sharing = Sharing()
+    interning = Interning()
     cells = compose_cells(
         ["defense=none,antidistillation,trace_summary", "attack=imitate,adaptive", "budget.data=2600"]
     )
-    rows = [cell_from(c.plain, sharing).row_stage() for c in cells]
+    rows = [cell_from(c.plain, interning).row_stage() for c in cells]
     found: dict[str, Stage] = {}
     for row in rows:
         stages(row, found)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments.backend import ModelBackend
-from experiments.store import Store
+from experiments.stages.backend import ModelBackend
+from experiments.store.store import Store
 from teacher.api.schema import Params, Prompts
 from tests.lm.mini.tiny import tiny
 from tests.teacher.api.fakes import requests

@@ -14,12 +14,12 @@ from configs.text import one_line, printable, require_plain
 from experiments.campaign.report import csv as campaign_csv
 from experiments.cli import main
 from experiments.cli.consoles import results
-from experiments.compose import compose_one
-from experiments.naming import LONGEST, require_name, stem
+from experiments.compose.compose import compose_one
+from experiments.compose.resolved import resolved
 from experiments.report import latex, markdown, write_report
 from experiments.report.cells import PlainWriter
+from experiments.report.file_names import LONGEST, require_name, stem
 from experiments.report.structure import Column, Table
-from experiments.resolved import resolved
 from tests.experiments.measure.synthetic import cell, result
 
 HOSTILE = "\x1b[31mred\r\n| =x](http://x) \u202e$x^{"

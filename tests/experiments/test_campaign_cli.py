@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import pytest
 
-from experiments.campaign.stage import TABLES, CampaignStage
+from experiments.campaign.campaign_stage import TABLES, CampaignStage
 from experiments.cli import main
 from experiments.cli.campaign import POLICIES
 from experiments.cli.completion import complete
-from experiments.store import Store
+from experiments.store.store import Store
 
 SMALL = (
     "campaign=small",

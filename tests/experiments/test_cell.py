@@ -7,12 +7,12 @@ import pytest
 
 from configs.errors import ConfigError
 from experiments.cell import cell_from
-from experiments.compose import compose_cells
+from experiments.compose.compose import compose_cells
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.stages.row import RowStage, result_of
-from experiments.store import Store
+from experiments.store.store import Store
 
 TINY = [
     "teacher.recipe.steps=3",

@@ -4,11 +4,11 @@ import polars as pl
 import pytest
 
 from experiments.cell import cell_from
-from experiments.compose import compose_cells
+from experiments.compose.compose import compose_cells
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.store import Store
+from experiments.store.store import Store
 
 pytestmark = pytest.mark.slow
 

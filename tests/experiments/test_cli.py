@@ -109,7 +109,7 @@ def test_full_disk_is_said_with_exit_code_1(fake, capsys, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("experiments.store.write_entry", full)
+    monkeypatch.setattr("experiments.store.store.write_entry", full)
     assert main(["run", "--workers", "0"]) == 1
     assert "is full: free some space" in capsys.readouterr().err
 

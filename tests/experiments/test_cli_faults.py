@@ -9,7 +9,7 @@ import pytest
 
 from experiments.cli import main
 from experiments.cli.failures import SHOWN, conclude
-from experiments.engine.base import Failure, Outcome
+from experiments.engine.base import Failure, RunOutcome
 from experiments.engine.profile import CATEGORIES, PARENT, Profile
 from tests.experiments.test_cli import fake
 
@@ -46,7 +46,7 @@ def test_a_full_disk_ends_with_the_table_and_advice(fake, capsys, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("experiments.store.write_entry", full)
+    monkeypatch.setattr("experiments.store.store.write_entry", full)
     assert main(GRID) == 1
     shown = capsys.readouterr().err
     assert "failures" in shown
@@ -67,7 +67,7 @@ def test_many_failures_are_cut(tmp_path, capsys):
     from experiments.cli.consoles import remarks
 
     failures = [Failure("s", f"k{i}", f"cell {i}", "wrong", tmp_path / f"{i}.txt", True, "a\nb") for i in range(30)]
-    assert conclude(Outcome(0, tuple(failures), frozenset(), 1.0), 40, 30, tmp_path, remarks()) == 2
+    assert conclude(RunOutcome(0, tuple(failures), frozenset(), 1.0), 40, 30, tmp_path, remarks()) == 2
     shown = capsys.readouterr().err
     assert f"cell {SHOWN - 1}" in shown
     assert f"cell {SHOWN}" not in shown

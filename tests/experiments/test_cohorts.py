@@ -7,7 +7,7 @@ import torch
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.store import Store
+from experiments.store.store import Store
 from tests.experiments.test_cell import rows_of
 
 

@@ -13,8 +13,8 @@ from omegaconf.errors import ReadonlyConfigError
 
 from configs.errors import ConfigError
 from experiments.cli.roots import root_of
-from experiments.compose import compose_cells, compose_one, experiment_names
-from experiments.hydra_session import session
+from experiments.compose.compose import compose_cells, compose_one, experiment_names
+from experiments.compose.hydra_session import session
 
 
 def labels(*arguments: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.store import Store
+from experiments.store.store import Store
 from tests.experiments.test_cell import TINY, rows_of, run, table
 
 QUERIES = 200

@@ -9,28 +9,28 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from experiments.engine.clock import Clock
 from experiments.engine.display import BarDisplay, PlainDisplay
-from experiments.engine.graph import Graph, Wanted, plan
+from experiments.engine.graph import StageGraph, Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.store import Store
+from experiments.engine.remaining import Remaining
+from experiments.store.store import Store
 from tests.experiments.fakes import Fake, Joins, Raises
 
 
-def graph(cells: int = 4) -> Graph:
+def graph(cells: int = 4) -> StageGraph:
     """Students that can run as one, with a row each: 2 stages of 0.1 s a cell, besides the root."""
     root = Fake("root")
     students = [Joins(f"s{i}", {"r": root}) for i in range(cells)]
     return plan([Wanted(Fake(f"row{i}", {"s": s}), f"cell {i}") for i, s in enumerate(students)], Store("/nonexistent"))
 
 
-def keys(graph: Graph, start: str) -> list[str]:
+def keys(graph: StageGraph, start: str) -> list[str]:
     return [key for key, node in graph.nodes.items() if node.stage.label.startswith(start)]
 
 
 def test_cells_and_stages_are_counted():
     g = graph()
-    clock = Clock(g, 1)
+    clock = Remaining(g, 1)
     assert clock.state() == "0/4 cells, 0/9 stages (0 running)"
     for key in keys(g, "root"):
         clock.finished(key, 0.1)
@@ -49,7 +49,7 @@ def test_cells_and_stages_are_counted():
 
 def test_time_left_is_expected_time_corrected_by_real_time():
     g = graph()
-    clock = Clock(g, 1)
+    clock = Remaining(g, 1)
     assert clock.left() == pytest.approx(0.9)
     clock.finished(
         keys(g, "root")[0], 0.3
@@ -59,7 +59,7 @@ def test_time_left_is_expected_time_corrected_by_real_time():
 
 def test_the_time_of_a_group_is_split_over_its_stages():
     g = graph()
-    clock = Clock(g, 1)
+    clock = Remaining(g, 1)
     clock.finished(keys(g, "root")[0], 0.1)
     before = clock.left()
     clock.started(keys(g, "s"))
@@ -69,7 +69,7 @@ def test_the_time_of_a_group_is_split_over_its_stages():
 
 def test_a_stage_that_is_put_back_is_open_again():
     g = graph(1)
-    clock = Clock(g, 1)
+    clock = Remaining(g, 1)
     before = clock.left()
     clock.started(keys(g, "root"))
     clock.returned(keys(g, "root")[0])
@@ -82,7 +82,7 @@ def test_a_stage_that_is_put_back_is_open_again():
 
 def test_time_left_is_cheap_for_ten_thousand_open_stages():
     g = graph(5000)
-    clock = Clock(g, 8)
+    clock = Remaining(g, 8)
     start = time.perf_counter()
     for key in keys(g, "s")[:1000]:
         clock.started([key])

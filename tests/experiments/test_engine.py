@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from configs.errors import ConfigError
 from experiments.engine.display import SilentDisplay
-from experiments.engine.graph import Graph, Wanted, plan
+from experiments.engine.graph import StageGraph, Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.engine.schedule import Schedule
-from experiments.stage import Stage
-from experiments.store import Store, StoreWarning
+from experiments.store.stage import Stage
+from experiments.store.store import Store, StoreWarning
 from tests.experiments.fakes import DiesOnce, Fake, Joins, Raises, runs
 
 
@@ -142,7 +142,7 @@ def test_interrupt_ends_workers_and_leaves_the_store_clean(tmp_path, marks):
             raise KeyboardInterrupt
 
     store = Store(tmp_path / "store")
-    graph: Graph = plan(rows(marks, sleep=30), store)
+    graph: StageGraph = plan(rows(marks, sleep=30), store)
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         LocalEngine(2).run(graph, store, Interrupts())
@@ -201,7 +201,7 @@ def test_any_graph_is_run_completely_and_in_order(count, cohort, seed):
     done: set[str] = set()
     while group := schedule.next():
         assert len(group) <= cohort
-        assert len({(n.stage.name, n.stage.company()) for n in group}) == 1
+        assert len({(n.stage.name, n.stage.cohort_key()) for n in group}) == 1
         for node in group:
             assert {s.key for s in node.stage.inputs().values()} <= done
         for node in group:

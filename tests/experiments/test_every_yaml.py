@@ -11,16 +11,16 @@ from omegaconf import OmegaConf
 import configs
 from configs.build import build
 from defenses.base import Defense
-from experiments.calibration.asked import asked_of, with_value
 from experiments.calibration.calibration import calibration_of
-from experiments.campaign.assembly import stage_from
-from experiments.campaign.stage import CampaignStage
+from experiments.campaign.campaign_stage import CampaignStage
+from experiments.campaign.from_config import stage_from
 from experiments.cell import cell_from
 from experiments.cli.roots import CAMPAIGN, ROOTS, parts_of_one_root
-from experiments.compose import compose_cells, compose_one
-from experiments.sharing import Sharing
-from experiments.stage import Stage
+from experiments.compose.asked import asked_of, with_value
+from experiments.compose.compose import compose_cells, compose_one
+from experiments.compose.interning import Interning
 from experiments.stages.row import RowStage
+from experiments.store.stage import Stage
 
 FOLDER = Path(configs.__file__).parent
 YAMLS = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml"))
@@ -110,9 +110,9 @@ def test_option_becomes_a_cell(name, data):
 
 @pytest.mark.parametrize("name", OF_CELLS)
 def test_experiment_becomes_cells(name):
-    cells, sharing = compose_cells([f"+experiment={name.removeprefix('experiment/')}"]), Sharing()
+    cells, interning = compose_cells([f"+experiment={name.removeprefix('experiment/')}"]), Interning()
     assert cells
-    keys = {cell_from(stated(cell.plain), sharing).row_stage().key for cell in cells}
+    keys = {cell_from(stated(cell.plain), interning).row_stage().key for cell in cells}
     assert len(keys) == len(cells)
 
 

@@ -20,9 +20,10 @@ from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import PATIENCE, LocalEngine, allowance
 from experiments.engine.log import Logged
-from experiments.engine.pool import Pool
-from experiments.stage import Artifact, Context
-from experiments.store import Store
+from experiments.engine.pool import WorkerPool
+from experiments.store.artifact import Artifact
+from experiments.store.stage import Context
+from experiments.store.store import Store
 from tests.experiments.fakes import Fake, Joins, Raises
 
 
@@ -151,7 +152,7 @@ def test_a_stopped_process_is_killed_without_a_stack(tmp_path, monkeypatch):
 def test_a_stopped_process_that_takes_no_work_is_replaced(tmp_path, monkeypatch):
     """What it is sent does not fit into a pipe, so that sending has to wait."""
     monkeypatch.setattr("experiments.engine.pool.STUCK", 0.3)
-    with Pool(tmp_path / "store", 1, 1) as pool:
+    with WorkerPool(tmp_path / "store", 1, 1) as pool:
         worker = pool.idle()
         worker.give(["a"], [Fake("a")], 60.0)
         while worker.pipe.poll(60) and worker.hear()[0] != "finished":  # as the pool listens: when something has come
@@ -212,7 +213,7 @@ def test_a_process_that_cannot_be_ended_is_left_behind(tmp_path, monkeypatch):
     """As one is that waits for a dead disk: nothing waits for it, not even Python when it exits."""
     monkeypatch.setattr("experiments.engine.pool.REAP", 0.2)
     monkeypatch.setattr("experiments.engine.pool.SHOWN", 0.2)
-    with Pool(tmp_path / "store", 1, 1) as pool:
+    with WorkerPool(tmp_path / "store", 1, 1) as pool:
         worker = pool.idle()
         kill = worker.process.kill
         monkeypatch.setattr(worker.process, "kill", lambda: None)

@@ -8,10 +8,10 @@ import pytest
 
 import configs
 from experiments.cell import cell_from
-from experiments.compose import Sweep, compose_sweep
+from experiments.compose.compose import Sweep, compose_sweep
+from experiments.compose.interning import Interning
 from experiments.engine.graph import Wanted, plan, shared
-from experiments.sharing import Sharing
-from experiments.store import Store
+from experiments.store.store import Store
 
 PREPARED = 11
 """Preparations of a seed: one for all strengths of antidistillation and its control, one for each detector, and one for
@@ -54,8 +54,8 @@ def test_it_shares_what_can_be_shared(name, request, tmp_path):
     sweep: Sweep = request.getfixturevalue(name)
     assert not sweep.repeated
     assert not sweep.overlapping
-    sharing = Sharing()
-    rows = [Wanted(cell_from(cell.plain, sharing).row_stage(), cell.label) for cell in sweep.cells]
+    interning = Interning()
+    rows = [Wanted(cell_from(cell.plain, interning).row_stage(), cell.label) for cell in sweep.cells]
     graph = plan(rows, Store(tmp_path / "store"))
     uses = shared(graph.wanted)
     seeds = {cell.plain["seed"] for cell in sweep.cells}

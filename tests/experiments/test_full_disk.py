@@ -13,7 +13,7 @@ from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.engine.schedule import Schedule, conclude
-from experiments.store import Store
+from experiments.store.store import Store
 from tests.experiments.fakes import Fake, Joins
 
 
@@ -34,7 +34,7 @@ def full(*_: object) -> None:
 
 
 def test_nothing_more_is_started_when_the_disk_is_full(tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.store.write_entry", full)
+    monkeypatch.setattr("experiments.store.store.write_entry", full)
     store = Store(tmp_path / "store")
     outcome = run(others(), store, workers=0)
     (failure,) = outcome.failures
@@ -64,7 +64,7 @@ def test_what_runs_when_the_disk_gets_full_is_finished(tmp_path):
 
 
 def test_a_group_on_a_full_disk_keeps_what_was_stored(tmp_path, monkeypatch):
-    from experiments import store as module
+    from experiments.store import store as module
 
     written, real = [], module.write_entry
 

@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from experiments.care.kept import kept
+from experiments.store.maintenance.kept import kept
 from tests.experiments.test_cell import TINY
 
 
 @pytest.mark.slow
 def test_two_multiruns_at_once_share_a_store(tmp_path):
-    command = [sys.executable, "-m", "experiments.hydra_app", "--multirun", *TINY, "seed=0,1", "launcher.workers=0"]
+    command = [sys.executable, "-m", "experiments.cli.hydra_app", "--multirun", *TINY, "seed=0,1", "launcher.workers=0"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     both = [subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(timeout=600) for process in both] == [0, 0]
@@ -28,7 +28,7 @@ def test_two_multiruns_at_once_share_a_store(tmp_path):
 
 @pytest.mark.slow
 def test_the_jobs_of_a_multirun_make_one_table(tmp_path):
-    command = [sys.executable, "-m", "experiments.hydra_app", "--multirun", *TINY, "seed=0,1", "launcher.workers=0"]
+    command = [sys.executable, "-m", "experiments.cli.hydra_app", "--multirun", *TINY, "seed=0,1", "launcher.workers=0"]
     done = subprocess.run(
         command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
     )

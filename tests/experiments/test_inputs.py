@@ -12,12 +12,12 @@ from configs.build import build, from_mapping
 from configs.errors import ConfigError
 from configs.groups import choices
 from configs.trust import trust, trusted
-from experiments import memory
 from experiments.cell import cell_from
 from experiments.cli import main
-from experiments.compose import compose_cells, compose_one
-from experiments.memory import Memory
-from lm.mini.build import fresh_model
+from experiments.compose.compose import compose_cells, compose_one
+from experiments.engine import memory
+from experiments.engine.memory import Memory
+from lm.from_words import fresh_model
 from lm.mini.size import weight_count
 from student.base import StudentSpec
 from student.mini import MiniStudent

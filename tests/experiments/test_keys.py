@@ -23,23 +23,23 @@ from configs.build import build, describe
 from configs.content import STEP, WHOLE, content_of
 from configs.errors import ConfigError
 from configs.identity import Part, identity
-from defenses.admission.query_quota import QueryQuota
-from defenses.admission.token_bucket import Limits
+from defenses.admission.limits.query_quota import QueryQuota
+from defenses.admission.limits.token_bucket import Limits
 from defenses.base import Defense, preparation_of
 from defenses.decoding.antidistillation import Antidistillation
 from defenses.decoding.permuted import Permuted
 from defenses.decoding.temperature import Temperature
 from defenses.release.trace_hidden import TraceHidden
-from experiments import gateway
-from experiments.campaign import facts
-from experiments.campaign.assembly import stage_from
+from experiments.campaign.config import figures
+from experiments.campaign.from_config import stage_from
 from experiments.cell import Cell, cell_from
-from experiments.compose import compose_one
-from experiments.stage import Stage
+from experiments.compose.compose import compose_one
+from experiments.stages import offer as offers
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
 from experiments.stages.row import RowStage
-from lm.types import ModelSpec
+from experiments.store.stage import Stage
+from lm.model_spec import ModelSpec
 from student.mini import MiniStudent
 from student.objectives.base import Objective
 from student.objectives.sft import SFT
@@ -250,22 +250,22 @@ class UsesProxy(Temperature):
 @pytest.mark.parametrize(("defense", "same"), [(UsesProxy(1.5), False), (Temperature(1.5), True)])
 def test_a_proxy_that_a_defense_may_decode_with_is_in_the_key_of_what_was_sampled(defense, same, monkeypatch):
     seen = []
-    monkeypatch.setattr(gateway, "ModelBackend", lambda lm, processors, store, found: seen.append(found))
-    monkeypatch.setattr(gateway, "Gateway", lambda **_: None)
-    offer = gateway.Offer(Interface(), Prices(), {"d": defense})
+    monkeypatch.setattr(offers, "ModelBackend", lambda lm, processors, store, found: seen.append(found))
+    monkeypatch.setattr(offers, "Gateway", lambda **_: None)
+    offer = offers.Offer(Interface(), Prices(), {"d": defense})
     for proxy in ("width 64", "width 96"):
-        gateway.open_gateway(offer, SimpleNamespace(format=None), "teacher", lambda: None, proxy, {}, None, 0)
+        offers.open_gateway(offer, SimpleNamespace(format=None), "teacher", lambda: None, proxy, {}, None, 0)
     assert (seen[0] == seen[1]) == same
 
 
 def test_a_proxy_that_is_not_declared_cannot_be_used(monkeypatch):
     asked = []
     monkeypatch.setattr(Temperature, "decode", lambda self, serving: asked.append(serving.proxy))
-    monkeypatch.setattr(gateway, "ModelBackend", lambda lm, processors, store, found: processors())
-    monkeypatch.setattr(gateway, "Gateway", lambda **_: None)
+    monkeypatch.setattr(offers, "ModelBackend", lambda lm, processors, store, found: processors())
+    monkeypatch.setattr(offers, "Gateway", lambda **_: None)
     for defense in (Temperature(1.5), UsesProxy(1.5)):
-        offer = gateway.Offer(Interface(), Prices(), {"d": defense})
-        gateway.open_gateway(offer, SimpleNamespace(format=None), "t", lambda: "the proxy", "p", {}, None, 0)
+        offer = offers.Offer(Interface(), Prices(), {"d": defense})
+        offers.open_gateway(offer, SimpleNamespace(format=None), "t", lambda: "the proxy", "p", {}, None, 0)
     with pytest.raises(RuntimeError, match="says so: uses"):
         asked[0]()
     assert asked[1]() == "the proxy"
@@ -302,7 +302,7 @@ def test_a_large_file_is_known_by_samples(tmp_path):
 
 
 def test_a_campaign_knows_the_versions_of_its_parts_and_the_content_of_its_data(tmp_path, monkeypatch):
-    from defenses.admission.prada import PRADA
+    from defenses.admission.windows.prada import PRADA
 
     def stage(policy: str) -> Stage:
         return stage_from(compose_one([f"policy={policy}"], "campaign").config)
@@ -315,8 +315,8 @@ def test_a_campaign_knows_the_versions_of_its_parts_and_the_content_of_its_data(
         patch.setattr(kind, "version", 2)
         assert stage("none").key == before["none"]
         assert stage("watch").key != before["watch"]
-    shutil.copytree(facts.DATA, tmp_path / "data")
-    monkeypatch.setattr(facts, "DATA", tmp_path / "data")
+    shutil.copytree(figures.DATA, tmp_path / "data")
+    monkeypatch.setattr(figures, "DATA", tmp_path / "data")
     (tmp_path / "data" / "curves.csv").write_text("other curves, which the simulation does not read")
     assert stage("none").key == before["none"]
     (tmp_path / "data" / "prompts_topics.toml").write_text("other topics")

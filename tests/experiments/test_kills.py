@@ -17,12 +17,12 @@ import polars as pl
 import pytest
 
 from experiments.engine import pool as pools
-from experiments.engine.base import Outcome
+from experiments.engine.base import RunOutcome
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.stage import Stage
-from experiments.store import Store
+from experiments.store.stage import Stage
+from experiments.store.store import Store
 from tests.experiments.fakes import Fake, Joins
 
 SEEDS = range(20)
@@ -98,7 +98,7 @@ def killer(display: Watched, rng: random.Random, signals: list[signal.Signals]) 
         thread.join()
 
 
-def run_once(root: Path, display: SilentDisplay) -> Outcome:
+def run_once(root: Path, display: SilentDisplay) -> RunOutcome:
     store = Store(root)
     return LocalEngine(2, cohort=4, patience=0.6).run(plan(sweep(), store), store, display)
 

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments import lease as module
-from experiments.layout import draft
-from experiments.lease import Busy, Patience, held, lease
-from experiments.process import alive
+from experiments.store import lease as module
+from experiments.store.layout import draft
+from experiments.store.lease import Busy, LeasePatience, held, lease
+from experiments.store.process import alive
 
-SHORT = Patience(0.05, 0.8)
+SHORT = LeasePatience(0.05, 0.8)
 FORK = multiprocessing.get_context("fork")
 
 
@@ -46,7 +46,7 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> float:
     return time.monotonic() - began
 
 
-def hold(place: Path, patience: Patience, done: Path) -> None:
+def hold(place: Path, patience: LeasePatience, done: Path) -> None:
     with lease(place, patience):
         done.with_suffix(".in").touch()
         while not done.exists():
@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
 
 
 def test_a_killed_holder_gives_way_at_once(place, tmp_path):
-    process = start(hold, place, Patience(), tmp_path / "never")
+    process = start(hold, place, LeasePatience(), tmp_path / "never")
     until(lambda: (tmp_path / "never.in").exists())
     with pytest.raises(Busy), lease(place, wait=False):
         pass

@@ -11,12 +11,12 @@ import pytest
 
 from attacks.budget import Budget
 from attacks.client import Client
-from defenses.admission.linker import Linker
-from defenses.admission.query_quota import QueryQuota
-from defenses.admission.token_bucket import TokenBucket
-from experiments.campaign.population import Population
-from experiments.measure.settings import Measure
-from experiments.prompts import draw
+from defenses.admission.limits.query_quota import QueryQuota
+from defenses.admission.limits.token_bucket import TokenBucket
+from defenses.admission.linking.linker import Linker
+from experiments.campaign.config.population import Population
+from experiments.stages.prompts import draw
+from experiments.stages.settings import Measure
 from experiments.stages.users import Visit, drawn_users
 from lm.ragged import Ragged
 from tasks.mini import MiniTask

@@ -9,16 +9,16 @@ from rich.console import Console
 
 from benchmarks.planner import planned
 from configs.errors import ConfigError
-from experiments import memory
 from experiments.cell import cell_from
 from experiments.cli import main
 from experiments.cli.plan import plan_table, repetitions, summary
-from experiments.compose import compose_cells, compose_sweep
+from experiments.compose.compose import compose_cells, compose_sweep
+from experiments.engine import memory
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan, shared
 from experiments.engine.local import LocalEngine
-from experiments.memory import Memory, available, needed, require_memory
-from experiments.store import Store, StoreWarning
+from experiments.engine.memory import Memory, available, needed, require_memory
+from experiments.store.store import Store, StoreWarning
 from tests.experiments.fakes import Fake
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from configs.errors import ConfigError
 from experiments.cli.execute import engine_of
-from experiments.compose import compose_one
+from experiments.compose.compose import compose_one
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.engine.ray import RayEngine
-from experiments.store import Store
+from experiments.store.store import Store
 from tests.experiments.fakes import DiesOnce, Fake, Joins, Raises, runs
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed: pip install -e '.[ray]'")

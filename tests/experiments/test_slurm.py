@@ -10,18 +10,18 @@ import pytest
 
 from configs.errors import ConfigError
 from experiments.cli.execute import engine_of
-from experiments.compose import compose_one
+from experiments.compose.compose import compose_one
 from experiments.engine.base import Raised
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.engine.others import Board, Others
+from experiments.engine.others import Board, OtherWalkers
 from experiments.engine.schedule import Schedule
 from experiments.engine.slurm import SlurmEngine
 from experiments.engine.walk import Walk
-from experiments.layout import Ref
-from experiments.lease import Patience
-from experiments.store import Store
+from experiments.store.layout import Ref
+from experiments.store.lease import LeasePatience
+from experiments.store.store import Store
 from tests.experiments.fakes import DiesOnce, Fake, Joins, Raises, runs
 
 pytest.importorskip("submitit", reason="the extra slurm is not installed: pip install -e '.[slurm]'")
@@ -139,10 +139,10 @@ def test_a_walk_leaves_where_there_is_nothing_to_do(tmp_path):
 
 
 def test_what_is_held_elsewhere_is_left_until_its_holder_shows_no_life(tmp_path):
-    store = Store(tmp_path / "store", Patience(beat=0.02, expiry=0.3))
+    store = Store(tmp_path / "store", LeasePatience(beat=0.02, expiry=0.3))
     wanted = [Wanted(Fake("held"), "a"), Wanted(Fake("free"), "b")]
     schedule = Schedule(plan(wanted, store), store, 1, SilentDisplay(), lambda _: None)
-    others = Others(schedule, Board(tmp_path / "board"))
+    others = OtherWalkers(schedule, Board(tmp_path / "board"))
     place = store.root / ".locks" / f"fake-{wanted[0].stage.key}.lease"
     place.mkdir(parents=True)
     (place / "0a0a0a0a-1-0-0123456789abcdef").touch()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 
-from experiments import sources
 from experiments.cli import main
+from experiments.store import sources
 from tests.experiments.test_cell import TINY
 
 STEP_CODE = '''

@@ -18,10 +18,10 @@ import polars as pl
 import pytest
 import torch
 
-from experiments.entry import MANIFEST
-from experiments.process import machine
-from experiments.stage import Artifact
-from experiments.store import Store, StoreFullError, StoreWarning
+from experiments.store.artifact import Artifact
+from experiments.store.entry import MANIFEST
+from experiments.store.process import machine
+from experiments.store.store import Store, StoreFullError, StoreWarning
 from tests.experiments.fakes import Fake
 
 ARTIFACT = Artifact(

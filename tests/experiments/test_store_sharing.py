@@ -14,14 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.layout import LOCKS
-from experiments.lease import PATIENCE, Patience
-from experiments.stage import Artifact, Context
-from experiments.store import Entry, Store
+from experiments.store.artifact import Artifact
+from experiments.store.entry import Entry
+from experiments.store.layout import LOCKS
+from experiments.store.lease import PATIENCE, LeasePatience
+from experiments.store.stage import Context
+from experiments.store.store import Store
 from tests.experiments.fakes import Fake as FakeWithTable
 from tests.experiments.fakes import runs
 
-SHORT = Patience(0.05, 0.8)
+SHORT = LeasePatience(0.05, 0.8)
 
 
 class Fake(FakeWithTable):
@@ -43,13 +45,13 @@ def do(store: Store, stage: Fake) -> Entry:
         return store.put(stage, stage.run(Context(inputs, store, lambda *_: None)))
 
 
-def work(root: Path, stages: list[Fake], seed: int, patience: Patience) -> None:
+def work(root: Path, stages: list[Fake], seed: int, patience: LeasePatience) -> None:
     store = Store(root, patience)
     for stage in random.Random(seed).sample(stages, len(stages)):
         do(store, stage)
 
 
-def start(root: Path, stages: list[Fake], seed: int = 0, patience: Patience = PATIENCE) -> BaseProcess:
+def start(root: Path, stages: list[Fake], seed: int = 0, patience: LeasePatience = PATIENCE) -> BaseProcess:
     process = multiprocessing.get_context("fork").Process(target=work, args=(root, stages, seed, patience), daemon=True)
     process.start()
     return process

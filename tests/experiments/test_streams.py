@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from experiments.care.kept import keep, kept
 from experiments.cli import consoles, main
 from experiments.cli.streams import watched
 from experiments.engine.ending import ends_politely
 from experiments.engine.others import Board
-from experiments.lease import Busy, held, lease
-from experiments.places import folder, new_file
-from experiments.store import Store, StoreFullError, is_full
+from experiments.store.lease import Busy, held, lease
+from experiments.store.maintenance.kept import keep, kept
+from experiments.store.places import folder, new_file
+from experiments.store.store import Store, StoreFullError, is_full
 from tests.experiments.fakes import Fake, runs
 from tests.experiments.test_cli import fake
 
@@ -103,8 +103,8 @@ def test_a_stored_sweep_is_shown_from_a_store_that_is_only_read(fake, monkeypatc
     assert main(["sweep", "seed=0,1", "--workers", "0"]) == 0
     before = {path: path.stat().st_mtime_ns for path in Path("results/store").rglob("*") if path.is_dir()}
     capsys.readouterr()
-    monkeypatch.setattr("experiments.layout.write_json", forbidden)
-    monkeypatch.setattr("experiments.store.lease", forbidden)
+    monkeypatch.setattr("experiments.store.layout.write_json", forbidden)
+    monkeypatch.setattr("experiments.store.store.lease", forbidden)
     assert main(["sweep", "seed=0,1", "--workers", "0"]) == 0
     shown = capsys.readouterr()
     assert "2 rows" in shown.out
@@ -147,7 +147,7 @@ def test_an_export_to_nowhere_is_refused_before_the_work(tmp_path, monkeypatch, 
     Path("file").touch()
     Path("loop").symlink_to("loop")
     Path("folder.zip").mkdir()
-    monkeypatch.setattr("experiments.care.artifact.artifact", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr("experiments.publish.paper_artifact.artifact", lambda *_: pytest.fail("work was done"))
     assert main(["store", "export", "quick", name]) == 2
     assert "PATH = " in capsys.readouterr().err
     assert new_file("PATH", "below/q.zip") == tmp_path / "below" / "q.zip"
@@ -198,16 +198,16 @@ def test_foreign_names_in_a_lease_are_ignored(tmp_path, names):
 
 
 def test_what_cannot_be_moved_away_is_waited_for_and_then_said(tmp_path, monkeypatch):
-    from experiments.lease import Patience
+    from experiments.store.lease import LeasePatience
 
     place = tmp_path / "x.lease"
     place.mkdir()
     (place / ".nfs0001").touch()
-    monkeypatch.setattr("experiments.lease._cleared", lambda _: False)
+    monkeypatch.setattr("experiments.store.lease._cleared", lambda _: False)
     with pytest.raises(Busy), lease(place, wait=False):
         pass
     start = time.monotonic()
-    with pytest.raises(OSError, match="something else lies"), lease(place, Patience(0.01, 0.05)):
+    with pytest.raises(OSError, match="something else lies"), lease(place, LeasePatience(0.01, 0.05)):
         pass
     assert time.monotonic() - start < 5
 

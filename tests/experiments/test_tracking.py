@@ -10,8 +10,8 @@ import pytest
 
 from configs.build import build
 from configs.errors import ConfigError
-from experiments.compose import compose_one
-from experiments.tracking import NoTracking, Tracking, WandbTracking, without_secrets
+from experiments.compose.compose import compose_one
+from experiments.report.tracking import NoTracking, Tracking, WandbTracking, without_secrets
 
 
 def test_secrets_are_hidden_wherever_they_are():

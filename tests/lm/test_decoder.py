@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lm.decoder import TorchDecoder
+from lm.ensemble import ensemble
 from lm.mini.decoder import FusedDecoder, fits
-from lm.mini.ensemble import ensemble
 from lm.randomness import uniforms
 from tests.lm.mini.tiny import tiny
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from configs.errors import ConfigError
 from lm.batch import collate
-from lm.mini.build import word_examples
+from lm.from_words import word_examples
 from lm.mini.packing import pack
 from lm.mini.program import forward
 from lm.mini.stack import Stack

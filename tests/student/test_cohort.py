@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from configs.errors import ConfigError
-from experiments.prompts import prompts_of
-from lm.mini.build import word_examples
+from experiments.stages.prompts import prompts_of
+from lm.from_words import word_examples
 from lm.train import Recipe
 from lm.types import Sampling
 from student.base import Fit

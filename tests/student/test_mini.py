@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from configs.errors import ConfigError
-from lm.mini.build import word_examples
+from lm.from_words import word_examples
 from lm.train import Recipe
 from student.fit import fit
 from student.mini import MiniStudent

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.rows import for_student
+from experiments.stages.student_view import for_student
 from lm.examples import Examples
 from lm.huggingface import Pretrained
 from lm.language_model import LanguageModel

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from configs.errors import ConfigError, MoatBenchError, require
-from experiments.campaign.curves.fit import Curves, fit_curves
-from experiments.campaign.curves.table import checked, shipped
+from experiments.campaign.curves.fitted import Curves, fit_curves
+from experiments.campaign.curves.measured import checked, shipped
 
 SHIPPED = "shipped"
 

@@ -11,11 +11,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from experiments.campaign.curves.fit import UNTOUCHED, UNWORKED, USES, WITH_ERRORS, Curve, Curves
+from experiments.campaign.curves.fitted import UNTOUCHED, UNWORKED, USES, WITH_ERRORS, Curve, Curves
 from experiments.report import markdown
 from experiments.report.floor import floor_of
 from experiments.report.names import family_name, family_order
-from experiments.report.numbers import BLANK, Value, enumeration, share
+from experiments.report.spelling import BLANK, Value, enumeration, share
 from experiments.report.structure import Column, Table
 
 STYLE = {UNTOUCHED: ("#000000", "o", "-"), UNWORKED: ("#0072B2", "s", "-"), WITH_ERRORS: ("#D55E00", "^", "-")}
@@ -38,7 +38,7 @@ def write(curves: Curves, out: Path) -> list[Path]:
 
 WORDS = (
     "How much of the teacher's capability the lab's student has after so many queries, per family and per what became of "
-    "the answers. Campaigns read what their harvest is worth off these curves (experiments/campaign/transfer.py).",
+    "the answers. Campaigns read what their harvest is worth off these curves (experiments/campaign/curves/learnt.py).",
     "Measured on the mini world with configs/experiment/curves.yaml (task, teacher, student: mini; a pool of 2,128 prompts "
     "of which so many are asked, in the task's mix: 1,000 chain, 600 code, 128 facts, 400 tool of 2,128): moatbench sweep "
     "+experiment=curves; the shipped table experiments/campaign/data/curves.csv and this page: python -m "

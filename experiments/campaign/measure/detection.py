@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from experiments.campaign.campaign_result import HONEST, CampaignResult
 from experiments.campaign.measure.key import Key
 from experiments.campaign.measure.proportion import wilson
 from experiments.campaign.measure.roc import RATES, Roc, area, roc, tpr_at
-from experiments.campaign.result import HONEST, CampaignResult
 from experiments.measure.estimate import Estimate
 
 ANY = "any"

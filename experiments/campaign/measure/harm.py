@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from experiments.campaign.campaign_result import HONEST, CampaignResult
 from experiments.campaign.measure.key import Key
 from experiments.campaign.measure.proportion import ratio, wilson
-from experiments.campaign.result import HONEST, CampaignResult
 from experiments.measure.estimate import Estimate
 
 

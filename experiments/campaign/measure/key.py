@@ -9,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from configs.errors import ConfigError
-from experiments.campaign.result import CampaignResult
+from experiments.campaign.campaign_result import CampaignResult
 from experiments.measure.estimate import Estimate
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from experiments.campaign.measure.harvest import series
-from experiments.campaign.measure.summary import PolicySummary
+from experiments.campaign.measure.harvested import series
+from experiments.campaign.measure.policy_summary import PolicySummary
 from experiments.campaign.report.drawing import (
     AMOUNTS,
     Look,

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 
 from experiments.campaign.measure.key import Measured
-from experiments.campaign.measure.summary import PolicySummary, TransferRecord
+from experiments.campaign.measure.policy_summary import PolicySummary, TransferRecord
 from experiments.measure.estimate import Estimate
 from experiments.report.cells import PlainWriter
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from experiments.campaign.measure.detection import ANY
+from experiments.campaign.measure.policy_summary import PolicySummary
 from experiments.campaign.measure.roc import RATES
-from experiments.campaign.measure.summary import PolicySummary
 from experiments.campaign.report.naming import detector_name, in_percent, policy_name, scaled, spaced
 from experiments.campaign.report.tables import brackets
-from experiments.report.numbers import Value
+from experiments.report.spelling import Value
 from experiments.report.structure import Column, Table
 
 POLICY = Column("policy", "policy", "text", 0)

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from experiments.campaign.measure.summary import PolicySummary
+from experiments.campaign.measure.policy_summary import PolicySummary
 from experiments.campaign.report.naming import UNDEFENDED
 from experiments.report.plot import COLOURS, MARKERS
 

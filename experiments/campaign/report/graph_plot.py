@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from experiments.campaign.measure.summary import PolicySummary
+from experiments.campaign.campaign_result import HONEST, CampaignResult
+from experiments.campaign.measure.policy_summary import PolicySummary
 from experiments.campaign.report.drawing import Look, canvas, looks, save, say
 from experiments.campaign.report.graph_layout import layout
 from experiments.campaign.report.naming import amount, policy_name, spaced
-from experiments.campaign.result import HONEST, CampaignResult
 
 MOST_PANELS, MOST_ACCOUNTS, MOST_VECTORS = 3, 300, 3000
 """Beyond `MOST_VECTORS` links they are pixels in the PDF too."""

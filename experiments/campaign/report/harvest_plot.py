@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
-from experiments.campaign.measure.harvest import banned_by_day, series
-from experiments.campaign.measure.summary import PolicySummary
+from experiments.campaign.measure.harvested import banned_by_day, series
+from experiments.campaign.measure.policy_summary import PolicySummary
 from experiments.campaign.report.drawing import AMOUNTS, Look, canvas, columns_of, plain, policy_looks, save, say
 from experiments.campaign.report.naming import policy_name
 

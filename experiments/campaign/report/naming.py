@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from experiments.campaign.measure.detection import ANY
-from experiments.campaign.measure.summary import PolicySummary
+from experiments.campaign.measure.policy_summary import PolicySummary
 from experiments.measure.estimate import Estimate
-from experiments.report.numbers import BLANK
+from experiments.report.spelling import BLANK
 
 UNDEFENDED = ("none", "undefended")
 """Names of the policy under which nothing is done; others are compared with it where it was run."""

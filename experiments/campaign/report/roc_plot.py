@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from experiments.campaign.measure.detection import ANY, curve
+from experiments.campaign.measure.policy_summary import PolicySummary
 from experiments.campaign.measure.roc import on_grid
-from experiments.campaign.measure.summary import PolicySummary
 from experiments.campaign.report.drawing import Look, canvas, looks, plain, save, say
 from experiments.campaign.report.naming import policy_name, spaced
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.campaign.measure.summary import PolicySummary
+from experiments.campaign.measure.policy_summary import PolicySummary
 from experiments.campaign.report.naming import amount_with_interval, in_percent, per, policy_name, scaled, spaced
-from experiments.report.numbers import Value, with_interval
+from experiments.report.spelling import Value, with_interval
 from experiments.report.structure import Column, Table
 
 BLOCKS = ("Harvest", "Harvested before action (exchanges)", "Honest users", "Transfer to the student")

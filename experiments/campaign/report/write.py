@@ -12,18 +12,18 @@ from matplotlib import rc_context
 from rich.console import Console
 from rich.text import Text
 
+from experiments.campaign.campaign_result import CampaignResult
 from experiments.campaign.measure.key import Measured
-from experiments.campaign.measure.summary import PolicySummary, TransferRecord, summarise
+from experiments.campaign.measure.policy_summary import PolicySummary, TransferRecord, summarise
 from experiments.campaign.report import cost_plot, csv, graph_plot, harvest_plot, roc_plot
 from experiments.campaign.report.detection_tables import detection_tables
 from experiments.campaign.report.naming import ordered
+from experiments.campaign.report.sentences import sentences
 from experiments.campaign.report.tables import policy_table
-from experiments.campaign.report.words import sentences
-from experiments.campaign.result import CampaignResult
 from experiments.measure.estimate import Estimate
-from experiments.naming import require_name
 from experiments.report import latex, markdown, terminal
-from experiments.report.numbers import Value
+from experiments.report.file_names import require_name
+from experiments.report.spelling import Value
 from experiments.report.structure import Table
 
 PLOTS = {"harvest": harvest_plot.draw, "roc": roc_plot.draw, "cost": cost_plot.draw, "graph": graph_plot.draw}

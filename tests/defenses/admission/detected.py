@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 
 from defenses.base import Traffic
-from experiments.prompts import draw
 from experiments.stages.past_traffic import red_team_traffic
+from experiments.stages.prompts import draw
 from lm.ragged import Ragged
 from tasks.mini import MiniTask
 from teacher.api.accounts import Accounts

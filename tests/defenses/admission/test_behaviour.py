@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from configs.errors import ConfigError
-from defenses.admission.behaviour import Behaviour
-from defenses.admission.habits import FEATURES, Habits
+from defenses.admission.windows.behaviour import Behaviour
+from defenses.admission.windows.habits import FEATURES, Habits
 from defenses.base import Traffic
 from lm.ragged import Ragged
 from teacher.api.accounts import Accounts

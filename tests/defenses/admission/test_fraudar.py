@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 import configs
 from configs.build import build
 from configs.errors import ConfigError
-from defenses.admission.fraudar import Fraudar, densest, weights
-from defenses.admission.incidence import incidence
+from defenses.admission.linking.fraudar import Fraudar, densest, weights
+from defenses.admission.linking.incidence import incidence
 from defenses.base import Defense
 from tests.defenses.admission.linked import HOUR, batch, state, traffic, watched
 

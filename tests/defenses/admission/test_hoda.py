@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
-from defenses.admission.hoda import HODA
+from defenses.admission.windows.hoda import HODA
 from tests.defenses.admission import crowds
 
 PROMPTS = crowds.sphere(2, 5)

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 import configs
 from configs.build import build
 from configs.errors import ConfigError
-from defenses.admission import linker
-from defenses.admission.linker import FOUND, Linker
+from defenses.admission.linking import linker
+from defenses.admission.linking.linker import FOUND, Linker
 from defenses.base import Defense
 from teacher.api.clock import DAY
 from teacher.api.schema import FORBIDDEN

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
-from defenses.admission.actions import KINDS, Noted, Sightings, keys_of
-from defenses.admission.incidence import incidence
-from defenses.admission.linker import Linker
-from defenses.admission.links import edges_of, link
-from defenses.admission.louvain import Louvain
+from defenses.admission.linking.actions import KINDS, Noted, Sightings, keys_of
+from defenses.admission.linking.incidence import incidence
+from defenses.admission.linking.linker import Linker
+from defenses.admission.linking.links import edges_of, link
+from defenses.admission.linking.louvain import Louvain
 from tests.defenses.admission.linked import HOUR, batch, pairs, same_parts, state, watched
 
 SETS = st.dictionaries(st.integers(0, 14), st.sets(st.integers(0, 12), min_size=1, max_size=8), min_size=1)

@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 import configs
 from configs.build import build
 from configs.errors import ConfigError
-from defenses.admission.communities import Graph, graph_of, louvain, modularity, within
-from defenses.admission.incidence import incidence
-from defenses.admission.louvain import Louvain
+from defenses.admission.linking.communities import Graph, graph_of, louvain, modularity, within
+from defenses.admission.linking.incidence import incidence
+from defenses.admission.linking.louvain import Louvain
 from defenses.base import Defense
 from tests.defenses.admission.linked import HOUR, batch, same_parts, state, traffic, watched
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
-from defenses.admission.mmd_window import WIDTHS, Features, MMDWindow, rbf_mean
-from defenses.admission.windows import cut
+from defenses.admission.windows.mmd_window import WIDTHS, Features, MMDWindow, rbf_mean
+from defenses.admission.windows.window_detector import cut
 from teacher.api.schema import FORBIDDEN
 from tests.defenses.admission import crowds
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from configs.errors import ConfigError
-from defenses.admission.prada import PRADA, royston
+from defenses.admission.windows.prada import PRADA, royston
 from tests.defenses.admission import crowds
 
 PROMPTS = crowds.sphere(40, 25)

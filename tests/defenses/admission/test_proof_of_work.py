@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError
-from defenses.admission.proof_of_work import ProofOfWork
+from defenses.admission.limits.proof_of_work import ProofOfWork
 from defenses.base import Preparation, Traffic
 from lm.ragged import Ragged
 from teacher.api.accounts import Accounts

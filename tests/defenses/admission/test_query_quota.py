@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
-from defenses.admission.query_quota import QueryQuota
+from defenses.admission.limits.query_quota import QueryQuota
 from tests.defenses.admission.states import state
 from tests.teacher.api.fakes import requests
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
-from defenses.admission.seat import SEAT
+from defenses.admission.windows.seat import SEAT
 from tests.defenses.admission import crowds
 
 PROMPTS = crowds.sphere(40, 25)

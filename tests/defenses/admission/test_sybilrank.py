@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 import configs
 from configs.build import build
 from configs.errors import ConfigError
-from defenses.admission.incidence import incidence
-from defenses.admission.sybilrank import SybilRank, flow_of, trust
+from defenses.admission.linking.incidence import incidence
+from defenses.admission.linking.sybilrank import SybilRank, flow_of, trust
 from defenses.base import Defense
 from teacher.api.clock import DAY
 from tests.defenses.admission.linked import HOUR, batch, state, traffic, watched

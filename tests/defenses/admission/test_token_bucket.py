@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 import configs
 from configs.build import build
 from configs.errors import ConfigError
-from defenses.admission.token_bucket import Tier, TokenBucket
+from defenses.admission.limits.token_bucket import Tier, TokenBucket
 from defenses.base import Defense
 from teacher.api.clock import DAY
 from teacher.api.prices import Prices

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
-from defenses.admission.verification import Outcome, Verification
+from defenses.admission.identity.verification import Outcome, Verification
 from teacher.api.clock import DAY
 from teacher.api.schema import FORBIDDEN
 from tests.defenses.admission.states import judged, state

@@ -8,16 +8,16 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from experiments.calibration.asked import asked_of
 from experiments.calibration.calibration import Calibration, UnreachedError, calibration_of
 from experiments.calibration.settle import settle
 from experiments.cell import cell_from
 from experiments.cli import main
-from experiments.cli.execute import results_of
-from experiments.compose import compose_cells
-from experiments.stage import Artifact
+from experiments.cli.stored_rows import results_of
+from experiments.compose.asked import asked_of
+from experiments.compose.compose import compose_cells
 from experiments.stages.drop import DropStage
-from experiments.store import Store
+from experiments.store.artifact import Artifact
+from experiments.store.store import Store
 from tests.experiments.test_cell import TINY
 
 TAU = "defense.temperature.tau"
@@ -152,7 +152,7 @@ def test_a_family_has_its_own_drop(store):
 
 
 def test_the_row_of_a_calibrated_cell_says_so(store, monkeypatch):
-    from experiments.measure.result import CellResult
+    from experiments.measure.cell_result import CellResult
 
     (one,) = calibrations(store, "defense=temperature", f"{TAU}=drop:0.05")
     measured(store, one)

@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defenses.strength import Strength
-from experiments.calibration.search import LEAST_TOLERANCE, MOST, Point, Search
+from experiments.calibration.search import LEAST_TOLERANCE, MOST, Probe, Search
 
 RISING, FALLING, BY_RATIO = Strength("tau", 1, 3), Strength("keep", 1, 0.01), Strength("rate", 1000, 0.02, log=True)
 WHOLE = Strength("queries", 10_000, 1, log=True)
 
 
-def walked(search: Search, drop: Callable[[float], float], error: float = 0.0) -> list[Point]:
+def walked(search: Search, drop: Callable[[float], float], error: float = 0.0) -> list[Probe]:
     """All evaluations of a search, of a function of the position in the range."""
-    path: list[Point] = []
+    path: list[Probe] = []
     while (value := search.next(path)) is not None:
-        path.append(Point(value, drop(search.strength.position(value)), error))
+        path.append(Probe(value, drop(search.strength.position(value)), error))
     return path
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from experiments.campaign.curves.table import KEY, SCHEMA, checked, packed
+from experiments.campaign.curves.measured import KEY, SCHEMA, checked, packed
 
 COUNTS = (33, 66, 133, 266, 532, 1064, 2128)
 Truth = Mapping[tuple[str, str], Callable[[float], float]]

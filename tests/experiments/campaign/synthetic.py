@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from experiments.campaign.measure.summary import TransferRecord
-from experiments.campaign.result import HONEST, CampaignResult
+from experiments.campaign.campaign_result import HONEST, CampaignResult
+from experiments.campaign.measure.policy_summary import TransferRecord
 from experiments.measure.estimate import Estimate
 
 KINDS = (

@@ -5,8 +5,8 @@ import copy
 import pytest
 
 from configs.errors import ConfigError
-from experiments.campaign.assembly import link_from, stage_from
-from experiments.compose import compose_one, compose_sweep
+from experiments.campaign.from_config import link_from, stage_from
+from experiments.compose.compose import compose_one, compose_sweep
 
 
 def plain(*overrides):

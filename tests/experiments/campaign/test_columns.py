@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.campaign.columns import Columns
+from experiments.campaign.world.columns import Columns
 
 
 def test_new_rows_are_blank_and_old_ones_stay():

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
 from configs.errors import ConfigError, MoatBenchError
-from experiments.campaign.curves.__main__ import main
-from experiments.campaign.curves.fit import UNTOUCHED, UNWORKED, WITH_ERRORS, fit_curves
+from experiments.campaign.curves.fitted import UNTOUCHED, UNWORKED, WITH_ERRORS, fit_curves
 from experiments.campaign.curves.forms import FORMS, fit, form_named
-from experiments.campaign.curves.table import SCHEMA, checked, from_results, packed, shipped, unpacked
+from experiments.campaign.curves.measured import SCHEMA, checked, from_results, packed, shipped, unpacked
+from experiments.cli.curves import main
 from experiments.measure.summary import estimated, summarise
 from experiments.measure.transfer import POOLED
 from tests.experiments.campaign.curve_tables import COUNTS, TRUTH, table
@@ -290,9 +290,7 @@ def test_the_command_writes_the_shipped_table_and_its_page_alike_every_time(tmp_
 
 def test_the_command_takes_the_cells_of_a_store(tmp_path, capsys, monkeypatch):
     stored: list = []
-    monkeypatch.setattr(
-        "experiments.campaign.curves.__main__.cells", lambda words: stored if words == ["seed=0"] else None
-    )
+    monkeypatch.setattr("experiments.cli.curves.cells", lambda words: stored if words == ["seed=0"] else None)
     assert main(["seed=0", "--out", str(tmp_path)]) == 1
     assert "no cells" in capsys.readouterr().err
     stored += cells(seeds=(0,))

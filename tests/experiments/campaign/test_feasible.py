@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
-from defenses.admission.query_quota import QueryQuota
-from defenses.admission.token_bucket import Tier, TokenBucket
-from experiments.campaign.campaign import Place
-from experiments.campaign.feasible import check_feasible
-from experiments.campaign.making import asked, mean_dollars
-from experiments.campaign.policy import Policy
-from experiments.campaign.population import Population
-from experiments.campaign.world import World
+from defenses.admission.limits.query_quota import QueryQuota
+from defenses.admission.limits.token_bucket import Tier, TokenBucket
+from experiments.campaign.config.campaign import Place
+from experiments.campaign.config.policy import Policy
+from experiments.campaign.config.population import Population
+from experiments.campaign.world.feasible import check_feasible
+from experiments.campaign.world.making import asked, mean_dollars
+from experiments.campaign.world.simulation import Simulation
 from teacher.api.prices import Prices
 from tests.experiments.campaign.tiny import campaign, operation
 
@@ -112,7 +112,7 @@ def test_nothing_that_can_be_had_is_refused(exchanges, rate, queries, start, age
     )
     few = Population(accounts=20, requests_per_day=1.0)
     one = campaign({"lab": lab}, policy=limited(**admission), population=few)
-    got = World(one).run().harvest["usable"].sum()
+    got = Simulation(one).run().harvest["usable"].sum()
     try:
         check_feasible(one)
     except ConfigError as error:

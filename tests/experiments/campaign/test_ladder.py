@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from configs.errors import ConfigError
 from defenses.admission.detector import Suspicion
-from defenses.admission.verification import Verification
-from experiments.campaign.ladder import Climb, Ladder
-from experiments.campaign.result import RUNGS
+from defenses.admission.identity.verification import Verification
+from experiments.campaign.config.ladder import RUNGS, Ladder
+from experiments.campaign.world.climb import Climb
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
 

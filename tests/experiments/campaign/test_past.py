@@ -9,13 +9,13 @@ import torch
 
 from configs.errors import ConfigError
 from defenses.admission.detector import Detector, Suspicion
-from defenses.admission.mmd_window import MMDWindow
-from defenses.admission.token_bucket import TokenBucket
-from experiments.campaign import past
-from experiments.campaign.campaign import Past
-from experiments.campaign.library import library
-from experiments.campaign.policy import Policy
-from experiments.campaign.world import World
+from defenses.admission.limits.token_bucket import TokenBucket
+from defenses.admission.windows.mmd_window import MMDWindow
+from experiments.campaign.config.campaign import Past
+from experiments.campaign.config.policy import Policy
+from experiments.campaign.world import past
+from experiments.campaign.world.library import library
+from experiments.campaign.world.simulation import Simulation
 from teacher.api.clock import DAY
 from tests.experiments.campaign.tiny import campaign
 
@@ -55,7 +55,7 @@ def test_the_past_is_honest_traffic_of_other_accounts_and_a_red_team():
     assert benign.accounts.genuine.all()
     assert benign.requests.time.max() < given.past.days * DAY
     assert len(benign.output_tokens) == len(benign.requests) > 1000
-    people = World(given).providers[0]
+    people = Simulation(given).providers[0]
     assert not set(benign.accounts.created.tolist()) & set(people.accounts.created.tolist())
     who = np.unique(red_team.requests.account)
     assert not red_team.accounts.genuine[who].any()
@@ -99,7 +99,7 @@ def test_who_needs_nothing_is_not_fitted(monkeypatch):
 
 def test_detectors_get_what_they_found():
     SEEN.clear()
-    world = World(campaign(policy=Policy(detectors={"one": Curious(), "two": Curious()})))
+    world = Simulation(campaign(policy=Policy(detectors={"one": Curious(), "two": Curious()})))
     world.providers[0].watch(world.providers[0].serve(DAY), DAY)
     memory = world.providers[0]._watching.memory
     numbers = [float(memory[name]["prepared"]["number"]) for name in ("one", "two")]
@@ -118,7 +118,7 @@ def test_detectors_get_what_they_found():
 def test_too_little_past_is_named_with_what_is_needed_and_where_it_comes_from(fields, said):
     hungry = Policy(detectors={"own_name": MMDWindow(window=500, quantile=0.99, **fields)})
     with pytest.raises(ConfigError, match=said) as caught:
-        World(campaign(policy=hungry))
+        Simulation(campaign(policy=hungry))
     assert caught.value.field == "policy.detectors.own_name.benign_requests"
     assert "past.accounts and past.days" in str(caught.value)
 

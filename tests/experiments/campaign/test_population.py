@@ -9,11 +9,12 @@ import pytest
 from scipy import stats
 
 from configs.errors import ConfigError
-from experiments.campaign import facts
-from experiments.campaign.hard_negatives import HARD_NEGATIVES
-from experiments.campaign.homes import CLOUD_NETWORKS, NETWORKS
-from experiments.campaign.library import library
-from experiments.campaign.population import Population, draw, profiles
+from experiments.campaign.config import figures
+from experiments.campaign.config.population import Population
+from experiments.campaign.world.hard_negatives import HARD_NEGATIVES
+from experiments.campaign.world.homes import CLOUD_NETWORKS, NETWORKS
+from experiments.campaign.world.library import library
+from experiments.campaign.world.people import draw, profiles
 from teacher.api.accounts import Accounts
 from teacher.api.clock import DAY
 from teacher.api.traffic import GAMMA, PERIODIC, WEIBULL, PromptLists, Streams
@@ -21,7 +22,7 @@ from teacher.api.traffic import GAMMA, PERIODIC, WEIBULL, PromptLists, Streams
 LIKELY = 1e-4
 """Least p-value that passes: there are some tens of tests at fixed seeds."""
 NAMES = tuple(Population().workloads)
-FITTED = tuple(name for name in NAMES if facts.table("population").filter(workload=name)["clients_fitted"].item())
+FITTED = tuple(name for name in NAMES if figures.table("population").filter(workload=name)["clients_fitted"].item())
 
 
 def drawn(seed=0, days=30.0, **fields):
@@ -78,7 +79,7 @@ def test_every_workload_has_its_share(everybody):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rates_are_lognormal_with_the_fitted_spread(everybody, name):
-    sigma = facts.workload(name)["rate_lognormal_sigma"]
+    sigma = figures.workload(name)["rate_lognormal_sigma"]
     ln = np.log(everybody.senders.rate[of(everybody, name)])
     assert stats.kstest((ln - ln.mean()) / sigma, "norm").pvalue > LIKELY
     assert abs(ln.std() / sigma - 1) < 4.5 / np.sqrt(2 * len(ln))
@@ -89,7 +90,7 @@ def test_all_workloads_have_one_mean_rate_and_hard_negatives_their_multiple(ever
     level, error = [], []
     for name in everybody.kinds:
         one = next((h for h in HARD_NEGATIVES if h.name == name), None)
-        sigma = facts.workload(one.like if one else name)["rate_lognormal_sigma"]
+        sigma = figures.workload(one.like if one else name)["rate_lognormal_sigma"]
         rate = everybody.senders.rate[of(everybody, name)]
         level.append(np.log(rate).mean() + sigma**2 / 2 - np.log(one.busier if one else 1.0))
         error.append(sigma / np.sqrt(len(rate)))
@@ -112,7 +113,7 @@ def test_as_many_clients_as_were_fitted_are_as_unequal(everybody, name):
     """Both figures depend on how many clients there are and vary much between samples of so few. The reported Gini has to
     lie among those of samples of the same size, and the middle one has to be near; of the reported slope we do not know how
     much of the top it was fitted on (here: 20), so a factor of 1.6 is allowed."""
-    row = facts.workload(name)
+    row = figures.workload(name)
     rate = everybody.senders.rate[of(everybody, name)]
     size = int(row["clients_fitted"])
     samples = rate[: len(rate) // size * size].reshape(-1, size)
@@ -126,7 +127,7 @@ def test_as_many_clients_as_were_fitted_are_as_unequal(everybody, name):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("family", ["gamma", "weibull"])
 def test_shapes_of_gaps_have_the_fitted_quartiles(everybody, name, family):
-    row, rows = facts.workload(name), of(everybody, name)
+    row, rows = figures.workload(name), of(everybody, name)
     rows = rows[everybody.senders.kind[rows] == (GAMMA if family == "gamma" else WEIBULL)]
     assert len(rows) > 150
     for percent in (25, 50, 75):
@@ -141,7 +142,7 @@ def test_gaps_are_gamma_weibull_or_periodic_in_their_shares(everybody, name):
     periodic = kind == PERIODIC
     assert stats.binomtest(int(periodic.sum()), len(kind), Population().periodic).pvalue > LIKELY
     gamma = (kind[~periodic] == GAMMA).sum()
-    assert stats.binomtest(int(gamma), int((~periodic).sum()), facts.workload(name)["gamma_share"]).pvalue > LIKELY
+    assert stats.binomtest(int(gamma), int((~periodic).sum()), figures.workload(name)["gamma_share"]).pvalue > LIKELY
 
 
 def test_hard_negatives_are_there_in_their_share_and_kinds(everybody):
@@ -171,10 +172,10 @@ def test_hard_negatives_are_as_described(everybody, one):
     else:  # gaps as of the workload that it is like: shapes that go with their family
         weibull = kind == WEIBULL
         assert (
-            stats.binomtest(int((~weibull).sum()), len(rows), facts.workload(one.like)["gamma_share"]).pvalue > LIKELY
+            stats.binomtest(int((~weibull).sum()), len(rows), figures.workload(one.like)["gamma_share"]).pvalue > LIKELY
         )
         for chosen, family in ((weibull, "weibull"), (~weibull, "gamma")):
-            below = (senders.shape[rows[chosen]] < facts.workload(one.like)[f"{family}_shape_p50"]).mean()
+            below = (senders.shape[rows[chosen]] < figures.workload(one.like)[f"{family}_shape_p50"]).mean()
             assert abs(below - 0.5) < 2 / np.sqrt(chosen.sum())
     first = np.concatenate([[0], np.cumsum(senders.networks)])
     used = [senders.network[first[row] : first[row + 1]] for row in rows]
@@ -220,7 +221,7 @@ def test_what_is_asked_has_the_workloads_lengths_and_prompts():
     for number, name in enumerate(population.kinds):
         rows = np.flatnonzero(population.kind == number)
         one = next((h for h in HARD_NEGATIVES if h.name == name), None)
-        row = facts.workload(one.like if one else name)
+        row = figures.workload(one.like if one else name)
         expected = [row[f"{what}_ln_{part}"] for what in ("input", "output") for part in ("mu", "sigma")]
         np.testing.assert_allclose(arrays.lengths[listed[rows].ravel()], np.tile(expected, (2 * len(rows), 1)))
         pool = {int(r) for group in (one.groups if one else (groups.get(name, name),)) for r in held.rows(group)}

@@ -6,15 +6,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from defenses.admission.query_quota import QueryQuota
-from defenses.admission.token_bucket import TokenBucket
-from defenses.admission.verification import Verification
-from experiments.campaign.ladder import Ladder
-from experiments.campaign.library import library
-from experiments.campaign.policy import Policy
-from experiments.campaign.population import Population, draw, profiles
-from experiments.campaign.provider import Provider
-from experiments.campaign.world import World
+from defenses.admission.identity.verification import Verification
+from defenses.admission.limits.query_quota import QueryQuota
+from defenses.admission.limits.token_bucket import TokenBucket
+from experiments.campaign.config.ladder import Ladder
+from experiments.campaign.config.policy import Policy
+from experiments.campaign.config.population import Population
+from experiments.campaign.world.library import library
+from experiments.campaign.world.people import draw, profiles
+from experiments.campaign.world.provider import Provider
+from experiments.campaign.world.simulation import Simulation
 from teacher.api.clock import DAY
 from teacher.api.prices import Prices
 from teacher.api.traffic import PromptLists, Streams
@@ -28,7 +29,7 @@ def attack(result, column):
 def test_throttled_accounts_have_their_allowance_a_day_and_no_more():
     for hours in (24.0, 6.0):
         told = policy("throttle", throttle_per_day=3)
-        result = World(campaign(policy=told, epoch_hours=hours)).run()
+        result = Simulation(campaign(policy=told, epoch_hours=hours)).run()
         days = result.epochs.group_by(pl.col("epoch") // int(24 / hours), maintain_order=True).agg(
             pl.col("attack_served", "attack_refused", "attack_blocked").sum()
         )
@@ -40,7 +41,7 @@ def test_throttled_accounts_have_their_allowance_a_day_and_no_more():
 
 
 def test_hidden_answers_are_served_and_of_no_use():
-    result = World(campaign(policy=policy("hide"))).run()
+    result = Simulation(campaign(policy=policy("hide"))).run()
     assert attack(result, "hidden")[0] == 0
     assert attack(result, "hidden")[1:] == attack(result, "served")[1:]
     assert result.epochs["distil_usable"].to_list()[1:] == [0, 0, 0]
@@ -50,7 +51,7 @@ def test_hidden_answers_are_served_and_of_no_use():
 
 def test_altered_answers_look_whole():
     """The operation takes them for what it wants, and rests once it has enough."""
-    world = World(campaign(policy=policy("hide", "alter")))
+    world = Simulation(campaign(policy=policy("hide", "alter")))
     result = world.run()
     assert attack(result, "altered")[:2] == [0, 0]
     assert attack(result, "altered")[2:] == attack(result, "served")[2:]
@@ -62,7 +63,7 @@ def test_altered_answers_look_whole():
 
 def test_who_fails_the_check_is_blocked_from_then_on():
     told = policy("verify", verification=Verification(forged_pass=0.3))
-    result = World(campaign({"lab": operation(replacement_hours=None)}, policy=told)).run()
+    result = Simulation(campaign({"lab": operation(replacement_hours=None)}, policy=told)).run()
     lost = result.epochs["attack_lost"].to_list()
     assert lost[0] == pytest.approx(21, abs=8)
     assert result.accounts.filter(pl.col("lost_day").is_not_null())["banned_day"].null_count() == sum(lost)
@@ -72,7 +73,7 @@ def test_who_fails_the_check_is_blocked_from_then_on():
 
 def test_wrong_alarms_cost_honest_accounts():
     told = policy("ban", detectors={"told": Told(wrongly=10)})
-    result = World(campaign(policy=told)).run()
+    result = Simulation(campaign(policy=told)).run()
     wrong = result.accounts.filter((pl.col("operation") == "") & pl.col("banned_day").is_not_null())
     assert wrong.height == result.epochs["honest_banned"].sum() > 15
     assert (wrong["account"] % 10 == 0).all()
@@ -81,7 +82,7 @@ def test_wrong_alarms_cost_honest_accounts():
 
 
 def test_a_banned_account_that_is_not_replaced_ends_the_campaign():
-    result = World(campaign({"lab": operation(replacement_hours=None)}, policy=policy("ban"))).run()
+    result = Simulation(campaign({"lab": operation(replacement_hours=None)}, policy=policy("ban"))).run()
     assert attack(result, "banned")[0] == attack(result, "active")[0]
     assert sum(attack(result, "served")[1:]) <= 30
     assert result.epochs["distil_usable"].sum() < 600
@@ -91,14 +92,14 @@ def test_a_delay_gives_days_of_harvest():
     harvested = []
     for delay in (0.0, 24.0, 48.0):
         told = policy("ban", delay_hours=delay)
-        result = World(campaign({"lab": operation(replacement_hours=None)}, policy=told)).run()
+        result = Simulation(campaign({"lab": operation(replacement_hours=None)}, policy=told)).run()
         harvested.append(result.harvest["usable"].sum())
     assert harvested[0] < 0.6 * harvested[1] < 0.8 * harvested[2]
 
 
 def test_rate_limits_refuse_and_do_not_block():
     limits = Policy("limits", admission={"bucket": TokenBucket(requests_per_minute=1 / 288, burst_minutes=288.0)})
-    result = World(campaign(policy=limits)).run()
+    result = Simulation(campaign(policy=limits)).run()
     assert attack(result, "refused")[1] > 0
     assert result.epochs["attack_blocked"].sum() == result.epochs["honest_blocked"].sum() == 0
     most = result.accounts.filter(operation="lab")["served"].max()
@@ -106,7 +107,7 @@ def test_rate_limits_refuse_and_do_not_block():
 
 
 def test_requests_are_in_order_within_organisations_whoever_sends_them():
-    world = World(campaign(population=Population(accounts=300, requests_per_day=8.0, organisations=0.6)))
+    world = Simulation(campaign(population=Population(accounts=300, requests_per_day=8.0, organisations=0.6)))
     provider = world.providers[0]
     world.operators["lab"].plan(0.0, DAY)
     seen = provider.serve(DAY)
@@ -137,7 +138,7 @@ def test_columns_of_requests_stay_together_where_organisations_are_sorted():
 
 
 def test_the_allowance_is_an_accounts_and_begins_anew_each_day():
-    world = World(campaign({}, days=2.0, epoch_hours=6.0, policy=Policy(ladder=Ladder(throttle_per_day=2))))
+    world = Simulation(campaign({}, days=2.0, epoch_hours=6.0, policy=Policy(ladder=Ladder(throttle_per_day=2))))
     provider = world.providers[0]
     provider.climb.state.grow(300)
     provider.climb.state["throttled"][:100] = True
@@ -152,7 +153,7 @@ def test_the_allowance_is_an_accounts_and_begins_anew_each_day():
 
 
 def test_the_first_requests_of_a_day_are_the_ones_that_are_served():
-    world = World(campaign({}, policy=Policy(ladder=Ladder(throttle_per_day=3))))
+    world = Simulation(campaign({}, policy=Policy(ladder=Ladder(throttle_per_day=3))))
     provider = world.providers[0]
     provider.climb.state.grow(300)
     provider.climb.state["throttled"][:] = True
@@ -163,7 +164,7 @@ def test_the_first_requests_of_a_day_are_the_ones_that_are_served():
 
 
 def test_money_is_for_what_was_served_at_list_prices():
-    world = World(campaign(policy=Policy("quota", admission={"quota": QueryQuota(queries=3, window_hours=24.0)})))
+    world = Simulation(campaign(policy=Policy("quota", admission={"quota": QueryQuota(queries=3, window_hours=24.0)})))
     provider = world.providers[0]
     world.operators["lab"].plan(0.0, DAY)
     seen = provider.serve(DAY)
@@ -176,7 +177,7 @@ def test_money_is_for_what_was_served_at_list_prices():
 
 def test_identities_are_asked_for_once_at_admission_and_attackers_pay_for_each():
     checks = Policy("checks", admission={"identity": Verification(after_requests=3, forged_pass=0.4)})
-    world = World(campaign({"lab": operation(replacement_hours=None)}, policy=checks))
+    world = Simulation(campaign({"lab": operation(replacement_hours=None)}, policy=checks))
     result = world.run()
     lab = result.accounts.filter(operation="lab")
     assert world.operators["lab"].identities == 30

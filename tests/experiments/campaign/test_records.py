@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.campaign.records import FATES
-from experiments.campaign.result import RUNGS
-from experiments.campaign.world import World
+from experiments.campaign.config.ladder import RUNGS
+from experiments.campaign.world.records import FATES
+from experiments.campaign.world.simulation import Simulation
 from teacher.api.clock import DAY
 from tests.experiments.campaign.tiny import CAMPAIGNS
 
@@ -17,7 +17,7 @@ SIDES = ("honest", "attack")
 
 @pytest.fixture(scope="module", params=CAMPAIGNS)
 def ran(request):
-    world = World(CAMPAIGNS[request.param])
+    world = Simulation(CAMPAIGNS[request.param])
     return world, world.run()
 
 

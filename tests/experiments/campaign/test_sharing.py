@@ -11,7 +11,9 @@ from stix2patterns.v21.pattern import Pattern
 from stix2patterns.validator import run_validator
 
 from configs.errors import ConfigError
-from experiments.campaign.indicators import (
+from experiments.campaign.config.ladder import RUNGS
+from experiments.campaign.sharing.board import IndicatorBoard, SharingTerms
+from experiments.campaign.sharing.indicators import (
     ATLAS,
     KINDS,
     Cluster,
@@ -22,8 +24,6 @@ from experiments.campaign.indicators import (
     value_of,
     values_of,
 )
-from experiments.campaign.result import RUNGS
-from experiments.campaign.sharing import Board, Exchange
 
 VALUES = {
     "network": np.array([5, 70_000, 1_048_575]),
@@ -36,7 +36,7 @@ HONEST = {kind: np.arange(100_000, 100_500) for kind in KINDS}
 
 
 def published(exchange=None, day=4.0, provider="north", seed=0, cluster=CLUSTER):
-    board = Board(exchange or Exchange(precision=1.0))
+    board = IndicatorBoard(exchange or SharingTerms(precision=1.0))
     return board, board.publish(provider, day, cluster, HONEST, np.random.default_rng(seed))
 
 
@@ -123,14 +123,14 @@ def test_what_cannot_be_said_is_refused(call):
 
 
 def test_same_campaign_same_bytes_and_no_wall_clock():
-    first, again = (published(Exchange(precision=0.5))[1].serialize() for _ in range(2))
+    first, again = (published(SharingTerms(precision=0.5))[1].serialize() for _ in range(2))
     assert first == again
-    others = [published(seed=1, exchange=Exchange(precision=0.5)), published(day=5.0), published(provider="south")]
+    others = [published(seed=1, exchange=SharingTerms(precision=0.5)), published(day=5.0), published(provider="south")]
     assert len({bundle.id for _, bundle in others} | {json.loads(first)["id"]}) == 4
 
 
 def test_arrives_late_and_expires_and_is_not_for_its_publisher():
-    board, _ = published(Exchange(latency_hours=36, lifetime_days=10, precision=1.0), day=4.0)
+    board, _ = published(SharingTerms(latency_hours=36, lifetime_days=10, precision=1.0), day=4.0)
     full, nothing = sorted(VALUES["network"].tolist()), []
     for provider, day, want in (
         ("south", 5.49, nothing),
@@ -152,7 +152,7 @@ def test_arrives_late_and_expires_and_is_not_for_its_publisher():
 def test_precision_is_the_share_that_names_what_was_found(precision):
     many = CLUSTER._replace(values={"payment": np.arange(150)})
     right = total = 0
-    board = Board(Exchange(precision=precision, latency_hours=0))
+    board = IndicatorBoard(SharingTerms(precision=precision, latency_hours=0))
     for day in range(6):
         board.tell("north", float(day), many, HONEST, np.random.default_rng(day))
         values = board.read("south", float(day), since=day - 0.5)["payment"]
@@ -162,7 +162,7 @@ def test_precision_is_the_share_that_names_what_was_found(precision):
 
 
 def test_wrong_ones_need_honest_ones_and_the_most_is_kept():
-    board = Board(Exchange(precision=0.0, most=3, latency_hours=0))
+    board = IndicatorBoard(SharingTerms(precision=0.0, most=3, latency_hours=0))
     many = CLUSTER._replace(values={"payment": np.array([8, 2, 5, 1])})
     board.publish("north", 0.0, many, {}, np.random.default_rng(0))
     assert board.read("south", 0.0)["payment"].tolist() == [2, 5, 8]
@@ -175,9 +175,9 @@ def test_nothing_to_tell_is_still_a_bundle():
 
 
 def test_telling_is_publishing_without_the_bundle():
-    exchange = Exchange(precision=0.5)
+    exchange = SharingTerms(precision=0.5)
     _, bundle = published(exchange)
-    told = Board(exchange).tell("north", 4.0, CLUSTER, HONEST, np.random.default_rng(0))
+    told = IndicatorBoard(exchange).tell("north", 4.0, CLUSTER, HONEST, np.random.default_rng(0))
     assert bundle_of("north", 4.0, CLUSTER, told, exchange.lifetime_days).serialize() == bundle.serialize()
     for kind, values in values_of(bundle).items():
         np.testing.assert_array_equal(values, told[kind])
@@ -200,4 +200,4 @@ def test_the_official_validator_agrees():
 )
 def test_bad_configuration(fields):
     with pytest.raises(ConfigError, match=f"sharing.{next(iter(fields))}"):
-        Exchange(**fields)
+        SharingTerms(**fields)

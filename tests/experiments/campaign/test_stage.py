@@ -10,13 +10,13 @@ import pytest
 import configs
 from configs.build import build
 from configs.errors import ConfigError
-from defenses.admission.token_bucket import TokenBucket
-from experiments.campaign import facts
-from experiments.campaign.assembly import stage_from
-from experiments.campaign.stage import TABLES, CampaignStage, result_of
-from experiments.campaign.world import World
-from experiments.compose import compose_one
-from experiments.stage import Context
+from defenses.admission.limits.token_bucket import TokenBucket
+from experiments.campaign.campaign_stage import TABLES, CampaignStage, result_of
+from experiments.campaign.config import figures
+from experiments.campaign.from_config import stage_from
+from experiments.campaign.world.simulation import Simulation
+from experiments.compose.compose import compose_one
+from experiments.store.stage import Context
 from tests.experiments.campaign.tiny import campaign, operation, policy
 
 FOLDER = Path(configs.__file__).parent
@@ -108,7 +108,7 @@ def test_what_says_where_and_how_leaves_the_key():
         ("threads", 7),
         ("out", "elsewhere"),
         ("store", "elsewhere"),
-        ("curves", str(facts.DATA / "curves.csv")),
+        ("curves", str(figures.DATA / "curves.csv")),
     ):
         assert stage_from({**plain, name: value}).key == key
 
@@ -131,7 +131,7 @@ def test_the_order_of_what_is_drawn_or_judged_in_order_is_in_the_key():
 @pytest.mark.parametrize("option", PRESETS)
 def test_presets_have_the_figures_of_their_reports(option):
     one = stage_from(composed(option)).campaign
-    rows = {row["preset"]: row for row in facts.table("campaigns").iter_rows(named=True)}
+    rows = {row["preset"]: row for row in figures.table("campaigns").iter_rows(named=True)}
     for operation_ in one.operations.values():
         if not operation_.reported:
             assert one.name not in rows
@@ -147,7 +147,7 @@ def test_presets_have_the_figures_of_their_reports(option):
 
 
 def test_every_reported_campaign_has_a_preset():
-    assert set(facts.table("campaigns")["preset"]) <= {option.partition("=")[2] for option in PRESETS}
+    assert set(figures.table("campaigns")["preset"]) <= {option.partition("=")[2] for option in PRESETS}
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_tiers_are_those_of_the_data(option, provider):
     node = compose_one([f"defense={option}"]).plain["defense"][option]
     bucket = build(node, TokenBucket, option)
     levels = [bucket, *bucket.tiers]
-    rows = facts.table("tiers").filter(provider=provider).rows(named=True)
+    rows = figures.table("tiers").filter(provider=provider).rows(named=True)
     assert len(levels) == len(rows)
     for place, (level, row) in enumerate(zip(levels, rows, strict=True)):
         assert level.requests_per_minute == row["requests_per_min"]
@@ -183,7 +183,7 @@ def test_a_run_stage_gives_back_the_campaign(tmp_path):
     artifact = CampaignStage(one, threads=2).run(context)
     assert len(told) == 4
     assert set(artifact.tables) >= set(TABLES)
-    direct, stored = World(one).run(), result_of(Held(artifact))
+    direct, stored = Simulation(one).run(), result_of(Held(artifact))
     assert (stored.preset, stored.policy, stored.seed) == (direct.preset, direct.policy, direct.seed)
     for name in TABLES:
         assert getattr(stored, name).equals(getattr(direct, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from experiments.campaign.told_apart import told_apart
+from experiments.campaign.report.told_apart import told_apart
 from tests.experiments.campaign.synthetic import campaign
 
 

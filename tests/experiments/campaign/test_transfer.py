@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from configs.build import from_mapping
 from configs.errors import ConfigError
-from experiments.campaign.curves.fit import UNTOUCHED, UNWORKED, USES, WITH_ERRORS, fit_curves
-from experiments.campaign.link import FAMILIES, CapabilityLink
-from experiments.campaign.transfer import Exchanges, course, exchanges, moved, over_time
+from experiments.campaign.curves.fitted import UNTOUCHED, UNWORKED, USES, WITH_ERRORS, fit_curves
+from experiments.campaign.curves.learnt import Exchanges, course, exchanges, moved, over_time
+from experiments.campaign.curves.link import FAMILIES, CapabilityLink
 from experiments.measure.transfer import POOLED
 from tests.experiments.campaign.curve_tables import TRUTH, table
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from attacks.accounts.operation import Operation
 from defenses.admission.detector import Detector, Suspicion
-from defenses.admission.query_quota import QueryQuota
-from defenses.admission.verification import Verification
-from experiments.campaign.campaign import Campaign, Past, Place
-from experiments.campaign.ladder import Ladder
-from experiments.campaign.policy import Policy
-from experiments.campaign.population import Population
-from experiments.campaign.sharing import Exchange
+from defenses.admission.identity.verification import Verification
+from defenses.admission.limits.query_quota import QueryQuota
+from experiments.campaign.config.campaign import Campaign, Past, Place
+from experiments.campaign.config.ladder import Ladder
+from experiments.campaign.config.policy import Policy
+from experiments.campaign.config.population import Population
+from experiments.campaign.sharing.board import SharingTerms
 
 ASKS = {"coding": 2.0, "reasoning": 1.0}
 
@@ -107,7 +107,7 @@ STRICT = Policy(
     admission={"quota": QueryQuota(queries=40, window_hours=48.0), "identity": Verification(after_requests=15)},
     detectors={"told": Told(together=True, wrongly=9), "busy": Busy()},
     ladder=Ladder(rungs=("throttle", "hide", "verify", "alter", "ban"), cluster="alter", delay_hours=12.0),
-    sharing=Exchange(),
+    sharing=SharingTerms(),
 )
 CAMPAIGNS = {
     "left alone": campaign(),

@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from experiments.entry import MANIFEST, signed
-from experiments.layout import MARK, Ref, refs
-from experiments.stage import Artifact, Context
-from experiments.store import Store
+from experiments.store.artifact import Artifact
+from experiments.store.entry import MANIFEST, signed
+from experiments.store.layout import MARK, Ref, refs
+from experiments.store.stage import Context
+from experiments.store.store import Store
 from tests.experiments.fakes import Fake
 
 

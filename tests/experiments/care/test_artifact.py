@@ -19,14 +19,14 @@ import yaml
 from safetensors.numpy import load as load_arrays
 
 from configs.errors import ConfigError, MoatBenchError
-from experiments.care.archive import Content, write_archive
-from experiments.care.artifact import artifact
-from experiments.care.kept import Kept, keep, kept
-from experiments.care.origin import without_paths, without_paths_in
-from experiments.entry import MANIFEST, signed
-from experiments.layout import Ref
-from experiments.stage import Artifact
-from experiments.store import Store
+from experiments.publish.archive import Content, write_archive
+from experiments.publish.origin import without_paths, without_paths_in
+from experiments.publish.paper_artifact import artifact
+from experiments.store.artifact import Artifact
+from experiments.store.entry import MANIFEST, signed
+from experiments.store.layout import Ref
+from experiments.store.maintenance.kept import Kept, keep, kept
+from experiments.store.store import Store
 from tests.experiments.fakes import Fake
 from tests.experiments.measure.synthetic import cell, result
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import MoatBenchError
-from experiments.care.check import repair, verify
-from experiments.care.migrate import migrate
-from experiments.entry import FORMAT
-from experiments.layout import MARK, NotAStoreError, Ref, StoreFormatError, format_of
-from experiments.store import Store
+from experiments.store.entry import FORMAT
+from experiments.store.layout import MARK, NotAStoreError, Ref, StoreFormatError, format_of
+from experiments.store.maintenance.check import repair, verify
+from experiments.store.maintenance.migrate import migrate
+from experiments.store.store import Store
 from tests.experiments.care.stores import all_refs, do, make_old, put_plain, ref
 from tests.experiments.fakes import Fake
 
@@ -123,7 +123,7 @@ def test_a_store_that_is_brought_up_to_date_meanwhile_is_not_damaged(tmp_path):
 
 
 def _artifact():
-    from experiments.stage import Artifact
+    from experiments.store.artifact import Artifact
 
     return Artifact()
 

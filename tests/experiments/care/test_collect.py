@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError, MoatBenchError
-from experiments.care.collect import carry_out, plan
-from experiments.care.kept import forget, keep, kept, kept_named
-from experiments.care.reach import reach
-from experiments.layout import Ref
-from experiments.store import Store
+from experiments.store.layout import Ref
+from experiments.store.maintenance.collect import carry_out, plan
+from experiments.store.maintenance.kept import forget, keep, kept, kept_named
+from experiments.store.maintenance.reach import reach
+from experiments.store.store import Store
 from tests.experiments.care.stores import age, all_refs, do, put_plain, ref
 from tests.experiments.fakes import Fake
 

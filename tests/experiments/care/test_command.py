@@ -9,8 +9,8 @@ import pytest
 
 from experiments.cli import main
 from experiments.cli.completion import complete
-from experiments.layout import refs
-from experiments.store import Store
+from experiments.store.layout import refs
+from experiments.store.store import Store
 from tests.experiments.care.stores import age, make_old
 from tests.experiments.fakes import runs
 from tests.experiments.test_cli import fake  # noqa: F401

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from configs.errors import MoatBenchError
-from experiments.care.kept import kept
-from experiments.care.made import LOCK, made
-from experiments.entry import MANIFEST, signed
-from experiments.layout import refs
-from experiments.store import Store
+from experiments.publish.made import LOCK, made
+from experiments.store.entry import MANIFEST, signed
+from experiments.store.layout import refs
+from experiments.store.maintenance.kept import kept
+from experiments.store.store import Store
 from tests.experiments.care.test_artifact import fill
 
 LOCKED = dict(line.split("==") for line in LOCK.read_text().split() if "==" in line and "'" not in line)

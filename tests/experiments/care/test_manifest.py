@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.care.check import verify
-from experiments.care.inventory import items
-from experiments.care.reach import reach
 from experiments.cli import main
-from experiments.entry import MANIFEST, signed
-from experiments.layout import Ref
-from experiments.manifest import PARTS, wrong_with
-from experiments.store import Store
+from experiments.store.entry import MANIFEST, signed
+from experiments.store.layout import Ref
+from experiments.store.maintenance.check import verify
+from experiments.store.maintenance.inventory import items
+from experiments.store.maintenance.reach import reach
+from experiments.store.manifest import PARTS, wrong_with
+from experiments.store.store import Store
 from tests.experiments.care.stores import put_plain, ref
 from tests.experiments.fakes import Fake
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from experiments.measure.result import CellResult
+from experiments.measure.cell_result import CellResult
 
 Truth = Mapping[str, Mapping[str, float]]
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.measure.calibration import expected_calibration_error, honest_calibration
+from experiments.measure.confidence import expected_calibration_error, honest_calibration
 
 
 def test_by_hand():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.coverage import NULL_CELLS, World, loss
+from benchmarks.coverage import NULL_CELLS, Circumstances, loss
 from experiments.measure.power import MOST, POWER, measured, seeds_for, smallest, stated
 from experiments.measure.summary import estimated, summarise
 from tests.experiments.measure.synthetic import TRUTH, cell, result
@@ -15,7 +15,7 @@ def test_the_floor_is_the_half_width_that_tables_then_have():
     sd, seeds = stated(300)["chain"], 3
     halves = []
     for replicate in range(30):
-        found, _ = loss(World(seeds, 0.05, np.random.default_rng(replicate)))
+        found, _ = loss(Circumstances(seeds, 0.05, np.random.default_rng(replicate)))
         halves += [(e.high - e.low) / 2 for e in found]
     # Training alone differs between twins there: half of the seeds' variance is the teacher's.
     assert np.median(halves) == pytest.approx(smallest(sd / np.sqrt(2), seeds, NULL_CELLS), rel=0.25)
@@ -27,7 +27,7 @@ def test_the_seeds_it_says_show_the_difference():
     assert seeds is not None
     shown = []
     for replicate in range(30):
-        found, _ = loss(World(seeds, 0.05, np.random.default_rng(100 + replicate)), effect=difference)
+        found, _ = loss(Circumstances(seeds, 0.05, np.random.default_rng(100 + replicate)), effect=difference)
         shown += [e.resolved for e in found]
     assert np.mean(shown) == pytest.approx(POWER, abs=0.12)
 

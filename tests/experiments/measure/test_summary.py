@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from configs.errors import MoatBenchError
+from experiments.measure.cell_result import FACTS, CellResult, by_configuration
 from experiments.measure.quantity import NOISE
-from experiments.measure.result import FACTS, CellResult, by_configuration
 from experiments.measure.row import cell_row
 from experiments.measure.summary import Summary, against_best, estimated, summarise
 from tests.experiments.measure.synthetic import FAMILIES, TRUTH, cell, result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.measure.result import CellResult
+from experiments.measure.cell_result import CellResult
 from tests.experiments.measure.synthetic import TRUTH, cell, result
 
 TWIN, TEACHER = TRUTH["undefended"], TRUTH["teacher"]

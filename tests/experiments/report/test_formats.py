@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from experiments.measure.estimate import Estimate
 from experiments.report import latex, markdown
 from experiments.report.labels import place_labels
-from experiments.report.numbers import enumeration, interval, spell, with_interval
+from experiments.report.spelling import enumeration, interval, spell, with_interval
 from experiments.report.structure import Column, Table
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from experiments.measure.estimate import Estimate
-from experiments.measure.verdict import Verdict, verdicts
+from experiments.measure.verdict import HolmVerdict, verdicts
 from experiments.report import write_report
 from experiments.report.matched_table import Comparison
-from experiments.report.words import matched
+from experiments.report.sentences import matched
 from tests.experiments.report.cells import grid, one
 
 
-def judged(value: float | None, error: float = 0.05) -> Verdict:
+def judged(value: float | None, error: float = 0.05) -> HolmVerdict:
     """A difference with a t distribution of 8 degrees of freedom."""
     return verdicts(
         [Estimate(value, error=error, freedom=8.0, seeds=3).at(0.95) if value is not None else Estimate(None)]
     )[0]
 
 
-def comparison(gaps: dict[str, Verdict], drop: float = 0.05, family: str = "chain", own: float = 0.47) -> Comparison:
+def comparison(
+    gaps: dict[str, HolmVerdict], drop: float = 0.05, family: str = "chain", own: float = 0.47
+) -> Comparison:
     others = {
         name: Estimate(None if gap.estimate.value is None else own - gap.estimate.value) for name, gap in gaps.items()
     }
@@ -51,7 +53,7 @@ def test_a_control_that_does_better_is_said():
 
 
 def test_without_an_interval_nothing_is_claimed():
-    bare = Verdict(Estimate(-0.4), None, "undecided")
+    bare = HolmVerdict(Estimate(-0.4), None, "undecided")
     text = matched([comparison({"permuted": bare})])
     assert "not told apart from .87 for permuted (difference −.40 without an interval)" in text
 

@@ -11,7 +11,7 @@ junk = [np.empty(int(n)) for n in np.random.default_rng(int(sys.argv[1])).intege
 del junk[::3]
 import torch
 torch.set_num_threads(1)
-from lm.mini.build import mini_language_model
+from lm.from_words import mini_language_model
 from lm.mini.train import Member, train_mini
 from lm.ragged import Ragged
 from lm.train import Recipe, epochs

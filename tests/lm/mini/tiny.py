@@ -2,8 +2,8 @@
 
 import torch
 
+from lm.from_words import fresh_model, mini_language_model
 from lm.language_model import LanguageModel
-from lm.mini.build import fresh_model, mini_language_model
 
 
 def tiny(seed: int = 0, width: int = 32, layers: int = 2, scale: float = 0.3) -> LanguageModel:

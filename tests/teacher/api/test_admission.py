@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from defenses.admission.query_quota import QueryQuota
+from defenses.admission.limits.query_quota import QueryQuota
 from defenses.base import Defense
 from lm.ragged import Ragged
 from teacher.api.accounts import Accounts

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
-from defenses.admission.query_quota import QueryQuota
-from defenses.admission.token_bucket import TokenBucket
+from defenses.admission.limits.query_quota import QueryQuota
+from defenses.admission.limits.token_bucket import TokenBucket
 from teacher.api.client import NOT_SENT, Patience, exchange, make_requests, send
 from teacher.api.errors import ApiError
 from teacher.api.hooks import NOBODY

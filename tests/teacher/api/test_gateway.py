@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError
-from defenses.admission.query_quota import QueryQuota
-from defenses.admission.token_bucket import TokenBucket
+from defenses.admission.limits.query_quota import QueryQuota
+from defenses.admission.limits.token_bucket import TokenBucket
 from defenses.base import Defense
 from lm.types import Channel
 from teacher.api.hooks import NOBODY

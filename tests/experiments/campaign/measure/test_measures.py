@@ -6,9 +6,9 @@ import pytest
 
 from configs.errors import ConfigError
 from experiments.campaign.measure.detection import days_to_alarm
-from experiments.campaign.measure.harvest import banned_by_day, series
+from experiments.campaign.measure.harvested import banned_by_day, series
 from experiments.campaign.measure.key import COLUMNS, Key, checked
-from experiments.campaign.measure.summary import measures
+from experiments.campaign.measure.policy_summary import measures
 from tests.experiments.campaign.synthetic import campaign
 
 

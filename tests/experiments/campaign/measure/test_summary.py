@@ -2,7 +2,7 @@ import pytest
 
 from configs.errors import ConfigError
 from experiments.campaign.measure.key import Key
-from experiments.campaign.measure.summary import TransferRecord, measures, over_seeds, summarise
+from experiments.campaign.measure.policy_summary import TransferRecord, measures, over_seeds, summarise
 from experiments.measure.estimate import Estimate
 from tests.experiments.campaign.synthetic import campaign, transfers
 

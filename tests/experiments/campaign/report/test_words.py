@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from experiments.campaign.measure.key import Key
-from experiments.campaign.measure.summary import PolicySummary, TransferRecord
+from experiments.campaign.measure.policy_summary import PolicySummary, TransferRecord
 from experiments.campaign.report.naming import amount, amount_with_interval, in_percent, percent, percent_with_interval
-from experiments.campaign.report.words import base_rates, best_detector, merged, outcome, seeds_caveat, sentences
+from experiments.campaign.report.sentences import base_rates, best_detector, merged, outcome, seeds_caveat, sentences
 from experiments.measure.estimate import Estimate
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from configs.errors import ConfigError
 from experiments.campaign.measure.key import Key
-from experiments.campaign.measure.summary import measures
+from experiments.campaign.measure.policy_summary import measures
 from experiments.campaign.report.drawing import looks
 from experiments.campaign.report.write import PLOTS, write_campaign_report
 from experiments.report import latex

@@ -1,0 +1,1 @@
+"""Who an account belongs to: checks of identity."""

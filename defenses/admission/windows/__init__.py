@@ -1,0 +1,1 @@
+"""What one account asks, judged window by window or by its habits."""

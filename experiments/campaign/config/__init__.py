@@ -1,0 +1,1 @@
+"""A campaign as configuration: who attacks whom, among which honest users, under which policy."""

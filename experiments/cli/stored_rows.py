@@ -1,0 +1,76 @@
+"""The rows that the cells of a command line stand for: in which store, which stages, and what of them is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from configs.errors import ConfigError, MoatBenchError
+from experiments.cell import cell_from
+from experiments.compose.compose import Composed
+from experiments.compose.interning import Interning
+from experiments.engine.graph import Wanted
+from experiments.measure.cell_result import CellResult
+from experiments.stages.row import RowStage, result_of
+from experiments.store.entry import Entry
+from experiments.store.places import folder
+from experiments.store.store import Store
+
+
+def wanted_rows(cells: Sequence[Composed]) -> list[Wanted]:
+    """The row of every cell; raises `ConfigError`, with the cell it is about, before anything runs."""
+    rows, interning = [], Interning()
+    for cell in cells:
+        try:
+            rows.append(Wanted(cell_from(cell.plain, interning).row_stage(), cell.label))
+        except ConfigError as error:
+            if len(cells) == 1:
+                raise
+            raise MoatBenchError(f"{error}\n  in the cell {cell.label}") from error
+    return rows
+
+
+def store_of(cells: Sequence[Composed]) -> Store:
+    """The store that all cells name."""
+    return Store(str(cells[0].config.store))
+
+
+def out_of(cells: Sequence[Composed]) -> Path:
+    """The folder for reports that all cells name; raises `ConfigError` where there can be none."""
+    name = str(cells[0].config.out)
+    folder("out", name)
+    return Path(name).expanduser()
+
+
+def stored(rows: Sequence[Wanted], store: Store) -> list[Entry]:
+    """What is stored of these rows, in their order, each once."""
+    entries = {row.stage.key: store.get(row.stage) for row in rows}
+    return [entry for entry in entries.values() if entry is not None]
+
+
+def stored_results(rows: Sequence[Wanted], store: Store, cells: Sequence[Composed]) -> list[CellResult]:
+    """The results of `stored`, for the cells that gave the rows."""
+    return results_of(stored(rows, store), cells)
+
+
+def results_of(entries: Sequence[Entry], cells: Sequence[Composed]) -> list[CellResult]:
+    """What a report needs of stored rows. A row is the same whether its strength was typed or calibrated, so it is the cell
+    that says so: as ``calibrated_drop``."""
+    drops: dict[str, float] = {}
+    if any(cell.calibrated is not None for cell in cells):
+        rows = zip(wanted_rows(cells), cells, strict=True)
+        drops = {row.stage.key: cell.calibrated for row, cell in rows if cell.calibrated is not None}
+    found = [(result_of(entry), drops.get(str(entry.manifest["key"]))) for entry in entries]
+    return [r if drop is None else replace(r, cell={**r.cell, "calibrated_drop": drop}) for r, drop in found]
+
+
+def newest(store: Store) -> Iterator[CellResult]:
+    """The newest row of every cell there is, of the present version."""
+    seen = set()
+    for entry in store.entries(RowStage.name):
+        cell = json.dumps(entry.meta["config"], sort_keys=True)
+        if entry.manifest["version"] == RowStage.version and cell not in seen:
+            seen.add(cell)
+            yield result_of(entry)

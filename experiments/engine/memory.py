@@ -1,0 +1,123 @@
+"""How much memory a plan needs, and how much there is; a plan that cannot fit is refused before anything runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from configs.errors import ConfigError
+from experiments.engine.graph import StageGraph
+from experiments.stages.models import BaseStage, TeacherStage
+from experiments.stages.student import StudentStage
+from experiments.store.stage import Stage
+from lm.gpu import has_gpu
+from lm.later import torch
+
+PROCESS = 500_000_000
+"""Bytes of a worker process with its libraries, before it holds a model (measured on Linux, torch for CPU)."""
+
+CGROUPS = (
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
+"""Limit, use and statistics of a container, below /sys/fs/cgroup: version 2 and 1."""
+
+
+class Memory(NamedTuple):
+    """Bytes, on the machine and on its GPU.
+
+    Args:
+        main: on the machine.
+        gpu: on its GPU.
+        most: what takes most of it.
+    """
+
+    main: int
+    gpu: int = 0
+    most: str = ""
+
+
+def needed(graph: StageGraph, workers: int) -> Memory:
+    """What this process and so many workers come to when each holds a teacher and a student, and what a stage takes besides:
+    the largest of the plan. Models whose size is not known count as nothing, and so do activations of pretrained ones."""
+    if not graph.nodes:
+        return Memory(0)
+    workers = min(workers, len(graph.nodes))
+    models: dict[str, tuple[int, bool]] = {}
+    besides = 0, ""
+    seen: set[str] = set()
+    for node in graph.nodes.values():
+        for stage in (node.stage, *node.stage.inputs().values()):
+            if stage.key not in seen:
+                seen.add(stage.key)
+                _note(stage, models)
+        besides = max(besides, (node.stage.memory(), f"stage {node.stage.name}"))
+    main = besides[0] + sum(size for size, on_gpu in models.values() if not on_gpu)
+    gpu = sum(size for size, on_gpu in models.values() if on_gpu)
+    _, most = max([besides, *((size, role) for role, (size, _) in models.items())])
+    return Memory((workers + 1) * PROCESS + workers * main, workers * gpu, most)
+
+
+def available() -> Memory:
+    """What is free; -1 where that cannot be told."""
+    gpu = torch.cuda.mem_get_info()[0] if has_gpu() else -1
+    found = [size for size in (_of_machine(), _of_container()) if size is not None]
+    return Memory(min(found, default=-1), gpu)
+
+
+def require_memory(graph: StageGraph, workers: int) -> None:
+    """Refuse a plan that needs more than there is.
+
+    Raises:
+        ConfigError: what is needed, what there is, and what to change.
+    """
+    need, free = needed(graph, workers), available()
+    for kind, wants, has in (("memory", need.main, free.main), ("GPU memory", need.gpu, free.gpu)):
+        if 0 <= has < wants:
+            fixed = PROCESS if kind == "memory" else 0
+            fit = max(has - fixed, 0) * workers // (wants - fixed)
+            change = f"use --workers {fit}" if fit else "choose smaller sizes, or a machine with more memory"
+            reason = f"needs at least {gigabytes(wants)} of {kind}, most of it for the {need.most}"
+            raise ConfigError("--workers", workers, f"{reason}, and {gigabytes(has)} are free: {change}")
+
+
+def gigabytes(size: int) -> str:
+    """1.2 GB."""
+    return f"{size / 1e9:.1f} GB"
+
+
+def _note(stage: Stage, models: dict[str, tuple[int, bool]]) -> None:
+    """The larger of each role's models."""
+    if not isinstance(stage, (TeacherStage, BaseStage, StudentStage)):
+        return
+    role = "teacher" if isinstance(stage, TeacherStage) else "student"
+    size = stage.spec.memory(stage.task)
+    if size > models.get(role, (0, False))[0]:
+        device = getattr(stage.spec, "torch_device", None)
+        models[role] = size, device is not None and device().type == "cuda"
+
+
+def _of_machine() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None
+
+
+def _of_container(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What a container may still take; file caches, which it can give back, are not counted as taken."""
+    for limit, used, statistics in CGROUPS:
+        try:
+            most, taken = int((root / limit).read_text()), int((root / used).read_text())
+            counts = dict(line.split() for line in (root / statistics).read_text().splitlines())
+        except (OSError, ValueError):  # no such limit: the file is not there, or says "max"
+            continue
+        cached = int(counts.get("total_inactive_file", counts.get("inactive_file", 0)))
+        return max(most - taken + cached, 0)
+    return None

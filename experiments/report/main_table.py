@@ -1,0 +1,156 @@
+"""The defense × attack table, and the tables of the two claims that every report answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from experiments.measure.panel import ALL
+from experiments.measure.summary import Summary
+from experiments.measure.transfer import POOLED
+from experiments.measure.verdict import HolmVerdict, verdicts
+from experiments.report.floor import floor_note
+from experiments.report.grouping import axis_text, setting_text, varying_axes
+from experiments.report.guard_notes import guard_notes
+from experiments.report.names import (
+    AXES,
+    HIDDEN_TRACE,
+    family_name,
+    family_order,
+    seeds_caveat,
+    seeds_text,
+)
+from experiments.report.spelling import Value
+from experiments.report.structure import Column, Table
+
+Row = dict[str, Value]
+
+
+def main_table(summaries: Sequence[Summary]) -> Table:
+    """One row per defense, strength, threat model and attack.
+
+    Axes of the threat model on which all rows agree stand in the title instead of a column.
+    """
+    families = [f for f in family_order(sorted({f for s in summaries for f in s.families})) if f != POOLED]
+    varying = varying_axes(summaries)
+    fixed = [
+        axis for axis in AXES if axis not in varying and summaries and summaries[0].configuration.get(axis) is not None
+    ]
+    rows = []
+    for s in summaries:
+        row: Row = {"defense": s.defense, "attack": s.attack}
+        row |= {axis: axis_text(s.configuration.get(axis)) for axis in varying}
+        row |= {f"transfer {f}": s.headline_estimate("transfer", f) for f in (*families, POOLED)}
+        row |= {
+            "relative": s.headline_estimate("relative", POOLED),
+            "relative_own": s.headline_estimate("relative_own", POOLED),
+            "T_def": s.estimate("T_def", ALL, "", "strict"),
+            "refusals": s.estimate("refusals", ALL).value,
+            "wait": s.estimate("wait_seconds", ALL).value,
+            "trace": s.estimate("trace_kept", ALL).value,
+            "queries accepted": s.facts["accepted"],
+            "prompts": s.facts["distinct_prompts"],
+            "dollars": s.facts["dollars"],
+        }
+        rows.append(row)
+    columns = (
+        Column("defense", "defense", "text", 0),
+        *(Column(axis, AXES[axis], "text", 0) for axis in varying),
+        Column("attack", "attack", "text", 0),
+        *(Column(f"transfer {f}", family_name(f)) for f in (*families, POOLED)),
+        Column("relative", "relative", "share", 2),
+        Column("relative_own", "relative to own", "share", 2),
+        Column("T_def", "honest accuracy", "share", 2),
+        Column("refusals", "refused", "share", 2),
+        Column("wait", "wait", "seconds", 2),
+        Column("trace", "trace seen", "share", 2),
+        Column("queries accepted", "accepted", "count", 2),
+        Column("prompts", "distinct prompts", "count", 2),
+        Column("dollars", "attack cost", "dollars", 2),
+    )
+    setting = ", ".join(f"{AXES[axis]} {axis_text(summaries[0].configuration.get(axis))}" for axis in fixed)
+    return Table(
+        "main",
+        "Transfer by defense and attack" + (f" ({setting})" if setting else ""),
+        columns,
+        tuple(rows),
+        _main_notes(summaries),
+        ("What moved: transfer per family", "What it cost: honest users and attacker"),
+    )
+
+
+def _main_notes(summaries: Sequence[Summary]) -> tuple[str, ...]:
+    decodings = " or ".join(sorted({s.decoding for s in summaries})) or "greedy"
+    lost = {
+        family: [s.headline_estimate("transfer_lost", family) for s in summaries if s.names]
+        for family in family_order(sorted({f for s in summaries for f in s.families} | {POOLED}))
+    }
+    notes = (
+        f"Transfer = (S_def − S_base)/(T_clean − S_base), {decodings} decoding, strict grading; [95 % interval], t with the "
+        f"variance between seeds from all rows together, {seeds_text(summaries)}. Pooled: ratio of means over families. "
+        "Relative: share of the gain of the best undefended attack on equal budgets; relative to own: of the same attack's. "
+        "Blank (–): denominator inside its noise, or not measured.",
+        "Honest accuracy counts refusals as wrong. Refused: share of honest requests. Wait: mean per honest request. "
+        "Trace seen: share of the working that honest users were shown. "
+        "Accepted: attacker queries that were answered, and to how many distinct prompts; cost: his bill; means over seeds.",
+        floor_note("loss of transfer against the undefended attack", lost),
+        *guard_notes(summaries),
+        seeds_caveat(summaries),
+    )
+    return tuple(filter(None, notes))
+
+
+def loss_verdicts(summaries: Sequence[Summary]) -> dict[tuple[int, str], HolmVerdict]:
+    """What every defended cell loses of the undefended transfer, by (index of summary, family), corrected over all cells and
+    families of the report."""
+    keys = [(i, f) for i, s in enumerate(summaries) if s.names for f in s.families]
+    found = verdicts([summaries[i].headline_estimate("transfer_lost", family) for i, family in keys])
+    return dict(zip(keys, found, strict=True))
+
+
+def hidden_trace_table(summaries: Sequence[Summary]) -> Table | None:
+    """What hiding the trace takes, per family, against the same attack on the undefended API (claim C1: much where the
+    answer needs steps, about nothing where it does not). None where no cell hides the trace and nothing else."""
+    judged = loss_verdicts(summaries)
+    rows: list[Row] = []
+    chosen = [(i, s) for i, s in enumerate(summaries) if s.names == (HIDDEN_TRACE,)]
+    for i, s in chosen:
+        for family in (f for f in family_order(s.families) if f != POOLED):
+            verdict = judged[i, family]
+            rows.append(
+                {
+                    "attack": setting_text(s, [other for _, other in chosen]),
+                    "family": family_name(family),
+                    "before": s.headline_estimate("transfer_undefended", family),
+                    "after": s.headline_estimate("transfer", family),
+                    "formed": s.estimate("S_def_formed_share", family, s.decoding).value,
+                    "lost": verdict.estimate,
+                    "p": verdict.p,
+                    "reading": verdict.reading,
+                }
+            )
+    if not rows:
+        return None
+    columns = (
+        Column("attack", "attack", "text", 0),
+        Column("family", "family", "text", 0),
+        Column("before", "trace shown"),
+        Column("after", "trace hidden"),
+        Column("formed", "well formed"),
+        Column("lost", "transfer lost"),
+        Column("p", "p (Holm)", "p"),
+        Column("reading", "reading", "text"),
+    )
+    note = (
+        f"p, the interval of the loss and its reading are corrected for the {len(judged)} losses of the report (Holm): "
+        "lost, or gained, where the interval excludes 0, which is where p < .05; unchanged where it lies within ±.05; "
+        "otherwise undecided."
+    )
+    lost = {
+        family: [judged[i, family].estimate for i, s in chosen if family in s.families] for family in _families(chosen)
+    }
+    notes = filter(None, (note, floor_note("loss", lost), seeds_caveat([s for _, s in chosen])))
+    return Table("hidden_trace", "Hiding the trace (claim C1)", columns, tuple(rows), tuple(notes))
+
+
+def _families(chosen: Sequence[tuple[int, Summary]]) -> list[str]:
+    return family_order(sorted({family for _, s in chosen for family in s.families}))

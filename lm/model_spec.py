@@ -1,0 +1,61 @@
+"""What a new kind of model implements: how it is trained from its configuration, and built from its weights."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+from configs.identity import Part
+from lm.types import Progress
+
+if TYPE_CHECKING:
+    import torch
+
+    from lm.language_model import LanguageModel
+    from tasks.base import Task
+
+Weights: TypeAlias = "dict[str, torch.Tensor]"
+"""A state dict, as stored in safetensors."""
+
+
+class ModelSpec(Part, ABC):
+    """One kind of teacher or student: a frozen dataclass whose fields are its configuration.
+
+    ``train`` is run once and its weights stored; ``load`` builds the model from them. Randomness comes from ``seed``.
+    """
+
+    kind: ClassVar[str] = "model"
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """Short name for tables."""
+
+    @property
+    def origin(self) -> str:
+        """Pretrained weights that it starts from, "" for none: a teacher and a student of one origin are the same model."""
+        return ""
+
+    def check(self, task: Task, max_tokens: int) -> None:
+        """Refuse what this model cannot do, before anything runs.
+
+        Args:
+            task: whose prompts it is asked.
+            max_tokens: of a response.
+
+        Raises:
+            ConfigError: the task is of another kind, or a request is too long, or the model itself is not whole.
+        """
+        return
+
+    def memory(self, task: Task) -> int:
+        """Bytes that it takes at least, trained or used; 0 where that is not known. Loads nothing."""
+        return 0
+
+    @abstractmethod
+    def train(self, task: Task, seed: int, progress: Progress) -> Weights:
+        """Weights after whatever training the recipe asks for; {} where ``load`` needs none (a pretrained model)."""
+
+    @abstractmethod
+    def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:
+        """The ready model, on the best device there is, in evaluation mode."""
