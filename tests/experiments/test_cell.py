@@ -186,6 +186,12 @@ def test_what_cannot_be_is_refused_before_anything_runs(overrides, message):
     assert message in str(error.value)
 
 
+def test_a_part_that_names_itself_is_named_once():
+    with pytest.raises(ConfigError) as error:
+        rows_of("task=reasoning_gym")
+    assert error.value.field == "teacher"
+
+
 def test_an_attacker_cannot_check_what_he_wants_to_know():
     task = cell_from(compose_cells(TINY)[0].config).task
     assert set(task.families) - set(task.checkable) == {"facts"}
