@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -71,6 +72,16 @@ def test_a_cell_has_all_its_tables(finished):
     result = result_of(store.get(none))
     assert result.seed == 0
     assert result.cell["settings"]["budget"]["queries"] == 60
+
+
+def test_the_training_loss_of_a_student_is_stored(finished):
+    store, (none, hidden, _) = finished
+    for row in (none, hidden):
+        losses = store.get(row.student).arrays("training")["loss"]
+        assert losses.shape == (3,), "one a step"
+        assert (np.isfinite(losses) & (losses > 0)).all()
+        told = table(store, row, "row").row(0, named=True)["student_loss"]
+        assert told == pytest.approx(float(losses[-1])), "the last tenth of three steps is the last"
 
 
 def test_an_undefended_cell_is_its_own_twin(finished):
