@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from typing import Any, TypeVar, cast
 
@@ -236,8 +236,8 @@ LONGEST_RESPONSE = 1_000_000
 def check(cell: Cell) -> None:
     """Refuse parts that do not fit each other, before anything runs."""
     interface = cell.offer.interface
-    cell.teacher.check(cell.task, cell.max_tokens)
-    cell.student.check(cell.task, cell.max_tokens)
+    _check_model(cell, cell.teacher, "teacher")
+    _check_model(cell, cell.student, "student")
     require_sold(cell.offer.defenses, interface)
     if cell.objective.needs_top_logprobs and not interface.top_logprobs:
         raise ConfigError(
@@ -246,6 +246,16 @@ def check(cell: Cell) -> None:
             f"needs top_logprobs, which api {interface.name!r} does not sell (try api=logprobs)",
         )
     _check_budget(cell)
+
+
+def _check_model(cell: Cell, model: ModelSpec, part: str) -> None:
+    """Let a model refuse what it cannot do. Teacher and student have fields of the same names: say whose field it is."""
+    try:
+        model.check(cell.task, cell.max_tokens)
+    except ConfigError as error:
+        if error.field.partition(".")[0] in {own.name for own in fields(model)}:  # type: ignore[arg-type]
+            raise error.within(part) from error
+        raise
 
 
 def _check_budget(cell: Cell) -> None:
