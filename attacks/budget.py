@@ -1,6 +1,6 @@
-"""The attacker's budget: how many queries, over how many distinct prompts, in which time, from how many accounts, and what he
-can spend of his own. Query budget, data budget and own compute are three of the threat model's four axes (arXiv 2606.25059,
-2609.35699); the interface is the fourth."""
+"""The attacker's budget: how many queries, over how many distinct prompts, in which time, from how many accounts, and
+what he can spend of his own. Query budget, data budget and own compute are three of the threat model's four axes
+(arXiv 2606.25059, 2609.35699); the interface is the fourth."""
 
 from __future__ import annotations
 

@@ -25,12 +25,17 @@ class ConfigError(MoatBenchError):
         self, field: str, value: object, reason: str, choices: Iterable[str] = (), meant: str | None = None
     ) -> None:
         self.field, self.value, self.reason, self.choices = field, value, reason, tuple(choices)
+        self.meant = meant
         text = f"{field} = {value!r}: {reason}"
         if self.choices:
             near = difflib.get_close_matches(str(value) if meant is None else meant, self.choices, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             text += f"{hint} (choices: {', '.join(sorted(self.choices))})"
         super().__init__(text)
+
+    def within(self, part: str) -> ConfigError:
+        """The same error, its field being one of ``part``: ``path`` is now ``teacher.path``."""
+        return ConfigError(f"{part}.{self.field}", self.value, self.reason, self.choices, self.meant)
 
 
 def require(condition: bool, field: str, value: object, reason: str) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from attacks.base import Harvest, Recover
+from attacks.base import Harvest, Recover, Refine
 from attacks.budget import Budget, allocate
+from attacks.refine.nothing import Nothing
 from configs.build import named_parts
 from configs.errors import ConfigError, require
 from configs.groups import chosen
@@ -19,6 +20,7 @@ from defenses.base import Defense, hooks_of
 from experiments.compose.asked import refuse_asked
 from experiments.compose.compose import PATHS
 from experiments.compose.interning import Interning
+from experiments.stages.detect import DetectStage, detecting
 from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
@@ -26,6 +28,8 @@ from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.prompts import shares
+from experiments.stages.provider import ProviderModels, ProxyStudentStage
+from experiments.stages.refine import RefineStage
 from experiments.stages.row import RowStage
 from experiments.stages.scores import ScoreStage
 from experiments.stages.settings import Measure
@@ -35,7 +39,7 @@ from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Split, Task
-from teacher.api.gateway import require_sold
+from teacher.api.hooks import require_sold
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 
@@ -54,6 +58,7 @@ class Cell:
     harvest: Harvest
     recover: Mapping[str, Recover]
     objective: Objective
+    refine: Refine
     budget: Budget
     measure: Measure
     max_tokens: int
@@ -68,13 +73,17 @@ class Cell:
         base = one(BaseStage(self.task, self.student, self.seed))
         undefended = replace(self, offer=one(replace(self.offer, defenses={})))
         student, twin = self._student(teacher, base), undefended._student(teacher, base)
-        scores: dict[str, TeacherStage | BaseStage | StudentStage] = {
-            "student": student,
-            "undefended": twin,
-            "self": undefended._student(base, base),
+        after, after_twin = self._refined(student), self._refined(twin)
+        scores: dict[str, TeacherStage | BaseStage | StudentStage | RefineStage] = {
+            "student": after,
+            "undefended": after_twin,
+            "self": self._refined(undefended._student(base, base)),
             "base": base,
             "teacher": teacher,
         }
+        if after is not student:
+            scores |= {"distilled": student, "distilled_undefended": twin}
+        suspects = {"student": after, "undefended": after_twin} if detecting(self.offer.defenses) else {}
         return RowStage(
             cell=self.facts(),
             resolved=self.resolved,
@@ -86,6 +95,8 @@ class Cell:
             harvest=student.training_set.harvest,
             harvest_undefended=twin.training_set.harvest,
             student=student,
+            refined=after if isinstance(after, RefineStage) else None,
+            evidence={role: one(self._detect(suspect, teacher, base)) for role, suspect in suspects.items()},
         )
 
     def drop_stage(self, seeds: Sequence[int]) -> DropStage:
@@ -115,8 +126,11 @@ class Cell:
             "attack": self.attack,
             "harvest": self.harvest.name,
             "recover": "+".join(self.recover),
-            "adaptive": self.harvest.adaptive or any(step.adaptive for step in self.recover.values()),
+            "adaptive": self.harvest.adaptive
+            or self.refine.adaptive
+            or any(step.adaptive for step in self.recover.values()),
             "objective": self.objective.name,
+            **({} if isinstance(self.refine, Nothing) else {"refine": self.refine.name}),
             "queries": self.budget.queries,
             "data": self.budget.data,
             "accounts": self.budget.accounts,
@@ -125,14 +139,34 @@ class Cell:
         }
 
     def _prepared(self, teacher: TeacherStage, base: BaseStage) -> dict[str, PrepareStage]:
-        judges = {n: "admit" in hooks_of(d) for n, d in self.offer.defenses.items() if "prepare" in hooks_of(d)}
-        past = {name: self.measure.population if judging else None for name, judging in judges.items()}
-        return {
-            name: self.interning.one(
-                PrepareStage(teacher, base, self.offer.defenses[name], self.max_tokens, self.seed, population)
-            )
-            for name, population in past.items()
-        }
+        found = {}
+        for name, defense in self.offer.defenses.items():
+            hooks = hooks_of(defense)
+            if "prepare" in hooks:
+                models = ProviderModels(base, self._proxy_student(teacher, base) if "student" in defense.uses else None)
+                past = self.measure.population if "admit" in hooks else None
+                trained = self.student if defense.trains else None
+                stage = PrepareStage(teacher, models, defense, self.max_tokens, self.seed, past, trained)
+                found[name] = self.interning.one(stage)
+        return found
+
+    def _proxy_student(self, teacher: TeacherStage, base: BaseStage) -> ProxyStudentStage | None:
+        """The provider's own student, where a defense of the stack uses one."""
+        if not any("student" in defense.uses for defense in self.offer.defenses.values()):
+            return None
+        return self.interning.one(ProxyStudentStage(teacher, base, self.student, self.max_tokens, self.seed))
+
+    def _refined(self, student: StudentStage) -> StudentStage | RefineStage:
+        """The student after what the attacker does without the teacher; itself where that is nothing."""
+        if isinstance(self.refine, Nothing):
+            return student
+        stage = RefineStage(student, self.refine, self.budget.compute, self.max_tokens, self.seed)
+        return self.interning.one(stage)
+
+    def _detect(self, suspect: StudentStage | RefineStage, teacher: TeacherStage, base: BaseStage) -> DetectStage:
+        models = ProviderModels(base, self._proxy_student(teacher, base))
+        defenses = detecting(self.offer.defenses)
+        return DetectStage(suspect, teacher, models, self._prepared(teacher, base), defenses, self.seed)
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
         harvest = HarvestStage(
@@ -148,6 +182,7 @@ class Cell:
             max_tokens=self.max_tokens,
             seed=self.seed,
             measure=self.measure if self.offer.across_accounts else None,
+            proxy_student=self._proxy_student(served, base) if isinstance(served, TeacherStage) else None,
         )
         one = self.interning.one
         training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.seed))
@@ -159,8 +194,9 @@ class Cell:
         """Honest users, in one gateway with the attack where that makes a difference to them."""
         prepared = self._prepared(teacher, base)
         met = attack if self.offer.across_accounts else None
-        honest = HonestStage(teacher, base, prepared, self.offer, self.measure, self.max_tokens, self.seed, met, split)
-        return self.interning.one(honest)
+        own = None if met is not None else self._proxy_student(teacher, base)
+        measured = (self.measure, self.max_tokens, self.seed)
+        return self.interning.one(HonestStage(teacher, base, prepared, self.offer, *measured, met, split, own))
 
 
 def label(name: str, defense: Defense) -> str:
@@ -212,6 +248,7 @@ def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | Non
         harvest=part(Harvest, "attack/harvest"),  # type: ignore[type-abstract]
         recover={n: interning.part(r, Recover, f"attack.recover.{n}") for n, r in steps.items()},  # type: ignore[type-abstract]
         objective=part(Objective, "attack/objective"),  # type: ignore[type-abstract]
+        refine=part(Refine, "attack/refine") if attack.get("refine") is not None else Nothing(),  # type: ignore[type-abstract]
         budget=part(Budget, "budget"),
         measure=part(Measure, "measure"),
         max_tokens=whole_number(plain.get("max_tokens"), "max_tokens", 1, LONGEST_RESPONSE),
@@ -227,7 +264,7 @@ PARTS = (
     "task", "teacher", "student", "api", "prices", "defense", "attack", "budget", "measure", "max_tokens", "seed",
 )  # fmt: skip
 """Parts of a configuration that say what a cell is."""
-ATTACK = ("name", "harvest", "recover", "objective")
+ATTACK = ("name", "harvest", "recover", "objective", "refine")
 """Parts of an attack."""
 LONGEST_RESPONSE = 1_000_000
 """Tokens: more than any model generates in one answer."""
@@ -236,8 +273,8 @@ LONGEST_RESPONSE = 1_000_000
 def check(cell: Cell) -> None:
     """Refuse parts that do not fit each other, before anything runs."""
     interface = cell.offer.interface
-    cell.teacher.check(cell.task, cell.max_tokens)
-    cell.student.check(cell.task, cell.max_tokens)
+    _check_model(cell, cell.teacher, "teacher")
+    _check_model(cell, cell.student, "student")
     require_sold(cell.offer.defenses, interface)
     if cell.objective.needs_top_logprobs and not interface.top_logprobs:
         raise ConfigError(
@@ -246,6 +283,16 @@ def check(cell: Cell) -> None:
             f"needs top_logprobs, which api {interface.name!r} does not sell (try api=logprobs)",
         )
     _check_budget(cell)
+
+
+def _check_model(cell: Cell, model: ModelSpec, part: str) -> None:
+    """Let a model refuse what it cannot do. Teacher and student have fields of the same names: say whose field it is."""
+    try:
+        model.check(cell.task, cell.max_tokens)
+    except ConfigError as error:
+        if error.field.partition(".")[0] in {own.name for own in fields(model)}:  # type: ignore[arg-type]
+            raise error.within(part) from error
+        raise
 
 
 def _check_budget(cell: Cell) -> None:

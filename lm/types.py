@@ -87,7 +87,7 @@ class Sampling:
             self,
             temperature=self.temperature if np.ndim(self.temperature) == 0 else np.asarray(self.temperature)[rows],
             max_tokens=self.max_tokens if np.ndim(self.max_tokens) == 0 else np.asarray(self.max_tokens)[rows],
-            logit_bias=bias if isinstance(bias, Mapping) else [bias[r] for r in rows],
+            logit_bias=bias if isinstance(bias, Mapping) else [bias[int(r)] for r in rows],
         )
 
 

@@ -26,14 +26,6 @@ MAY_IMPORT = {
 """The table of CONTRIBUTING.md. An attack's third part, the objective, lives in ``student``."""
 
 EXCEPTIONS = {
-    (
-        "teacher/api/gateway.py",
-        "defenses.base",
-    ): "the gateway calls the hooks, so it knows their contract and no defense",
-    (
-        "teacher/api/admission.py",
-        "defenses.base",
-    ): "admission calls the hooks, so it knows their contract and no defense",
     ("teacher/mini.py", "student.objectives.sft"): "the teacher's own training minimises the same cross-entropy",
 }
 """(file, module) -> why it may import it all the same."""

@@ -33,6 +33,13 @@ FACTS = (
     "changed_share",
     "same_model",
     "foreign_share",
+    "own_samples",
+    "own_tokens",
+    "own_steps",
+    "evidence_p",
+    "evidence_p_clean",
+    "evidence",
+    "evidence_clean",
 )
 """Keys of a cell that are outcomes on the attacker's side, averaged over seeds; all else but ``seed`` is configuration."""
 

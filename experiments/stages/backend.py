@@ -4,18 +4,23 @@ differ only after decoding share them."""
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.identity import identity
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Memos
 from lm.examples import from_arrays, to_arrays
+from lm.ragged import Ragged
 from lm.randomness import seeds_of_each
 from lm.types import Generations, Processor, Sampling
+from teacher.api.hooks import Asked, Serving
+from teacher.api.rewriting import Codec
 from teacher.api.schema import Params, Prompts, Requests
 
 if TYPE_CHECKING:
@@ -31,56 +36,96 @@ class ModelBackend:
 
     Args:
         lm: the model.
-        processors: builds fresh logits processors for one batch, in order; called only when something is sampled.
+        processors: builds fresh logits processors for one batch of responses, in order; called only when something is
+            sampled.
         store: where raw generations are kept.
         identity: JSON-able; everything that determines the model and its processors.
+        sees: columns of `Asked` that the processors read.
+        defense: what the named defense can use.
     """
 
     lm: LanguageModel
-    processors: Callable[[], Sequence[Processor]]
+    processors: Callable[[Asked], Sequence[Processor]]
     store: Memos
     identity: Any
+    sees: tuple[str, ...] = ()
+    defense: Callable[[str], Serving] | None = None
 
     @property
     def vocabulary(self) -> int:
         """See `teacher.api.gateway.Backend`."""
         return self.lm.vocabulary
 
-    def count(self, text: str) -> int:
+    @property
+    def codec(self) -> Codec:
         """See `teacher.api.gateway.Backend`."""
-        return len(self.lm.encode([text]).values)
+        return self.lm
 
-    def complete(self, prompts: Prompts, requests: Requests, params: Params) -> Generations:
+    def serving(self, name: str) -> Serving:
+        """See `teacher.api.gateway.Backend`."""
+        return Serving(self.lm) if self.defense is None else self.defense(name)
+
+    def complete(
+        self, prompts: Prompts, requests: Requests, params: Params, asked: Asked, completions: Ragged | None = None
+    ) -> Generations:
         """``n`` responses for each request, request-major; drawn, or read where the same was drawn before."""
         texts = hashlib.sha256("\0".join(prompts.texts[int(p)] for p in requests.prompt).encode())
-        seeds = hashlib.sha256(seeds_of_each(requests.seed, params.n).tobytes())
+        each = params.each("n", len(requests))
         content = {
             "version": VERSION,
             "model": self.identity,
             "prompts": texts.hexdigest(),
-            "seeds": seeds.hexdigest(),
-            "params": identity(params),
+            "seeds": _hash(seeds_of_each(requests.seed, each)),
+            "params": _identity(params),
             "batch_tokens": self.lm.batch_tokens,
         }
-        entry = self.store.memo("generations", content, lambda: self._sampled(prompts, requests, params))
+        if self.sees:
+            content["seen"] = {name: _hash(getattr(asked, name)) for name in self.sees}
+        if completions is not None:
+            content["scored"] = [_hash(completions.values), _hash(completions.offsets)]
+        entry = self.store.memo(
+            "generations", content, lambda: self._sampled(prompts, requests, params, asked, completions)
+        )
         return from_arrays(Generations, entry.arrays("generations"))
 
-    def _sampled(self, prompts: Prompts, requests: Requests, params: Params) -> Artifact:
-        rows = np.repeat(requests.prompt, params.n)
-        seeds = seeds_of_each(requests.seed, params.n)
-        sampling = Sampling(params.temperature, params.max_tokens, params.top_logprobs, params.logit_bias)
+    def _sampled(
+        self, prompts: Prompts, requests: Requests, params: Params, asked: Asked, completions: Ragged | None
+    ) -> Artifact:
+        each = params.each("n", len(requests))
+        of_request = np.repeat(np.arange(len(requests)), each)
+        rows, own = requests.prompt[of_request], params.take(of_request)
         tools = prompts.tools
         drawn = self.lm.generate(
             prompts.tokens.take(rows),
-            sampling,
-            seeds,
-            self.processors(),
+            Sampling(own.temperature, own.max_tokens, own.top_logprobs, own.logit_bias),
+            seeds_of_each(requests.seed, each),
+            self.processors(asked.take(of_request)),
             None if tools is None else lambda at, generated: tools(rows[at], generated),
-            self._prefill(params, len(rows)),
+            self._prefill(own, len(rows)),
+            None if completions is None else completions.take(of_request),
         )
         return Artifact(tensors={"generations": to_arrays(drawn)})
 
-    def _prefill(self, params: Params, n: int) -> Any:
-        if not params.prefill:
-            return None
-        return self.lm.encode([params.prefill] * n)
+    def _prefill(self, params: Params, n: int) -> Ragged | None:
+        texts = params.prefills
+        return self.lm.encode(texts if len(texts) == n else list(texts) * n) if any(texts) else None
+
+
+def _hash(values: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def _identity(params: Params) -> dict[str, Any]:
+    """JSON-able; what each request has its own of as one hash. What is new since the first version is left out at its
+    default, so that what was sampled before is found again."""
+    plain: dict[str, Any] = {}
+    for name, value in ((f.name, getattr(params, f.name)) for f in fields(params)):
+        if isinstance(value, np.ndarray):
+            plain[name] = _hash(value)
+        elif name in params.varied:
+            plain[name] = hashlib.sha256(json.dumps(identity(value)).encode()).hexdigest()
+        else:
+            plain[name] = identity(value)
+    if not params.scored:
+        del plain["scored"]
+    return plain

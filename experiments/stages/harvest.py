@@ -3,12 +3,13 @@ accounts, what became of the honest users who called at the same time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from attacks.base import Harvest, HarvestContext, Pool
 from attacks.budget import Budget, allocate
@@ -21,12 +22,13 @@ from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer, open_gateway
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.prompts import draw, prompts_of, scored_items, shares
+from experiments.stages.provider import ProviderModels, ProxyStudentStage
 from experiments.stages.settings import Measure
 from experiments.stages.student_view import for_student
 from experiments.stages.users import Visit, drawn_users, honest_params
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
-from lm.examples import from_arrays, to_arrays
+from lm.examples import Examples, from_arrays, to_arrays
 from lm.seeds import derived_seed, generator
 from student.base import StudentSpec
 from student.objectives.base import Objective
@@ -46,6 +48,7 @@ class HarvestStage(Stage):
         task: where the attacker's prompts come from.
         served: the model behind the API: the teacher, or for ``S_self`` the attacker's own base model.
         base: the attacker's base model (harvests that train in between start from it) and the provider's proxy.
+        proxy_student: the provider's own student, where a defense uses it.
         prepared: preparation stages by defense name, for those that need one.
         offer: interface, prices and defenses.
         harvest: how the attacker asks.
@@ -74,6 +77,7 @@ class HarvestStage(Stage):
     max_tokens: int
     seed: int
     measure: Measure | None = None
+    proxy_student: ProxyStudentStage | None = None
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`. The objective and the student enter only where the harvest trains in between."""
@@ -83,7 +87,7 @@ class HarvestStage(Stage):
             **together,
             "offer": self.offer.identity(),
             "harvest": identity(self.harvest),
-            "budget": identity(self.budget),
+            "budget": {name: value for name, value in identity(self.budget).items() if name != "compute"},
             "adaptive": trained if self.harvest.trains_between else {},
             "max_tokens": self.max_tokens,
             "seed": self.seed,
@@ -95,7 +99,12 @@ class HarvestStage(Stage):
 
     def inputs(self) -> dict[str, Stage]:
         """The served model, the attacker's base model, prepared defenses."""
-        return {"served": self.served, "base": self.base, **{f"prepared.{n}": s for n, s in self.prepared.items()}}
+        prepared = {f"prepared.{n}": s for n, s in self.prepared.items()}
+        return {"served": self.served, **self._models.inputs(), **prepared}
+
+    @property
+    def _models(self) -> ProviderModels:
+        return ProviderModels(self.base, self.proxy_student)
 
     def run(self, context: Context) -> Artifact:
         """Responses, the pool's items they answer, the attacker's part of the ledger, and what was spent; with
@@ -109,8 +118,7 @@ class HarvestStage(Stage):
             self.offer,
             served,
             self.served.key,
-            lambda: base,
-            self.base.key,
+            self._models.loaded(context.inputs),
             {name: (stage.key, context.inputs[f"prepared.{name}"]) for name, stage in self.prepared.items()},
             context.store,
             derived_seed(self.seed, "gateway"),
@@ -121,6 +129,8 @@ class HarvestStage(Stage):
             budget=self.budget,
             params=Params(max_tokens=self.max_tokens),
             seed=derived_seed(self.seed, "client"),
+            pool=len(items),
+            encode=served.encode_prompts,
         )
         visit = None
         if self.measure is not None:
@@ -129,28 +139,63 @@ class HarvestStage(Stage):
             visit = Visit(gateway, users, prompts, len(items), params, self.measure.patience)
             gateway.others = visit.crowd
 
-        def fit(so_far: Harvested) -> LanguageModel:
-            rows = for_student(to_examples(so_far, prompts.tokens), served, base, self.objective)
-            fitted = self.student.fit(base, rows, self.objective, derived_seed(self.seed, "between"), context.progress)
+        def fit_rows(rows: Examples, start: LanguageModel | None = None) -> LanguageModel:
+            seed = derived_seed(self.seed, "between")
+            fitted = self.student.fit(start or base, rows, self.objective, seed, context.progress)
             return self.student.load(self.task, fitted.weights, self.seed)
+
+        def fit(so_far: Harvested) -> LanguageModel:
+            return fit_rows(for_student(to_examples(so_far, client.prompts.tokens), served, base, self.objective))
 
         pool = Pool(prompts.texts[: len(items)], np.array([item.family for item in items], object), mix)
         harvested = self.harvest.run(
             client,
             pool,
-            HarvestContext(lambda: base, fit, generator(self.seed, self.name, self.harvest.name)),
+            HarvestContext(
+                lambda: base,
+                fit,
+                generator(self.seed, self.name, self.harvest.name),
+                checker(self.task, items),
+                fit_rows if self.harvest.trains_between else None,
+            ),
         )
         met = None if visit is None else visit.finish()
         ledger = gateway.ledger.frame().filter(pl.col("account").is_in(client.accounts.tolist()))
+        asked, refused = harvested.item, refused_items(client)
+        shift = len(prompts.texts) - len(items)  # honest users' prompts lie between the pool and texts of his own
         return Artifact(
             tensors={
                 "responses": to_arrays(harvested.responses),
-                "item": {"item": harvested.item},
+                "item": {
+                    "item": np.where(asked < len(items), asked, asked - shift),
+                    "refused": np.where(refused < len(items), refused, refused - shift),
+                },
                 **({} if met is None else {"honest": met.tensors}),
             },
             tables={"ledger": ledger, **({} if met is None else met.tables)},
-            meta={"asked": harvested.asked, **spent(ledger, harvested.asked)},
+            meta={
+                "asked": harvested.asked,
+                "own_texts": client.owned,
+                "findings": dict(harvested.findings),
+                **spent(ledger, harvested.asked),
+            },
         )
+
+
+def refused_items(client: Client) -> NDArray[np.int64]:
+    """Items of the requests that were never answered, in the order in which they were asked."""
+    return np.concatenate([np.zeros(0, np.int64), *(o.requests.prompt[~o.verdicts.ok] for o in client.outcomes)])
+
+
+def checker(task: Task, items: Sequence[Item]) -> Callable[[int, str], bool | None]:
+    """The attacker's own checker of the responses to his pool: None for families that he cannot check, and for texts of his
+    own making."""
+
+    def check(item: int, text: str) -> bool | None:
+        known = item < len(items) and items[item].family in task.checkable
+        return task.verify(items[item], text).strict if known else None
+
+    return check
 
 
 def pool_items(task: Task, budget: Budget, seed: int) -> tuple[list[Item], dict[str, float]]:

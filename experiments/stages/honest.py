@@ -17,6 +17,7 @@ from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer, open_gateway
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.prompts import honest_items, prompts_of
+from experiments.stages.provider import ProviderModels, ProxyStudentStage
 from experiments.stages.settings import Measure
 from experiments.stages.users import Served, Visit, drawn_users, honest_params, served_from
 from experiments.store.artifact import Artifact
@@ -44,6 +45,7 @@ class HonestStage(Stage):
         seed: of the cell.
         harvest: the attack that the users met in one gateway, where a defense looks across accounts; None where the users
             have a gateway to themselves, which then gives the same (tests/experiments/test_one_gateway.py).
+        proxy_student: the provider's own student, where a defense uses it.
         split: whose items they ask: ``heldout`` for what is reported, ``provider`` for what a provider may tune a defense
             on.
     """
@@ -61,6 +63,7 @@ class HonestStage(Stage):
     seed: int
     harvest: HarvestStage | None = None
     split: Split = "heldout"
+    proxy_student: ProxyStudentStage | None = None
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
@@ -81,7 +84,12 @@ class HonestStage(Stage):
         """The teacher; the attack that was met, or the provider's proxy and prepared defenses."""
         if self.harvest is not None:
             return {"teacher": self.teacher, "harvest": self.harvest}
-        return {"teacher": self.teacher, "base": self.base, **{f"prepared.{n}": s for n, s in self.prepared.items()}}
+        prepared = {f"prepared.{n}": s for n, s in self.prepared.items()}
+        return {"teacher": self.teacher, **self._models.inputs(), **prepared}
+
+    @property
+    def _models(self) -> ProviderModels:
+        return ProviderModels(self.base, self.proxy_student)
 
     def run(self, context: Context) -> Artifact:
         """``items``: one row per request of the sample. ``load``: all judged requests by group of users
@@ -110,8 +118,7 @@ class HonestStage(Stage):
             self.offer,
             teacher,
             self.teacher.key,
-            lambda: model_of(self.base, context.inputs["base"]),
-            self.base.key,
+            self._models.loaded(context.inputs),
             {name: (stage.key, context.inputs[f"prepared.{name}"]) for name, stage in self.prepared.items()},
             context.store,
             derived_seed(self.seed, "gateway"),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from configs.identity import identity
 from defenses.base import Defense, Serving, hooks_of
 from experiments.stages.backend import ModelBackend
 from experiments.store.entry import Entry
 from experiments.store.stage import Memos
+from lm.seeds import derived_seed
 from teacher.api.gateway import Gateway
+from teacher.api.hooks import Asked
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 
@@ -42,12 +44,23 @@ class Offer:
         }
 
 
+class ProviderModel(NamedTuple):
+    """A model that the provider has besides the teacher.
+
+    Args:
+        key: of the stage that made it.
+        load: called only where a defense runs it.
+    """
+
+    key: str
+    load: Callable[[], LanguageModel]
+
+
 def open_gateway(
     offer: Offer,
     lm: LanguageModel,
     model_key: str,
-    proxy: Callable[[], LanguageModel],
-    proxy_key: str,
+    models: Mapping[str, ProviderModel],
     prepared: Mapping[str, tuple[str, Entry]],
     store: Memos,
     seed: int,
@@ -56,42 +69,51 @@ def open_gateway(
 
     Args:
         offer: interface, prices, defenses.
-        lm: the model served.
+        lm: the teacher.
         model_key: key of the stage that made it.
-        proxy: loads the provider's proxy student; called only where a defense decodes with it.
-        proxy_key: key of the stage that made the proxy.
+        models: by name (`Hooks.uses`), the others that the provider has.
         prepared: by defense name, key and entry of its preparation.
         store: keeps raw generations.
         seed: of the provider's own randomness.
     """
-    decoding = {name: d for name, d in offer.defenses.items() if "decode" in hooks_of(d)}
+    acting = {hook: {n: d for n, d in offer.defenses.items() if hook in hooks_of(d)} for hook in ("serve", "decode")}
+    tensors = {name: entry.tensors("prepared") for name, (_, entry) in prepared.items()}
 
-    def serving(name: str) -> Serving:
-        found = prepared.get(name)
-        usable = proxy if "proxy" in decoding[name].uses else _undeclared
-        return Serving(lm, usable, found[1].tensors("prepared") if found else {})
+    def serving(name: str, teacher: LanguageModel) -> Serving:
+        uses = offer.defenses[name].uses
 
-    def processors() -> Sequence[Processor]:
-        built = [defense.decode(serving(name)) for name, defense in decoding.items()]
+        def model(wanted: str) -> LanguageModel:
+            if wanted not in uses:
+                raise RuntimeError(f"a defense that runs it says so: uses: ClassVar[tuple[str, ...]] = ({wanted!r},)")
+            return models[wanted].load()
+
+        return Serving(teacher, model, tensors.get(name, {}), derived_seed(seed, name))
+
+    served = lm
+    for name, defense in acting["serve"].items():
+        served = defense.serve(serving(name, served))
+
+    def processors(asked: Asked) -> Sequence[Processor]:
+        built = [defense.decode(serving(name, served), asked) for name, defense in acting["decode"].items()]
         return [p for p in built if p is not None]
 
-    models = {"proxy": proxy_key}
-    decode = [
-        [identity(d), prepared[name][0] if name in prepared else "", {used: models[used] for used in d.uses}]
-        for name, d in decoding.items()
-    ]
-    backend = ModelBackend(lm, processors, store, {"teacher": model_key, "decode": decode})
+    def told(name: str, defense: Defense) -> list[Any]:
+        return [
+            identity(defense),
+            prepared[name][0] if name in prepared else "",
+            {used: models[used].key for used in defense.uses},
+        ]
+
+    made: dict[str, Any] = {"teacher": model_key, "decode": [told(n, d) for n, d in acting["decode"].items()]}
+    if acting["serve"]:
+        made["serve"] = [told(n, d) for n, d in acting["serve"].items()]
+    sees = tuple(sorted({name for d in acting["decode"].values() for name in d.sees}))
     return Gateway(
-        backend=backend,
+        backend=ModelBackend(served, processors, store, made, sees, lambda name: serving(name, served)),
         interface=offer.interface,
         defenses=offer.defenses,
         prices=offer.prices,
         format=lm.format,
         seed=seed,
-        prepared={name: found[1].tensors("prepared") for name, found in prepared.items()},
+        prepared=tensors,
     )
-
-
-def _undeclared() -> LanguageModel:
-    """In place of a model that a defense does not say it uses: what is sampled would not have it in its key."""
-    raise RuntimeError("a defense that decodes with the proxy says so: uses: ClassVar[tuple[str, ...]] = ('proxy',)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
@@ -15,8 +15,10 @@ from experiments.measure.cell_result import FACTS
 from experiments.measure.exposure import exposure
 from experiments.measure.row import cell_row
 from experiments.report import CellResult
+from experiments.stages.detect import DetectStage
 from experiments.stages.harvest import HarvestStage, harvested_of
 from experiments.stages.honest import HonestStage
+from experiments.stages.refine import RefineStage
 from experiments.stages.scores import ScoreStage
 from experiments.stages.student import StudentStage
 from experiments.store.artifact import Artifact
@@ -39,6 +41,8 @@ class RowStage(Stage):
         harvest: the attack's harvest.
         harvest_undefended: the same attack's on the undefended API.
         student: the fitted student.
+        refined: the same after what the attacker did without the teacher; None where he did nothing.
+        evidence: by role (``student``, ``undefended``: the clean null), what the defenses say of it; where any does.
     """
 
     name: ClassVar[str] = "row"
@@ -53,6 +57,8 @@ class RowStage(Stage):
     harvest: HarvestStage
     harvest_undefended: HarvestStage
     student: StudentStage
+    refined: RefineStage | None = None
+    evidence: Mapping[str, DetectStage] = field(default_factory=dict)
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`: what names the cell. All that its numbers depend on is in the inputs; the resolved
@@ -69,13 +75,17 @@ class RowStage(Stage):
             "harvest_undefended": self.harvest_undefended,
             "training_set": self.student.training_set,
             "student": self.student,
+            **({} if self.refined is None else {"refined": self.refined}),
+            **{f"evidence.{role}": stage for role, stage in self.evidence.items()},
         }
 
     def run(self, context: Context) -> Artifact:
         """The row, and the item tables it was computed from."""
         scores = {role: context.inputs[f"scores.{role}"].table("items") for role in self.scores}
         honest, clean = context.inputs["honest"].table("items"), context.inputs["honest_clean"].table("items")
-        found = {**context.inputs["harvest"].meta, **context.inputs["student"].meta, **self._guarded(context)}
+        stages = ("harvest", "student", *(() if self.refined is None else ("refined",)))
+        found = {name: value for stage in stages for name, value in context.inputs[stage].meta.items()}
+        found |= {**self._guarded(context), **self._proved(context)}
         facts = {**self.cell, **{name: found.get(name) for name in FACTS}}
         load = context.inputs["honest"].table("load")
         row = cell_row(facts, scores, honest, clean, honest_load=load)
@@ -85,6 +95,16 @@ class RowStage(Stage):
             tables={"row": pl.DataFrame([row]), "items": items, "honest": users, "load": load},
             meta={"cell": facts, "config": dict(self.resolved)},
         )
+
+    def _proved(self, context: Context) -> dict[str, Any]:
+        """What the stack's first defense that can says of the student, and of one that never met it."""
+        facts: dict[str, Any] = {}
+        for role, suffix in (("student", ""), ("undefended", "_clean")):
+            table = context.inputs[f"evidence.{role}"].table("evidence") if role in self.evidence else pl.DataFrame()
+            if table.height:
+                first = table.row(0, named=True)
+                facts |= {f"evidence_p{suffix}": first["p"], f"evidence{suffix}": first["statistic"]}
+        return facts
 
     def _guarded(self, context: Context) -> dict[str, Any]:
         """Facts that say whether the cell can be trusted; see `experiments.measure.guards`."""

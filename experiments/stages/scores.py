@@ -15,6 +15,7 @@ from configs.identity import identity
 from experiments.stages.loading import model_of
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.prompts import prompts_of, reference_examples, scored_items
+from experiments.stages.refine import RefineStage
 from experiments.stages.settings import Measure
 from experiments.stages.student import StudentStage
 from experiments.store.artifact import Artifact
@@ -36,7 +37,7 @@ class ScoreStage(Stage):
     version: ClassVar[int] = 2
     seconds: ClassVar[float] = 3.0
 
-    model: TeacherStage | BaseStage | StudentStage
+    model: TeacherStage | BaseStage | StudentStage | RefineStage
     measure: Measure
     max_tokens: int
     seed: int

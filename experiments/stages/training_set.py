@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from attacks.base import Recover, RecoverContext
 from attacks.budget import allocate
 from attacks.examples import to_examples
 from configs.identity import identity
-from experiments.stages.harvest import HarvestStage, harvested_of, pool_items
+from experiments.stages.harvest import HarvestStage, checker, harvested_of, pool_items
 from experiments.stages.loading import model_of
 from experiments.stages.prompts import draw, prompts_of, reference_examples, shares
 from experiments.stages.student_view import for_student
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
 from lm.examples import Examples, from_arrays, to_arrays
+from lm.ragged import Ragged
 from lm.seeds import derived_seed, generator
+from lm.types import Channel
 from student.objectives.base import Objective
 from student.translate import foreign_share
 
@@ -42,8 +47,10 @@ class TrainingSetStage(Stage):
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
         checkable = {"checkable": list(self.harvest.task.checkable)} if self.recover else {}
+        trained = {"objective": identity(self.objective), "student": identity(self.harvest.student)}
         return {
             **checkable,
+            **(trained if any(step.trains for step in self.recover.values()) else {}),
             "recover": [identity(step) for step in self.recover.values()],
             "uses_trace": self.objective.uses_trace,
             "needs_top_logprobs": self.objective.needs_top_logprobs,
@@ -61,16 +68,34 @@ class TrainingSetStage(Stage):
         student = model_of(self.harvest.base, context.inputs["base"])
         items, _ = pool_items(task, self.harvest.budget, self.harvest.seed)
         prompts = prompts_of(task, items, served)
-        rows = to_examples(harvested_of(context.inputs["harvest"]), prompts.tokens)
+        entry = context.inputs["harvest"]
+        own = list(entry.meta.get("own_texts", ()))
+        if own:
+            prompts = prompts.and_also(own, served.encode_prompts(own))
+        rows = to_examples(harvested_of(entry), prompts.tokens)
+
+        def encode(asked: NDArray[np.int64], texts: Sequence[str]) -> Examples:
+            return said(prompts.tokens.take(asked), texts, served, asked)
+
+        def fit(rows: Examples, start: LanguageModel | None = None) -> LanguageModel:
+            spec, seed = self.harvest.student, derived_seed(self.seed, "recover")
+            fitted = spec.fit(start or student, rows, self.objective, seed, context.progress)
+            return spec.load(task, fitted.weights, self.seed)
+
+        trains = any(step.trains for step in self.recover.values())
         cleaning = RecoverContext(
             texts=prompts.texts,
-            check=lambda item, text: (
-                task.verify(items[item], text).strict if items[item].family in task.checkable else None
-            ),
+            check=checker(task, items),
             format=served.format,
             decode=lambda examples: served.decode(examples.completions),
             public=lambda n: self._public(n, served),
             rng=generator(self.seed, self.name),
+            interface=self.harvest.offer.interface,
+            refused=entry.arrays("item").get("refused", np.zeros(0, np.int64)),
+            encode=encode,
+            student=(lambda: student) if trains else None,
+            fit=fit if trains else None,
+            own=(lambda rows: for_student(rows, served, student, self.objective)) if trains else None,
         )
         counts = {"harvested": len(rows)}
         for name, step in self.recover.items():
@@ -84,6 +109,15 @@ class TrainingSetStage(Stage):
         task = self.harvest.task
         counts = allocate(n, shares(task, self.harvest.budget.mix))
         return reference_examples(draw(task, "public", counts, derived_seed(self.seed, "public")), served)
+
+
+def said(prompts: Ragged, texts: Sequence[str], lm: LanguageModel, item: NDArray[np.int64]) -> Examples:
+    """Responses in words as training rows that end, in the tokens of a model: every token learnt except tool results."""
+    end = lm.tokenizer.eos_token_id
+    completions = Ragged.of([[*body.tolist(), end] for body in lm.encode(texts)])
+    channel = lm.format.channels(completions)
+    weight = (channel != Channel.TOOL).astype(np.float32)
+    return Examples(prompts, completions, channel, weight, item.astype(np.int64), np.zeros(len(completions), bool))
 
 
 def examples_of(entry: Entry) -> Examples:

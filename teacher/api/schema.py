@@ -43,8 +43,8 @@ class Prompts:
 
         def run(rows: NDArray[np.int64], generated: Sequence[NDArray[np.int32]]) -> list[list[int]]:
             results: list[list[int]] = [[] for _ in rows]
-            old = np.flatnonzero(rows < known)
-            if tools is not None and len(old):
+            old = np.flatnonzero(rows < known).tolist()
+            if tools is not None and old:
                 for at, result in zip(old, tools(rows[old], [generated[i] for i in old]), strict=True):
                     results[at] = result
             return results
@@ -98,7 +98,7 @@ class Params:
         """Those of the given requests."""
         own = {name: getattr(self, name) for name in self.varied}
         taken: dict[str, Any] = {
-            n: v[rows] if isinstance(v, np.ndarray) else [v[r] for r in rows] for n, v in own.items()
+            n: v[rows] if isinstance(v, np.ndarray) else [v[int(r)] for r in rows] for n, v in own.items()
         }
         return replace(self, **taken) if taken else self
 

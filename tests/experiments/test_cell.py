@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -71,6 +72,16 @@ def test_a_cell_has_all_its_tables(finished):
     result = result_of(store.get(none))
     assert result.seed == 0
     assert result.cell["settings"]["budget"]["queries"] == 60
+
+
+def test_the_training_loss_of_a_student_is_stored(finished):
+    store, (none, hidden, _) = finished
+    for row in (none, hidden):
+        losses = store.get(row.student).arrays("training")["loss"]
+        assert losses.shape == (3,), "one a step"
+        assert (np.isfinite(losses) & (losses > 0)).all()
+        told = table(store, row, "row").row(0, named=True)["student_loss"]
+        assert told == pytest.approx(float(losses[-1])), "the last tenth of three steps is the last"
 
 
 def test_an_undefended_cell_is_its_own_twin(finished):
@@ -184,6 +195,12 @@ def test_what_cannot_be_is_refused_before_anything_runs(overrides, message):
     with pytest.raises(ConfigError) as error:
         rows_of(*overrides)
     assert message in str(error.value)
+
+
+def test_a_part_that_names_itself_is_named_once():
+    with pytest.raises(ConfigError) as error:
+        rows_of("task=reasoning_gym")
+    assert error.value.field == "teacher"
 
 
 def test_an_attacker_cannot_check_what_he_wants_to_know():

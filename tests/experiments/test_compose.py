@@ -112,6 +112,8 @@ def test_own_overrides_win_over_an_experiments(elsewhere):
         (["seed=interval(0,1)"], "continuous interval"),
         (["seed=range(3,3)"], "0 cells"),
         (["a b"], "cannot be read"),
+        (["attack.name=é b"], "quote it, for the shell and for Hydra: \"attack.name='é b'\""),
+        (["defense=[é b]"], "quote names with spaces, accents or signs in them: 'a b'"),
         (["~foo"], "does not compose"),
         (["+experiment=nope"], "no such experiment"),
         (["hydra.searchpath=[pkg://nowhere]"], "installed; write pkg://PACKAGE"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from configs.build import build, from_mapping
 from configs.errors import ConfigError
 from configs.groups import choices
-from configs.trust import trust, trusted
+from configs.trust import _installed, require_trusted, trust, trusted
 from experiments.cell import cell_from
 from experiments.cli import main
 from experiments.compose.compose import compose_cells, compose_one
@@ -259,6 +260,19 @@ def test_only_trusted_packages_are_imported(here, monkeypatch):
     with pytest.raises(ConfigError, match=r"experiment\.sly\.grids = .* is for the user's own command line only"):
         compose_cells(["hydra.searchpath=[pkg://here.configs]", "+experiment=sly"])
     assert "other" not in trusted()
+
+
+def test_packages_with_an_entry_point_are_trusted(monkeypatch):
+    mine = EntryPoint("mine", "mine_installed.parts", "moatbench")
+    monkeypatch.setattr("configs.trust.entry_points", lambda group: [mine] if group == "moatbench" else [])
+    _installed.cache_clear()
+    try:
+        require_trusted("mine_installed.steps.Half", "x")
+        assert "mine_installed" in trusted()
+        with pytest.raises(ConfigError, match="is of a package that is not imported"):
+            require_trusted("another_installed.steps.Half", "x")
+    finally:
+        _installed.cache_clear()
 
 
 def test_a_class_is_built_only_where_one_is_wanted():

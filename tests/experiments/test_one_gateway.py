@@ -28,6 +28,7 @@ from teacher.api.prices import Prices
 from teacher.api.schema import OK, Params, Prompts
 from tests.attacks.world import Format, Table, V
 from tests.defenses.test_detectors import ADMITTING, prepared, small
+from tests.teacher.api.fakes import gateway as with_tools
 
 OWNED, ACCOUNTS, PARAMS = 60, 3, Params(max_tokens=16)
 MEASURE = Measure(population=Population(accounts=80), patience=900.0)
@@ -207,3 +208,16 @@ def test_users_weigh_as_they_send_and_each_item_is_asked_once():
     assert len(np.unique(drawn.requests.input_tokens)) > 100
     again = drawn_users(items()[1], MEASURE, Prices(), 4)
     np.testing.assert_array_equal(drawn.requests.time, again.requests.time)
+
+
+def test_users_pay_for_tool_results_as_attackers_do():
+    """The backend puts one tool result into every response; prompts are of one token."""
+    asks = prompts(items()[1])
+    served = visited(with_tools(accounts=0), asks, 0).finish()
+    outputs = served.responses.output_tokens
+    assert len(outputs) == len(served.sample) == len(asks.texts)
+    assert (served.sample["input_tokens"] == 2).all()
+    np.testing.assert_allclose(served.sample["dollars"], Prices().dollars(np.full(len(outputs), 2), outputs))
+    api = with_tools(accounts=0)
+    attacked(api, asks).ask(np.arange(9))
+    assert (api.ledger.column("input_tokens") == 2).all()

@@ -65,6 +65,17 @@ def test_output_that_cannot_be_written_is_said_and_costs_no_result(fake, monkeyp
     assert len(list(Path("results/store/fake").iterdir())) == 3
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_device_that_is_full_is_said_once():
+    """A short text stays in Python's buffer: writing it fails when that is flushed, and again when Python exits."""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "experiments", "list", "recover"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
+    assert done.returncode == 1
+    assert done.stderr == "moatbench: standard output cannot be written to: No space left on device\n"
+
+
 def test_a_list_is_cut_quietly():
     done = subprocess.run(
         ["bash", "-c", f"'{sys.executable}' -m experiments list defenses | head -1; echo ${{PIPESTATUS[0]}}"],

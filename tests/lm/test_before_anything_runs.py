@@ -1,5 +1,6 @@
 """What is refused of a pretrained model before anything runs, or else when it is loaded."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from configs.errors import ConfigError
+from experiments.cli import main
 from lm.checkpoint import Checkpoint
 from lm.huggingface import Pretrained
 from lm.types import Sampling
@@ -192,3 +194,57 @@ def test_stored_weights_that_lack_one(whole: Path) -> None:
     weights.pop("model.norm.weight")
     with pytest.raises(ConfigError, match=r"another model.*model\.norm\.weight"):
         spec.load(Questions(), weights, 0)
+
+
+def more_tokens(folder: Path) -> None:
+    tokenizer = tiny.tokenizer()
+    tokenizer.add_tokens(["<one>"])
+    tokenizer.save_pretrained(folder)
+
+
+UNUSABLE: dict[str, tuple[Callable[[Path], object], list[str], str, str]] = {
+    "missing": (lambda f: tiny.change_tensors(f, {"model.norm.weight": None}), [], "PART.path", "norm.weight is missing"),
+    "shape": (
+        lambda f: tiny.change_tensors(f, {"model.norm.weight": torch.ones(31)}), [], "PART.path", "is [31], not [32]",
+    ),
+    "system": (
+        lambda f: tiny.change_template(f, NO_SYSTEM), ["PART.system='Be brief.'"], "PART.system",
+        "'Be brief.': the chat template refuses it",
+    ),
+    "template": (lambda f: tiny.change_template(f, "{{ 1 + 'a' }}"), [], "PART.chat_template", "cannot be filled in"),
+    "tokens": (more_tokens, [], "PART.path", "tokens, and its model"),
+    "long": (lambda f: None, ["max_tokens=90"], "max_tokens", "the model has 96 positions"),
+    "task": (lambda f: None, ["task.question=ask"], "task.question", "is not a column"),
+}  # fmt: skip
+"""How a model is spoilt, what is asked for, the field that is named, and what is said of it."""
+
+
+@pytest.mark.parametrize("part", ["teacher", "student"])
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_cell_on_such_a_model_is_refused_in_one_line(
+    folder: Path,
+    tmp_path: Path,
+    name: str,
+    part: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    change, words, field, said = UNUSABLE[name]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    change(folder)
+    other = tiny.save(tmp_path / "other")
+    teacher, student = (folder, other) if part == "teacher" else (other, folder)
+    lines = [{"question": f"What is {i} + 1?", "answer": f"{i} and one\n#### {i + 1}"} for i in range(60)]
+    (tmp_path / "sums.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    given = ["task=dataset", "task.path=sums.jsonl", "task.config=", "task.heldout_split=", "task.template='{question}'",
+             "teacher=hf", f"teacher.path={teacher}", "student=hf", f"student.path={student}",
+             "student.recipe.training=full", "budget=lm", "budget.queries=8", "budget.data=8", "measure.heldout=4",
+             "measure.harder=0", "max_tokens=16", *(word.replace("PART", part) for word in words)]  # fmt: skip
+    capsys.readouterr()  # what saving models says
+    assert main(["run", *given, "--workers", "0"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"moatbench: {field.replace('PART', part)} = ")
+    assert said in shown
+    assert shown.count("\n") == 1
+    assert not (tmp_path / "results").exists()

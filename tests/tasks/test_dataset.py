@@ -165,6 +165,20 @@ def test_content_follows_the_rows(tmp_path: Path) -> None:
     assert identity(task(tmp_path / "b.parquet"))["content"] == first
 
 
+def test_a_folder_that_is_overwritten_is_another_task(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+
+    def content(made: list[dict[str, object]]) -> str:
+        pl.DataFrame(made).write_parquet(folder / "train.parquet")
+        return str(identity(task(folder))["content"])
+
+    first = content(rows(20))
+    others = [{**row, "q": f"Now, {row['q']}"} for row in rows(20)]  # as many, of the same answers
+    assert content(others) != first
+    assert content(rows(20)) == first
+
+
 def test_long_answers_are_judged_in_full(tmp_path: Path) -> None:
     file = tmp_path / "long.jsonl"
     words = " ".join(f"w{i}" for i in range(500))

@@ -176,6 +176,22 @@ def test_a_table_with_missing_rows_is_not_exported(tmp_path):
         artifact(store, kept(tmp_path)[0])
 
 
+def test_a_manifest_signed_anew_gives_nothing_outside_the_store_away(tmp_path):
+    table = fill(tmp_path / "store")
+    secret = tmp_path / "secret.parquet"
+    pl.DataFrame({"secret": ["s3cret"]}).write_parquet(secret)
+    place = tmp_path / "store" / table.rows[0].stage / table.rows[0].key / MANIFEST
+    manifest = {name: value for name, value in json.loads(place.read_text()).items() if name != "sha256"}
+    about = {"size": secret.stat().st_size, "sha256": hashlib.sha256(secret.read_bytes()).hexdigest()}
+    manifest["files"]["../../../secret.parquet"] = about  # true in all but where it is
+    place.write_text(json.dumps(signed(manifest)))
+    with (
+        pytest.warns(UserWarning, match="does not say its files as it should"),
+        pytest.raises(MoatBenchError, match="1 of the 4 rows of main are not stored"),
+    ):
+        artifact(Store(tmp_path / "store"), table)
+
+
 def test_other_endings_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"must end in \.tar\.gz or \.zip"):
         write_archive(tmp_path / "x.rar", "x", {})

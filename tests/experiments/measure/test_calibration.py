@@ -7,6 +7,9 @@ import polars as pl
 import pytest
 
 from experiments.measure.confidence import expected_calibration_error, honest_calibration
+from experiments.stages.honest import answer_probability
+from lm.types import Channel
+from tests.defenses.release.responses import make
 
 
 def test_by_hand():
@@ -65,3 +68,13 @@ def test_refusals_and_unsold_probabilities_are_left_out():
     assert honest_calibration(table[400:]) is None, "neither refused nor never sent is an answer"
     assert honest_calibration(table.with_columns(confidence=pl.lit(None, pl.Float64))) is None
     assert honest_calibration(pl.DataFrame()) is None
+
+
+def test_a_response_without_an_answer_says_nothing_of_confidence():
+    """The probability of no tokens is exp(0) = 1, and would count as sure and wrong."""
+    responses, _ = make(n=4)
+    row, answer = responses.tokens.row_of_value, responses.channel == Channel.ANSWER
+    found = answer_probability(responses.keep_tokens(~answer | (row != 1)))
+    assert found[1] is None
+    for at in (0, 2, 3):
+        assert found[at] == pytest.approx(np.exp(responses.logprob[answer & (row == at)].sum()), rel=1e-4)

@@ -75,6 +75,16 @@ def test_points_are_means_over_seeds_of_means_over_items(summary):
     )
 
 
+def test_form_is_measured_beside_accuracy(summary):
+    place = (pl.col("family") == "tool") & (pl.col("split") == "heldout") & (pl.col("decoding") == "greedy")
+    own = [defended(seed).scores["student"].filter(place) for seed in (1, 2, 3)]
+    share = summary.quantity("S_def_formed_share", "tool", "greedy").point
+    assert share == pytest.approx(np.mean([t["formed"].mean() for t in own]))
+    right = summary.quantity("S_def_if_formed", "tool", "greedy", "strict").point
+    assert right == pytest.approx(np.mean([t.filter("formed")["strict"].mean() for t in own]))
+    assert summary.headline("S_def", "tool").point < min(share, right)
+
+
 def test_steps_and_harder_items(summary):
     assert not summary.quantity("S_def_step_correct", "code", "greedy").known
     assert summary.headline("harder S_def", "chain").point < summary.headline("S_def", "chain").point

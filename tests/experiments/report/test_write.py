@@ -101,6 +101,7 @@ def test_hidden_trace(report):
     assert rows["tool use"]["reading"] == "lost"
     assert rows["coding"]["reading"] in ("unchanged", "undecided")
     assert rows["reasoning"]["p"] < 0.001
+    assert rows["tool use"]["formed"] > rows["tool use"]["after"].value + 0.3, "well formed, and wrong"
 
 
 def test_matched_drop_has_the_truth_in_its_intervals(report):
@@ -174,6 +175,26 @@ def test_cells_that_differ_in_a_setting_only_are_told_apart(tmp_path):
     labels = {(r["defense"], r["attack"]) for r in write_report(cells, tmp_path, "settings").tables[0].rows}
     assert ("antidistillation(lam=0.2) (epsilon=0.01)", "imitate (steps=100)") in labels
     assert len(labels) == 3
+
+
+def test_labels_name_parts_and_leave_out_what_is_not_set(tmp_path):
+    def settings(seed: int, harvest: str, recover: dict[str, object]):
+        return {"seed": seed, "attack": {"harvest": {"_target_": f"attacks.harvest.{harvest}"}, "recover": recover}}
+
+    half = {"_target_": "mine.recover.HalfSequence", "keep": None}
+    attacks = [
+        ("random.Random", {}),
+        ("random.Random", {"half": half}),
+        ("random.Random", {"half": half | {"keep": 0.5}}),
+        ("uncertainty.Uncertainty", {}),
+    ]
+    cells = [one("none", None, 0.9, 0.99, s, settings=settings(s, *a)) for s in (1, 2) for a in attacks]
+    assert {row["attack"] for row in write_report(cells, tmp_path, "labels").tables[0].rows} == {
+        "imitate (harvest=Random)",
+        "imitate (harvest=Random, half)",
+        "imitate (harvest=Random, half, keep=0.5)",
+        "imitate (harvest=Uncertainty)",
+    }
 
 
 @pytest.mark.parametrize(
