@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from configs.errors import ConfigError
 from configs.identity import Part, named
 from configs.ranges import MAY_BE_INFINITE, check_number
-from configs.trust import require_trusted
+from configs.trust import OWN, require_trusted
 
 T = TypeVar("T")
 
@@ -118,6 +118,23 @@ def describe(part: Any) -> Any:
     if part is None or isinstance(part, (bool, int, float, str)):
         return part
     raise TypeError(f"{part!r} cannot be part of a configuration")
+
+
+def by_class(described: Any) -> Any:
+    """A description by which stored results are compared: of this project's classes it has the name and not the module, so
+    that it is the same wherever a file lay when they were stored. Others keep their path: their names may repeat ours."""
+    if isinstance(described, Mapping):
+        return {k: _class_name(v) if k == "_target_" else by_class(v) for k, v in described.items()}
+    return [by_class(v) for v in described] if isinstance(described, (list, tuple)) else described
+
+
+RENAMED = {"Exchange": "SharingTerms"}
+"""Classes that stored descriptions call by an older name."""
+
+
+def _class_name(target: Any) -> str:
+    module, _, name = str(target).rpartition(".")
+    return RENAMED.get(name, name) if module.partition(".")[0] in OWN else str(target)
 
 
 def converted(hint: Any, value: Any, field: str) -> Any:

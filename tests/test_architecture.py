@@ -1,11 +1,15 @@
-"""The shape of the project: what may import what, how large files are, what is never called, what every YAML names."""
+"""The shape of the project: what may import what, names, sizes of files, what is never called, what every YAML names."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
+from collections import defaultdict
+from collections.abc import Callable
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,6 +36,25 @@ EXCEPTIONS = {
 
 API_ONLY = {"defenses": "teacher.api", "attacks": "teacher.api"}
 """What of ``teacher`` the two sides may know."""
+
+SAME_NAME = {
+    "base": "the contract of the parts that lie beside it",
+    "errors": "what a floor refuses with: configurations, and the API",
+    "client": "who sends to the API, and the attacker who does",
+    "decoder": "what `lm` decodes with, and how the mini architecture does it",
+    "train": "what `lm` trains with, and how the mini architecture does it",
+    "examples": "rows that are learnt from, and those that an attacker makes of responses",
+    "huggingface": "pretrained models: as such, as teachers, as students",
+    "mini": "the mini architecture's teachers, and its students",
+    "drop": "a measure, and the stage that stores it",
+    "row": "a measure, and the stage that stores it",
+    "csv": "a report's CSV: of cells, and of campaigns",
+    "sentences": "a report in words: of cells, and of campaigns",
+    "write": "a report in all formats: of cells, and of campaigns",
+    "campaign": "a campaign, the command that simulates some, the benchmark of that",
+    "store": "the store, the command that looks after one, the benchmark of it",
+}
+"""Names that several modules may have -> the one thing that they all are about."""
 
 BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
 BANNED_NAMES = {
@@ -75,6 +98,58 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+@cache
+def modules() -> dict[str, Path]:
+    """All sources and benchmarks by dotted name; a package stands for its ``__init__``."""
+    chosen = [path for path in FILES if path.relative_to(ROOT).parts[0] != "tests"]
+    return {name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in chosen}
+
+
+@cache
+def arrows() -> dict[str, set[str]]:
+    """The modules that each module imports anywhere, those for types only included."""
+    return {module: {found for name in named_in(path) if (found := known(name))} for module, path in modules().items()}
+
+
+def named_in(path: Path) -> set[str]:
+    """What a file imports, each name with where it is from."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def known(name: str) -> str:
+    """The module that an imported name is, or else is of; "" where it is not of this project."""
+    owner = name.rpartition(".")[0]
+    return name if name in modules() else owner if owner in modules() else ""
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Some circle of a graph, [] where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
+
+
+def rooms(package: str) -> dict[str, set[str]]:
+    """Arrows between what lies directly in a package: its modules and its packages, each as one."""
+
+    def room(module: str) -> str:
+        return ".".join(module.split(".")[: package.count(".") + 2]) if module.startswith(f"{package}.") else ""
+
+    graph: dict[str, set[str]] = defaultdict(set)
+    for module, imported in arrows().items():
+        if here := room(module):
+            graph[here] |= {there for other in imported if (there := room(other)) and there != here}
+    return graph
+
+
 def targets(node: object) -> set[str]:
     if not isinstance(node, dict):
         return set()
@@ -103,6 +178,46 @@ def test_imports_go_down(path):
 def test_exceptions_are_still_needed():
     for name, module in EXCEPTIONS:
         assert module in imports(ROOT / name), f"{name} does not import {module} any more: take it off the list"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    found = circle(arrows())
+    assert not found, " imports ".join(found)
+
+
+@pytest.mark.parametrize("package", [name for name, path in modules().items() if path.name == "__init__.py"])
+def test_no_rooms_of_a_floor_import_each_other_in_a_circle(package):
+    found = circle(rooms(package))
+    ways = [f"{module} -> {other}" for module, others in arrows().items() for other in others if any(
+        f"{module}.".startswith(f"{a}.") and f"{other}.".startswith(f"{b}.") for a, b in pairwise(found)
+    )]  # fmt: skip
+    assert not found, f"{' imports '.join(found)}: {ways}"
+
+
+def used_twice(names_of: Callable[[Path], list[str]]) -> dict[str, list[str]]:
+    found = defaultdict(list)
+    for path in modules().values():
+        for name in names_of(path):
+            found[name].append(name_of(path))
+    return {name: where for name, where in found.items() if len(where) > 1}
+
+
+def test_one_name_of_a_module_means_one_thing():
+    """Where several modules are about one thing, `SAME_NAME` says which."""
+    found = used_twice(lambda path: [] if path.stem.startswith("__") else [path.stem])
+    assert found.keys() == SAME_NAME.keys(), {n: found.get(n, "once") for n in found.keys() ^ SAME_NAME.keys()}
+
+
+def test_one_name_of_a_class_means_one_thing():
+    def public(path: Path) -> list[str]:
+        return [n.name for n in tree(path).body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")]
+
+    assert not used_twice(public)
+
+
+def test_loose_modules_of_experiments_say_what_a_cell_is():
+    loose = {path.stem for path in (ROOT / "experiments").glob("*.py")}
+    assert loose == {"__init__", "__main__", "cell"}
 
 
 def test_every_folder_of_sources_is_in_the_table():

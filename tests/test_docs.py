@@ -44,7 +44,7 @@ MOVED = {
     "attacks.harvest.stratified": "mine.stratified",
     "attacks.recover.shortest": "mine.shortest",
     "student.objectives.smoothed": "mine.smoothed",
-    "defenses.admission.round_the_clock": "mine.round_the_clock",
+    "defenses.admission.windows.round_the_clock": "mine.round_the_clock",
 }
 """Module in the tree -> module in a package of one's own."""
 TEACHING = ("add-a-defense.md", "add-an-attack.md", "campaigns.md")

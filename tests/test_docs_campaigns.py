@@ -33,7 +33,7 @@ def test_preset_policy_and_detector_become_a_campaign(written, form):
     assert campaign.policy.ladder.rungs == ("throttle", "ban")
     assert list(campaign.policy.admission) == ["anthropic_tiers"]
     (detector,) = campaign.policy.detectors.values()
-    assert type(detector).__module__ == f"{'defenses.admission' if form == 'tree' else 'mine'}.round_the_clock"
+    assert type(detector).__module__ == f"{'defenses.admission.windows' if form == 'tree' else 'mine'}.round_the_clock"
     assert detector.every_hours == 24.0
 
 
@@ -46,7 +46,7 @@ def _hourly(hours: dict[int, list[int]]) -> Requests:
 
 def test_the_detector_suspects_who_never_sleeps(written):
     compose_one([written.tree, "defense=round_the_clock"])
-    kind = importlib.import_module("defenses.admission.round_the_clock").RoundTheClock
+    kind = importlib.import_module("defenses.admission.windows.round_the_clock").RoundTheClock
     past = _hourly({a: [24 * d + h for d in range(2) for h in range(9, 9 + a % 10)] for a in range(1, 200)})
     detector = kind(false_alarms=0.01)
     prepared = detector.fit(traffic_of(past, 200), None, np.random.default_rng(0))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments.care.test_artifact import fill
+from tests.experiments.publish.test_paper_artifact import fill
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE = re.compile(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from configs.build import describe
+from configs.build import by_class, describe
 from configs.content import content_of
 from configs.identity import identity
 from experiments.campaign.campaign_result import CampaignResult
@@ -102,6 +102,6 @@ def _in_order(parts: Mapping[str, Any]) -> list[list[Any]]:
 
 def result_of(entry: Entry) -> CampaignResult:
     """What a report needs of a stored campaign."""
-    known = {**entry.meta["facts"], "config": entry.meta["config"]}
+    known = {**entry.meta["facts"], "config": by_class(entry.meta["config"])}
     tables = {name: entry.table(name) for name in TABLES}
     return CampaignResult(known["preset"], known["policy"], int(known["seed"]), known, **tables)

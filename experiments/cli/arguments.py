@@ -168,7 +168,7 @@ COMMANDS = {
         (Option("--all", "every row in the store", None), Option("--format", "how", FORMATS), NAME),
     ),
     "list": Command(
-        "listing",
+        "choices",
         "list tasks, teachers, defenses, attacks, students and more, with their sources",
         (
             ("moatbench list", "everything"),

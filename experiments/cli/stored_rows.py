@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from configs.build import by_class
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cell import cell_from
 from experiments.compose.compose import Composed
@@ -70,7 +71,7 @@ def newest(store: Store) -> Iterator[CellResult]:
     """The newest row of every cell there is, of the present version."""
     seen = set()
     for entry in store.entries(RowStage.name):
-        cell = json.dumps(entry.meta["config"], sort_keys=True)
+        cell = json.dumps(by_class(entry.meta["config"]), sort_keys=True)
         if entry.manifest["version"] == RowStage.version and cell not in seen:
             seen.add(cell)
             yield result_of(entry)

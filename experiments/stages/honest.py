@@ -44,7 +44,7 @@ class HonestStage(Stage):
         max_tokens: per response.
         seed: of the cell.
         harvest: the attack that the users met in one gateway, where a defense looks across accounts; None where the users
-            have a gateway to themselves, which then gives the same (tests/experiments/test_one_gateway.py).
+            have a gateway to themselves, which then gives the same (tests/experiments/stages/test_one_gateway.py).
         proxy_student: the provider's own student, where a defense uses it.
         split: whose items they ask: ``heldout`` for what is reported, ``provider`` for what a provider may tune a defense
             on.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 from polars.exceptions import PolarsError
 
+from configs.build import by_class
 from configs.errors import MoatBenchError
 from configs.text import one_line
 from experiments.measure.cell_result import FACTS
@@ -130,7 +131,7 @@ def result_of(entry: Entry) -> CellResult:
         items, users = entry.table("items"), entry.table("honest")
         roles = items["model"].unique(maintain_order=True).to_list()
         return CellResult(
-            {**entry.meta["cell"], "settings": entry.meta["config"]},
+            {**entry.meta["cell"], "settings": by_class(entry.meta["config"])},
             {role: items.filter(pl.col("model") == role).drop("model") for role in roles},
             users.filter(pl.col("defended")).drop("defended"),
             users.filter(~pl.col("defended")).drop("defended"),

@@ -23,7 +23,7 @@ from teacher.api.clock import DAY
 from teacher.api.schema import FORBIDDEN, Requests, Verdicts
 
 
-class Outcome(IntEnum):
+class CheckOutcome(IntEnum):
     """How an identity check ends."""
 
     PASSED = 0
@@ -93,16 +93,16 @@ class Verification(Defense):
             attempt: how many checks each has had before, one for all or (K,): the same attempt ends the same way.
 
         Returns:
-            (K,) an `Outcome` of each.
+            (K,) an `CheckOutcome` of each.
         """
         whom = np.asarray(ids, np.int64)
         chance = _uniform(seed, accounts.lot[whom], np.broadcast_to(attempt, whom.shape).astype(np.int64))
         rejected_from = self.abandonment + (1 - self.abandonment) * self.false_reject
-        own = np.where(chance < rejected_from, Outcome.REJECTED, Outcome.PASSED)
-        own[chance < self.abandonment] = Outcome.ABANDONED
-        forged = np.where(chance < self.forged_pass, Outcome.PASSED, Outcome.REJECTED)
+        own = np.where(chance < rejected_from, CheckOutcome.REJECTED, CheckOutcome.PASSED)
+        own[chance < self.abandonment] = CheckOutcome.ABANDONED
+        forged = np.where(chance < self.forged_pass, CheckOutcome.PASSED, CheckOutcome.REJECTED)
         outcome = np.where(accounts.genuine[whom], own, forged).astype(np.int8)
-        passed = outcome == Outcome.PASSED
+        passed = outcome == CheckOutcome.PASSED
         until = np.broadcast_to(np.asarray(now, np.float64) + self.days * DAY, whom.shape)
         accounts.verified_until[whom[passed]] = until[passed]
         return outcome
@@ -127,7 +127,7 @@ class Verification(Defense):
             times = requests.time[first[ids]]
             outcome = self.challenge(accounts, ids, times, state.seed, attempts[ids])
             attempts[ids] += 1
-            out_from[ids[outcome != Outcome.PASSED]] = times[outcome != Outcome.PASSED]
+            out_from[ids[outcome != CheckOutcome.PASSED]] = times[outcome != CheckOutcome.PASSED]
         refused = due & (out_from[who] <= requests.time)
         served += np.bincount(who[~refused], minlength=len(served))
         verdicts = Verdicts.admitted(len(requests))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defenses.admission.detector import Suspicion
-from defenses.admission.identity.verification import Outcome
+from defenses.admission.identity.verification import CheckOutcome
 from experiments.campaign.config.ladder import RUNGS, Ladder
 from experiments.campaign.world.columns import Columns
 from teacher.api.accounts import Accounts
@@ -209,7 +209,7 @@ class Climb:
             check = self.ladder.verification
             outcome = check.challenge(self._accounts, live, now, self._seed, state["checked"][live])
             state["checked"][live] += 1
-            failed = live[outcome != Outcome.PASSED]
+            failed = live[outcome != CheckOutcome.PASSED]
             state["lost"][failed] = now
             self._accounts.ban(failed)
         elif rung == "throttle":

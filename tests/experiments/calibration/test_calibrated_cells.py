@@ -161,7 +161,7 @@ def test_the_row_of_a_calibrated_cell_says_so(store, monkeypatch):
 
     stored = SimpleNamespace(manifest={"key": key})
     empty = CellResult({"seed": 0, "defense": "x"}, {}, pl.DataFrame(), pl.DataFrame())
-    monkeypatch.setattr("experiments.cli.execute.result_of", lambda entry: empty)
+    monkeypatch.setattr("experiments.cli.stored_rows.result_of", lambda entry: empty)
     (result,) = results_of([stored], cells)
     assert result.configuration["calibrated_drop"] == 0.05
     assert results_of([stored], compose_cells([*TINY, "defense=none"])) == [empty]

@@ -24,8 +24,8 @@ from experiments.store.lease import Busy, held, lease
 from experiments.store.maintenance.kept import keep, kept
 from experiments.store.places import folder, new_file
 from experiments.store.store import Store, StoreFullError, is_full
+from tests.experiments.cli.test_cli import fake
 from tests.experiments.fakes import Fake, runs
-from tests.experiments.test_cli import fake
 
 __all__ = ["fake"]
 

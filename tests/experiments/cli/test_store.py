@@ -11,9 +11,9 @@ from experiments.cli import main
 from experiments.cli.completion import complete
 from experiments.store.layout import refs
 from experiments.store.store import Store
-from tests.experiments.care.stores import age, make_old
+from tests.experiments.cli.test_cli import fake  # noqa: F401
 from tests.experiments.fakes import runs
-from tests.experiments.test_cli import fake  # noqa: F401
+from tests.experiments.store.stores import age, make_old
 
 DAY = 86400.0
 

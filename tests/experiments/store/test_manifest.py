@@ -17,8 +17,8 @@ from experiments.store.maintenance.inventory import items
 from experiments.store.maintenance.reach import reach
 from experiments.store.manifest import PARTS, wrong_with
 from experiments.store.store import Store
-from tests.experiments.care.stores import put_plain, ref
 from tests.experiments.fakes import Fake
+from tests.experiments.store.stores import put_plain, ref
 
 STAGE = Fake("a")
 

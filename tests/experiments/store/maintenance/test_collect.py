@@ -14,8 +14,8 @@ from experiments.store.maintenance.collect import carry_out, plan
 from experiments.store.maintenance.kept import forget, keep, kept, kept_named
 from experiments.store.maintenance.reach import reach
 from experiments.store.store import Store
-from tests.experiments.care.stores import age, all_refs, do, put_plain, ref
 from tests.experiments.fakes import Fake
+from tests.experiments.store.stores import age, all_refs, do, put_plain, ref
 
 OLD = 7 * 86400.0
 

@@ -15,8 +15,8 @@ from experiments.store.layout import MARK, NotAStoreError, Ref, StoreFormatError
 from experiments.store.maintenance.check import repair, verify
 from experiments.store.maintenance.migrate import migrate
 from experiments.store.store import Store
-from tests.experiments.care.stores import all_refs, do, make_old, put_plain, ref
 from tests.experiments.fakes import Fake
+from tests.experiments.store.stores import all_refs, do, make_old, put_plain, ref
 
 
 @pytest.fixture(scope="module")

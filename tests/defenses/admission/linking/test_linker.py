@@ -15,7 +15,7 @@ from defenses.admission.linking.linker import FOUND, Linker
 from defenses.base import Defense
 from teacher.api.clock import DAY
 from teacher.api.schema import FORBIDDEN
-from tests.defenses.admission.linked import HOUR, batch, pairs, state, traffic, watched
+from tests.defenses.admission.linking.linked import HOUR, batch, pairs, state, traffic, watched
 
 CONFIG = Path(configs.__file__).parent / "defense" / "linker.yaml"
 ROWS = st.lists(

@@ -13,7 +13,7 @@ from configs.errors import ConfigError
 from defenses.admission.linking.fraudar import Fraudar, densest, weights
 from defenses.admission.linking.incidence import incidence
 from defenses.base import Defense
-from tests.defenses.admission.linked import HOUR, batch, state, traffic, watched
+from tests.defenses.admission.linking.linked import HOUR, batch, state, traffic, watched
 
 CONFIG = Path(configs.__file__).parent / "defense" / "fraudar.yaml"
 EDGES = st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1)

@@ -12,7 +12,7 @@ from experiments.store.entry import MANIFEST, signed
 from experiments.store.layout import refs
 from experiments.store.maintenance.kept import kept
 from experiments.store.store import Store
-from tests.experiments.care.test_artifact import fill
+from tests.experiments.publish.test_paper_artifact import fill
 
 LOCKED = dict(line.split("==") for line in LOCK.read_text().split() if "==" in line and "'" not in line)
 PACKAGES = {"moatbench": "0.1.0", "torch": f"{LOCKED['torch']}+cpu", "transformers": LOCKED["transformers"]}

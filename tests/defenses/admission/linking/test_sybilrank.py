@@ -13,7 +13,7 @@ from defenses.admission.linking.incidence import incidence
 from defenses.admission.linking.sybilrank import SybilRank, flow_of, trust
 from defenses.base import Defense
 from teacher.api.clock import DAY
-from tests.defenses.admission.linked import HOUR, batch, state, traffic, watched
+from tests.defenses.admission.linking.linked import HOUR, batch, state, traffic, watched
 
 CONFIG = Path(configs.__file__).parent / "defense" / "sybilrank.yaml"
 SETS = st.dictionaries(st.integers(0, 9), st.sets(st.integers(0, 7), min_size=1, max_size=5), min_size=1)

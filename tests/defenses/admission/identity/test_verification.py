@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
-from defenses.admission.identity.verification import Outcome, Verification
+from defenses.admission.identity.verification import CheckOutcome, Verification
 from teacher.api.clock import DAY
 from teacher.api.schema import FORBIDDEN
 from tests.defenses.admission.states import judged, state
@@ -23,11 +23,11 @@ def test_rates_are_the_fields():
     defense = Verification(abandonment=0.2, false_reject=0.1, forged_pass=0.3)
     outcome = defense.challenge(at.accounts, np.arange(count), 5.0, seed=3)
     honest, forged = outcome[::2], outcome[1::2]
-    assert np.mean(honest == Outcome.ABANDONED) == pytest.approx(0.2, abs=0.01)
-    assert np.mean(honest == Outcome.REJECTED) == pytest.approx(0.8 * 0.1, abs=0.01)
-    assert np.mean(forged == Outcome.PASSED) == pytest.approx(0.3, abs=0.015)
-    assert not (forged == Outcome.ABANDONED).any()
-    passed = outcome == Outcome.PASSED
+    assert np.mean(honest == CheckOutcome.ABANDONED) == pytest.approx(0.2, abs=0.01)
+    assert np.mean(honest == CheckOutcome.REJECTED) == pytest.approx(0.8 * 0.1, abs=0.01)
+    assert np.mean(forged == CheckOutcome.PASSED) == pytest.approx(0.3, abs=0.015)
+    assert not (forged == CheckOutcome.ABANDONED).any()
+    passed = outcome == CheckOutcome.PASSED
     assert (at.accounts.verified_until[passed] == 5.0 + 90 * DAY).all()
     assert np.isneginf(at.accounts.verified_until[~passed]).all()
 
@@ -82,7 +82,7 @@ def test_a_check_runs_out_and_a_failed_one_stays_failed():
 def test_a_check_that_the_provider_asked_for_counts():
     at = state(2)
     defense = Verification(**STRICT)
-    assert defense.challenge(at.accounts, np.array([1]), 10.0, 0).tolist() == [Outcome.PASSED]
+    assert defense.challenge(at.accounts, np.array([1]), 10.0, 0).tolist() == [CheckOutcome.PASSED]
     judged(defense, requests([20.0, 21.0], account=[0, 1]), at)
     assert at.memory["attempts"].tolist() == [1, 0]
 
@@ -95,7 +95,7 @@ def one_by_one(defense, batch, at):
         if who not in out and due and time >= at.accounts.verified_until[who]:
             outcome = defense.challenge(at.accounts, np.array([who]), time, at.seed, attempts.get(who, 0))
             attempts[who] = attempts.get(who, 0) + 1
-            if outcome[0] != Outcome.PASSED:
+            if outcome[0] != CheckOutcome.PASSED:
                 out.add(who)
         ok.append(who not in out)
         served[who] = served.get(who, 0) + ok[-1]

@@ -23,7 +23,7 @@ from lm.mini.size import weight_count
 from student.base import StudentSpec
 from student.mini import MiniStudent
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TAU = "defense.temperature.tau"
 
 OF_CELLS = {

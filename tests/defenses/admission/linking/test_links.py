@@ -12,7 +12,7 @@ from defenses.admission.linking.incidence import incidence
 from defenses.admission.linking.linker import Linker
 from defenses.admission.linking.links import edges_of, link
 from defenses.admission.linking.louvain import Louvain
-from tests.defenses.admission.linked import HOUR, batch, pairs, same_parts, state, watched
+from tests.defenses.admission.linking.linked import HOUR, batch, pairs, same_parts, state, watched
 
 SETS = st.dictionaries(st.integers(0, 14), st.sets(st.integers(0, 12), min_size=1, max_size=8), min_size=1)
 

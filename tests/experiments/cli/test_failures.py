@@ -11,7 +11,7 @@ from experiments.cli import main
 from experiments.cli.failures import SHOWN, conclude
 from experiments.engine.base import Failure, RunOutcome
 from experiments.engine.profile import CATEGORIES, PARENT, Profile
-from tests.experiments.test_cli import fake
+from tests.experiments.cli.test_cli import fake
 
 __all__ = ["fake"]
 

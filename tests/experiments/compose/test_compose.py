@@ -191,7 +191,7 @@ def test_somebody_elses_defense_becomes_part_of_a_cell(elsewhere):
 def test_planning_imports_nothing_that_computes(words, tmp_path):
     heavy = {"torch", "transformers", "datasets", "sklearn", "scipy.stats", "matplotlib", "wandb", "stix2"}
     code = (
-        f"import os, sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from experiments.cli import main\n"
+        f"import os, sys; sys.path.insert(0, {str(Path(__file__).parents[3])!r}); from experiments.cli import main\n"
         f"assert main({words!r}) == 0\n"
         f"found = {heavy!r} & set(sys.modules)\n"
         "assert not found, found"

@@ -41,8 +41,8 @@ def fake(tmp_path, monkeypatch):
     marks = tmp_path / "marks"
     marks.mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("experiments.cli.execute.cell_from", lambda config, sharing: FakeCell(config, marks))
-    monkeypatch.setattr("experiments.cli.execute.result_of", lambda entry: entry)
+    monkeypatch.setattr("experiments.cli.stored_rows.cell_from", lambda config, sharing: FakeCell(config, marks))
+    monkeypatch.setattr("experiments.cli.stored_rows.result_of", lambda entry: entry)
     monkeypatch.setattr("experiments.cli.execute.write_report", lambda results, out, name: FakeReport(results))
     monkeypatch.setattr("experiments.report.write_report", lambda results, out, name: FakeReport(results))
     return marks
@@ -151,7 +151,7 @@ def test_list_names_every_choice_with_line_and_source(capsys, monkeypatch, elsew
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["list", "defenses", "experiments", elsewhere]) == 0
     shown = capsys.readouterr().out
-    for path in (Path(__file__).parents[2] / "configs" / "defense").glob("*.yaml"):
+    for path in (Path(__file__).parents[3] / "configs" / "defense").glob("*.yaml"):
         assert path.stem in shown
     (line,) = [one for one in shown.splitlines() if one.startswith("shout")]
     assert "A defense from another package." in line

@@ -14,7 +14,7 @@ from defenses.admission.linking.communities import Graph, graph_of, louvain, mod
 from defenses.admission.linking.incidence import incidence
 from defenses.admission.linking.louvain import Louvain
 from defenses.base import Defense
-from tests.defenses.admission.linked import HOUR, batch, same_parts, state, traffic, watched
+from tests.defenses.admission.linking.linked import HOUR, batch, same_parts, state, traffic, watched
 
 CONFIG = Path(configs.__file__).parent / "defense" / "louvain.yaml"
 SETS = st.dictionaries(st.integers(0, 9), st.sets(st.integers(0, 7), min_size=1, max_size=5), min_size=1)
