@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
-PARTS_OF_ATTACKS = ("harvest", "recover", "objective")
+PARTS_OF_ATTACKS = ("harvest", "recover", "objective", "refine")
 KINDS = (
     "tasks", "teachers", "defenses", "attacks", "students", "apis", "budgets", "campaigns", "policies", "experiments",
     *PARTS_OF_ATTACKS,

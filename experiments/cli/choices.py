@@ -24,7 +24,7 @@ GROUPS = {
     "tasks": ("task",),
     "teachers": ("teacher",),
     "defenses": ("defense",),
-    "attacks": ("attack", "attack/harvest", "attack/recover", "attack/objective"),
+    "attacks": ("attack", "attack/harvest", "attack/recover", "attack/objective", "attack/refine"),
     "students": ("student",),
     "apis": ("api",),
     "budgets": ("budget",),

@@ -25,7 +25,7 @@ from experiments.store.maintenance.reach import made_with
 from experiments.store.places import folder, new_file
 from experiments.store.store import Store
 
-KINDS = ("defense", "harvest", "recover", "objective", "task", "model")
+KINDS = ("defense", "harvest", "recover", "objective", "refine", "task", "model")
 """Of parts whose results `forget` removes."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 

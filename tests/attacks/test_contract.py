@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 import configs
-from attacks.base import Harvest, Recover
+from attacks.base import Harvest, Recover, Refine
 from attacks.examples import to_examples
 from configs.build import build, describe
 from configs.errors import ConfigError
@@ -29,7 +29,7 @@ from tests.attacks.world import V, client, examples, harvest_context, pool, reco
 torch.set_num_threads(1)
 ROOT = Path(configs.__file__).parent
 GROUP = ROOT / "attack"
-KINDS = {"harvest": Harvest, "recover": Recover, "objective": Objective}
+KINDS = {"harvest": Harvest, "recover": Recover, "objective": Objective, "refine": Refine}
 
 
 def names(group):
@@ -66,7 +66,7 @@ def test_builds_and_says_where_it_is_from(group, name):
 def test_named_attacks_compose_and_build(name):
     attack = composed(f"attack={name}")
     assert attack["name"] == name
-    assert set(attack) == {"name", "harvest", "recover", "objective"}
+    assert set(attack) == {"name", "harvest", "recover", "objective", "refine"}
     build(attack["harvest"], Harvest, "attack.harvest")
     build(attack["objective"], Objective, "attack.objective")
     for step, node in attack["recover"].items():

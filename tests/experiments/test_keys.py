@@ -16,7 +16,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import configs
-from attacks.base import Harvest, Recover
+from attacks.base import Harvest, Recover, Refine
 from attacks.harvest.random import Random
 from attacks.recover.dedup import Dedup
 from configs.build import build, describe
@@ -25,7 +25,7 @@ from configs.errors import ConfigError
 from configs.identity import Part, identity
 from defenses.admission.limits.query_quota import QueryQuota
 from defenses.admission.limits.token_bucket import Limits
-from defenses.base import Defense, preparation_of
+from defenses.base import NOBODY, Defense, preparation_of
 from defenses.decoding.antidistillation import Antidistillation
 from defenses.decoding.permuted import Permuted
 from defenses.decoding.temperature import Temperature
@@ -53,7 +53,7 @@ from tests.experiments.test_cell import TINY
 from tests.lm import tiny
 
 FOLDER = Path(configs.__file__).parent
-KINDS = (Defense, Harvest, Recover, Objective, Task, ModelSpec)
+KINDS = (Defense, Harvest, Recover, Refine, Objective, Task, ModelSpec)
 
 
 def classes() -> Iterator[type]:
@@ -250,22 +250,24 @@ class UsesProxy(Temperature):
 @pytest.mark.parametrize(("defense", "same"), [(UsesProxy(1.5), False), (Temperature(1.5), True)])
 def test_a_proxy_that_a_defense_may_decode_with_is_in_the_key_of_what_was_sampled(defense, same, monkeypatch):
     seen = []
-    monkeypatch.setattr(offers, "ModelBackend", lambda lm, processors, store, found: seen.append(found))
+    monkeypatch.setattr(offers, "ModelBackend", lambda lm, processors, store, found, *_: seen.append(found))
     monkeypatch.setattr(offers, "Gateway", lambda **_: None)
     offer = offers.Offer(Interface(), Prices(), {"d": defense})
     for proxy in ("width 64", "width 96"):
-        offers.open_gateway(offer, SimpleNamespace(format=None), "teacher", lambda: None, proxy, {}, None, 0)
+        models = {"proxy": offers.ProviderModel(proxy, lambda: None)}
+        offers.open_gateway(offer, SimpleNamespace(format=None), "teacher", models, {}, None, 0)
     assert (seen[0] == seen[1]) == same
 
 
 def test_a_proxy_that_is_not_declared_cannot_be_used(monkeypatch):
     asked = []
-    monkeypatch.setattr(Temperature, "decode", lambda self, serving: asked.append(serving.proxy))
-    monkeypatch.setattr(offers, "ModelBackend", lambda lm, processors, store, found: processors())
+    monkeypatch.setattr(Temperature, "decode", lambda self, serving, _: asked.append(serving.proxy))
+    monkeypatch.setattr(offers, "ModelBackend", lambda lm, processors, store, found, *_: processors(NOBODY))
     monkeypatch.setattr(offers, "Gateway", lambda **_: None)
     for defense in (Temperature(1.5), UsesProxy(1.5)):
         offer = offers.Offer(Interface(), Prices(), {"d": defense})
-        offers.open_gateway(offer, SimpleNamespace(format=None), "t", lambda: "the proxy", "p", {}, None, 0)
+        models = {"proxy": offers.ProviderModel("p", lambda: "the proxy")}
+        offers.open_gateway(offer, SimpleNamespace(format=None), "t", models, {}, None, 0)
     with pytest.raises(RuntimeError, match="says so: uses"):
         asked[0]()
     assert asked[1]() == "the proxy"
