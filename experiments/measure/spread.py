@@ -45,6 +45,8 @@ ATOM = 0.5
 """Prior weight of m = 0, seeds add nothing, against that of log(1 + m) in an interval of length 1."""
 SMOOTH = 0.2
 """Part of the column's mean item noise that is added to a cell's before the power is taken: noise near 0 is ill known."""
+ROUNDING = 1e-9
+"""What is below is 0: an estimate of 0 comes out as 0 or as 1e-18, depending on the order of sums."""
 LEAST = 1e-6
 """Least item noise, as a part of the variance between seeds: for measures without items."""
 
@@ -110,7 +112,7 @@ def _posterior(column: _Column, kept: float) -> Spread:
     total = kept * float(d[seen].sum())
     half = REACH * np.sqrt(2.0 / total + 3.0 / total**2)
     logs_PJ = np.log1p(column.m_P)[:, None] + np.linspace(-half, half, NODES)
-    prior_PJ = np.where(logs_PJ > 0, 2 * half / (NODES - 1), 0.0)
+    prior_PJ = np.where(logs_PJ > ROUNDING, 2 * half / (NODES - 1), 0.0)
     m_PJ = np.pad(np.expm1(np.maximum(logs_PJ, 0.0)), ((0, 0), (1, 0)))
     prior = np.pad(prior_PJ, ((0, 0), (1, 0)), constant_values=ATOM).ravel()
     part = (m_PJ[:, :, None] * column.w_PC[:, None]).reshape(prior.size, -1)[prior > 0]
