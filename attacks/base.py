@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.client import Client, Harvested
-from attacks.compute import Spending
+from attacks.compute import ComputeMeter
 from configs.identity import Part
 from lm.examples import Examples
 from lm.ragged import Ragged
@@ -44,7 +44,7 @@ class Pool:
         return len(self.texts)
 
 
-class Fit(Protocol):
+class FitRows(Protocol):
     """How an attacker trains a model of his own."""
 
     def __call__(self, rows: Examples, start: LanguageModel | None = None) -> LanguageModel:
@@ -73,7 +73,7 @@ class HarvestContext:
     fit: Callable[[Harvested], LanguageModel]
     rng: np.random.Generator
     check: Callable[[int, str], bool | None] = lambda item, text: None
-    fit_rows: Fit | None = None
+    fit_rows: FitRows | None = None
 
 
 class Harvest(Part, ABC):
@@ -128,7 +128,7 @@ class RecoverContext:
     refused: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     encode: Callable[[NDArray[np.int64], Sequence[str]], Examples] | None = None
     student: Callable[[], LanguageModel] | None = None
-    fit: Fit | None = None
+    fit: FitRows | None = None
     own: Callable[[Examples], Examples] | None = None
 
 
@@ -175,8 +175,8 @@ class RefineContext:
     check: Callable[[int, str], bool | None]
     tools: ToolRunner | None
     data: Examples
-    fit: Fit
-    compute: Spending
+    fit: FitRows
+    compute: ComputeMeter
     rng: np.random.Generator
     progress: Progress
     max_tokens: int
@@ -206,4 +206,4 @@ class Refine(Part, ABC):
 
     @abstractmethod
     def run(self, context: RefineContext) -> Refined:
-        """A better student. `Spending` enforces the compute budget."""
+        """A better student. `ComputeMeter` enforces the compute budget."""

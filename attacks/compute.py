@@ -41,7 +41,7 @@ class Compute:
             require(getattr(self, name) >= 0, f"budget.compute.{name}", getattr(self, name), "must be at least 0")
 
 
-class Spending:
+class ComputeMeter:
     """Keeps account of own compute and refuses what goes over.
 
     Args:

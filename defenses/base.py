@@ -19,7 +19,7 @@ from defenses.strength import Strength
 from lm.examples import Examples
 from lm.types import ResponseFormat
 from teacher.api import hooks
-from teacher.api.hooks import NOBODY, AdmissionState, Asked, Hooks, Prepared, ReleaseContext, Serving, no_model
+from teacher.api.hooks import NOBODY, AdmissionState, Hooks, Prepared, ReleaseContext, RequestFacts, Serving, no_model
 from teacher.api.schema import Prompts, Requests
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = [
     "NOBODY",
     "AdmissionState",
-    "Asked",
     "Defense",
     "Detection",
     "Evidence",
@@ -38,6 +37,7 @@ __all__ = [
     "Preparation",
     "Prepared",
     "ReleaseContext",
+    "RequestFacts",
     "Serving",
     "Traffic",
     "hooks_of",

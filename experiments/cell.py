@@ -28,7 +28,7 @@ from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.prompts import shares
-from experiments.stages.provider import ProviderModels, ProxyStudentStage
+from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.row import RowStage
 from experiments.stages.scores import ScoreStage
@@ -143,7 +143,8 @@ class Cell:
         for name, defense in self.offer.defenses.items():
             hooks = hooks_of(defense)
             if "prepare" in hooks:
-                models = ProviderModels(base, self._proxy_student(teacher, base) if "student" in defense.uses else None)
+                own = self._proxy_student(teacher, base) if "student" in defense.uses else None
+                models = self.interning.one(ProviderModels(base, own))
                 past = self.measure.population if "admit" in hooks else None
                 trained = self.student if defense.trains else None
                 stage = PrepareStage(teacher, models, defense, self.max_tokens, self.seed, past, trained)
@@ -164,7 +165,7 @@ class Cell:
         return self.interning.one(stage)
 
     def _detect(self, suspect: StudentStage | RefineStage, teacher: TeacherStage, base: BaseStage) -> DetectStage:
-        models = ProviderModels(base, self._proxy_student(teacher, base))
+        models = self.interning.one(ProviderModels(base, self._proxy_student(teacher, base)))
         defenses = detecting(self.offer.defenses)
         return DetectStage(suspect, teacher, models, self._prepared(teacher, base), defenses, self.seed)
 

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lm.columns import Columns, per_row, per_token
+from lm.columnar import Columnar, per_row, per_token
 from lm.ragged import Ragged
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Examples(Columns):
+class Examples(Columnar):
     """B training rows over one tokenizer.
 
     Args:

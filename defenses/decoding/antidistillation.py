@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from configs.errors import ConfigError, require
-from defenses.base import Asked, Defense, Preparation, Prepared, Serving
+from defenses.base import Defense, Preparation, Prepared, RequestFacts, Serving
 from defenses.strength import Strength
 from lm.later import torch
 
@@ -75,7 +75,7 @@ class Antidistillation(Defense):
         )
         return {**{f"grad.{name}": g for name, g in direction.items()}, "scale": torch.tensor(scale)}
 
-    def decode(self, serving: Serving, asked: Asked) -> DeltaProcessor:
+    def decode(self, serving: Serving, asked: RequestFacts) -> DeltaProcessor:
         """The processor, with its own copies of the proxy."""
         from defenses.decoding.proxy_delta import PerturbedProxy
 

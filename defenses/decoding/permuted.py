@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from defenses.base import Asked, Defense, Serving
+from defenses.base import Defense, RequestFacts, Serving
 from defenses.decoding.antidistillation import Antidistillation, DeltaProcessor
 from defenses.keyed import Words, row_hashes, secret_word
 from lm.later import torch
@@ -39,7 +39,7 @@ class Permuted(Antidistillation):
 
     key: int = 0
 
-    def decode(self, serving: Serving, asked: Asked) -> DeltaProcessor:
+    def decode(self, serving: Serving, asked: RequestFacts) -> DeltaProcessor:
         """The processor, with its own copies of the proxy."""
         informed = super().decode(serving, asked)
         return _PermutedProcessor(informed.perturbed, informed.strength, self.key)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from configs.errors import require
-from defenses.base import Asked, Defense, Serving
+from defenses.base import Defense, RequestFacts, Serving
 from defenses.strength import Strength
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Temperature(Defense):
     def __post_init__(self) -> None:
         require(self.tau > 0, "tau", self.tau, "must be positive")
 
-    def decode(self, serving: Serving, asked: Asked) -> Processor:
+    def decode(self, serving: Serving, asked: RequestFacts) -> Processor:
         """The processor; needs nothing of the model."""
         return _Tempered(self.tau)
 

@@ -23,7 +23,6 @@ FACTS = (
     "output_tokens",
     "dollars",
     "accounts_used",
-    "forwards",
     "student_steps",
     "student_tokens",
     "student_loss",

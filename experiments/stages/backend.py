@@ -19,7 +19,7 @@ from lm.examples import from_arrays, to_arrays
 from lm.ragged import Ragged
 from lm.randomness import seeds_of_each
 from lm.types import Generations, Processor, Sampling
-from teacher.api.hooks import Asked, Serving
+from teacher.api.hooks import RequestFacts, Serving
 from teacher.api.rewriting import Codec
 from teacher.api.schema import Params, Prompts, Requests
 
@@ -40,12 +40,12 @@ class ModelBackend:
             sampled.
         store: where raw generations are kept.
         identity: JSON-able; everything that determines the model and its processors.
-        sees: columns of `Asked` that the processors read.
+        sees: columns of `RequestFacts` that the processors read.
         defense: what the named defense can use.
     """
 
     lm: LanguageModel
-    processors: Callable[[Asked], Sequence[Processor]]
+    processors: Callable[[RequestFacts], Sequence[Processor]]
     store: Memos
     identity: Any
     sees: tuple[str, ...] = ()
@@ -66,7 +66,12 @@ class ModelBackend:
         return Serving(self.lm) if self.defense is None else self.defense(name)
 
     def complete(
-        self, prompts: Prompts, requests: Requests, params: Params, asked: Asked, completions: Ragged | None = None
+        self,
+        prompts: Prompts,
+        requests: Requests,
+        params: Params,
+        asked: RequestFacts,
+        completions: Ragged | None = None,
     ) -> Generations:
         """``n`` responses for each request, request-major; drawn, or read where the same was drawn before."""
         texts = hashlib.sha256("\0".join(prompts.texts[int(p)] for p in requests.prompt).encode())
@@ -89,7 +94,7 @@ class ModelBackend:
         return from_arrays(Generations, entry.arrays("generations"))
 
     def _sampled(
-        self, prompts: Prompts, requests: Requests, params: Params, asked: Asked, completions: Ragged | None
+        self, prompts: Prompts, requests: Requests, params: Params, asked: RequestFacts, completions: Ragged | None
     ) -> Artifact:
         each = params.each("n", len(requests))
         of_request = np.repeat(np.arange(len(requests)), each)

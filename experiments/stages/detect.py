@@ -14,7 +14,7 @@ from experiments.stages.loading import model_of
 from experiments.stages.models import TeacherStage
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.prompts import draw
-from experiments.stages.provider import ProviderModels
+from experiments.stages.provider_models import ProviderModels
 from experiments.stages.refine import RefineStage
 from experiments.stages.student import StudentStage
 from experiments.store.artifact import Artifact

@@ -22,7 +22,7 @@ from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer, open_gateway
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.prompts import draw, prompts_of, scored_items, shares
-from experiments.stages.provider import ProviderModels, ProxyStudentStage
+from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
 from experiments.stages.settings import Measure
 from experiments.stages.student_view import for_student
 from experiments.stages.users import Visit, drawn_users, honest_params

@@ -17,7 +17,7 @@ from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer, open_gateway
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.prompts import honest_items, prompts_of
-from experiments.stages.provider import ProviderModels, ProxyStudentStage
+from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
 from experiments.stages.settings import Measure
 from experiments.stages.users import Served, Visit, drawn_users, honest_params, served_from
 from experiments.store.artifact import Artifact

@@ -13,7 +13,7 @@ from experiments.store.entry import Entry
 from experiments.store.stage import Memos
 from lm.seeds import derived_seed
 from teacher.api.gateway import Gateway
-from teacher.api.hooks import Asked
+from teacher.api.hooks import RequestFacts
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 
@@ -93,7 +93,7 @@ def open_gateway(
     for name, defense in acting["serve"].items():
         served = defense.serve(serving(name, served))
 
-    def processors(asked: Asked) -> Sequence[Processor]:
+    def processors(asked: RequestFacts) -> Sequence[Processor]:
         built = [defense.decode(serving(name, served), asked) for name, defense in acting["decode"].items()]
         return [p for p in built if p is not None]
 

@@ -11,7 +11,7 @@ from experiments.campaign.config.population import Population
 from experiments.stages.loading import model_of
 from experiments.stages.models import TeacherStage
 from experiments.stages.past_traffic import benign_traffic, red_team_traffic
-from experiments.stages.provider import ProviderModels, clean_traces, own_items
+from experiments.stages.provider_models import ProviderModels, clean_traces, own_items
 from experiments.stages.student_view import for_student
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage

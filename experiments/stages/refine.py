@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from attacks.base import Refine, RefineContext
-from attacks.compute import Compute, Spending
+from attacks.compute import Compute, ComputeMeter
 from configs.identity import identity
 from experiments.stages.harvest import checker, pool_items
 from experiments.stages.loading import model_of
@@ -79,7 +79,7 @@ class RefineStage(Stage):
     def run(self, context: Context) -> Artifact:
         """Weights of the refined student, and what they took."""
         student = model_of(self.student, context.inputs["student"])
-        harvest, spending = self.student.training_set.harvest, Spending(self.compute)
+        harvest, spending = self.student.training_set.harvest, ComputeMeter(self.compute)
         items, _ = pool_items(self.task, harvest.budget, harvest.seed)
         prompts = prompts_of(self.task, items, student)
 

@@ -24,7 +24,7 @@ from lm.types import Channel, Generations, ResponseFormat
 from teacher.api.accounts import Accounts
 from teacher.api.admission import Admission
 from teacher.api.clock import VirtualClock
-from teacher.api.hooks import Asked, Hooks, Prepared, ReleaseContext, Serving, hooks_of, require_sold
+from teacher.api.hooks import Hooks, Prepared, ReleaseContext, RequestFacts, Serving, hooks_of, require_sold
 from teacher.api.interface import Interface
 from teacher.api.ledger import Ledger
 from teacher.api.prices import Prices
@@ -52,7 +52,12 @@ class Backend(Protocol):
         ...
 
     def complete(
-        self, prompts: Prompts, requests: Requests, params: Params, asked: Asked, completions: Ragged | None = None
+        self,
+        prompts: Prompts,
+        requests: Requests,
+        params: Params,
+        asked: RequestFacts,
+        completions: Ragged | None = None,
     ) -> Generations:
         """``params.n`` responses a request, request-major (the responses of a request are neighbours), with at least
         ``params.top_logprobs`` logprobs a token, most probable first. ``asked`` has a row a request. ``completions``, where
@@ -200,11 +205,11 @@ class Gateway:
     def _serving(self, name: str) -> Serving:
         return replace(self.backend.serving(name), memory=self._admission.memory[name])
 
-    def _asked(self, rows: NDArray[np.int64], prompts: Prompts) -> Asked:
+    def _asked(self, rows: NDArray[np.int64], prompts: Prompts) -> RequestFacts:
         """What is known of the requests in these rows of the ledger."""
         account, prompt, marked = (self.ledger.column(name)[rows] for name in ("account", "prompt", "marked"))
-        bucket = buckets_of(prompts)
-        return Asked(account, marked, bucket[prompt], self.ledger.visits(bucket)[rows], prompts.tokens.lengths[prompt])
+        bucket, lengths = buckets_of(prompts), prompts.tokens.lengths
+        return RequestFacts(account, marked, bucket[prompt], self.ledger.visits(bucket)[rows], lengths[prompt])
 
     def _as_sold(self, raw: Generations, of_request: NDArray[np.int64], params: Params) -> Responses:
         """What the interface shows of the raw generations of these requests."""

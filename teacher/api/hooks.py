@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
-from lm.columns import Columns, per_row
+from lm.columnar import Columnar, per_row
 from lm.ragged import Ragged
 from lm.types import ResponseFormat
 from teacher.api.interface import Interface
@@ -34,11 +34,11 @@ Prepared: TypeAlias = "dict[str, Tensor]"
 """What a defense's `prepare` found once, as tensors, stored as safetensors."""
 
 SEEN = ("account", "marked", "bucket", "visit", "length")
-"""Columns of `Asked` that a defense may say it decodes by."""
+"""Columnar of `RequestFacts` that a defense may say it decodes by."""
 
 
 @dataclass(frozen=True)
-class Asked(Columns):
+class RequestFacts(Columnar):
     """What a provider knows of R responses that it is about to sample, a row each (a request's n responses are neighbours).
 
     Args:
@@ -56,7 +56,7 @@ class Asked(Columns):
     length: NDArray[np.int64] = per_row()
 
 
-NOBODY = Asked(
+NOBODY = RequestFacts(
     np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
 )
 """No request at all: for what is decoded outside an API."""
@@ -136,7 +136,7 @@ class ReleaseContext:
     prompts: Prompts
     requests: Requests
     rng: np.random.Generator
-    asked: Asked
+    asked: RequestFacts
     serving: Serving
     codec: Codec
 
@@ -149,7 +149,7 @@ class Hooks:
         uses: models besides the teacher that the hooks may run: ``proxy``, the public base model of students; ``student``,
             that model distilled from the undefended teacher on the provider's own prompts. They are part of the key of
             what they influence.
-        sees: the columns of `Asked` that `decode` reads (`SEEN`); they become part of the key of what was sampled.
+        sees: the columns of `RequestFacts` that `decode` reads (`SEEN`); they become part of the key of what was sampled.
         across_accounts: whether a request is judged, or answered, by what other organisations' accounts did. If so attackers
             and honest users have to meet in one gateway; if not, each side gets the same without the other.
     """
@@ -161,7 +161,7 @@ class Hooks:
 
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts | None:
         """Judge requests before the teacher answers; None admits all. Requests come in order of time. One that is admitted
-        can be marked, for other defenses to act on (`Asked.marked`)."""
+        can be marked, for other defenses to act on (`RequestFacts.marked`)."""
         return None
 
     def shut_out(self, memory: Mapping[str, Any]) -> NDArray[np.integer]:
@@ -173,7 +173,7 @@ class Hooks:
         """The model that answers in the teacher's place, with the same tokenizer. The teacher itself is left as it is."""
         return serving.teacher
 
-    def decode(self, serving: Serving, asked: Asked) -> Processor | None:
+    def decode(self, serving: Serving, asked: RequestFacts) -> Processor | None:
         """A logits processor that acts while the teacher samples ``asked``.
 
         It is called with left-padded ``input_ids`` (B, T) that grow by one column a step, and with ``scores`` (B, V) =

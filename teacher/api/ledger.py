@@ -1,6 +1,6 @@
 """The ledger: one line per attempt to call the API, with its verdict and its price. Knows nothing of defenses or prices.
 
-Columns grow by doubling, so appending costs the same whether a batch holds one request or a million.
+Columnar grow by doubling, so appending costs the same whether a batch holds one request or a million.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Bills(NamedTuple):
 class Ledger:
     """An append-only table of attempts.
 
-    Columns: ``time`` (virtual seconds), ``account``, ``prompt`` (row of the client's prompts), ``input_tokens``,
+    Columnar: ``time`` (virtual seconds), ``account``, ``prompt`` (row of the client's prompts), ``input_tokens``,
     ``output_tokens``, ``status``, ``reason``, ``refused_by`` (name of the defense, "" where admitted), ``dollars``,
     ``completed`` and ``marked`` (a defense suspects who asked). ``input_tokens`` are those of prompt and prefill, and from
     completion on also those of tool results. From admission to completion ``output_tokens`` and ``dollars`` hold what was

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import require
-from lm.columns import Columns, per_row, per_token
+from lm.columnar import Columnar, per_row, per_token
 from lm.ragged import Ragged
 from lm.types import ToolRunner
 
@@ -113,7 +113,7 @@ class Params:
 
 
 @dataclass(frozen=True)
-class Requests(Columns):
+class Requests(Columnar):
     """B requests, in order of time within each organisation (all together, unless a campaign sends them).
 
     Args:
@@ -134,7 +134,7 @@ class Requests(Columns):
 
 
 @dataclass(frozen=True)
-class Verdicts(Columns):
+class Verdicts(Columnar):
     """What admission says of B requests.
 
     Args:
@@ -163,7 +163,7 @@ class Verdicts(Columns):
 
 
 @dataclass(frozen=True)
-class Responses(Columns):
+class Responses(Columnar):
     """R responses, token by token.
 
     Args:

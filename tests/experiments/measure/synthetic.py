@@ -114,7 +114,6 @@ def cell(
         "output_tokens": 20000,
         "dollars": 1.25,
         "accounts_used": 1,
-        "forwards": 20000,
         "student_steps": 250,
         "student_tokens": 300000,
         "student_loss": 0.12,
@@ -124,6 +123,13 @@ def cell(
         "changed_share": 0.5,
         "same_model": 0.0,
         "foreign_share": 0.0,
+        "own_samples": 0,
+        "own_tokens": 0,
+        "own_steps": 0,
+        "evidence_p": 0.01,
+        "evidence_p_clean": 0.5,
+        "evidence": 3.0,
+        "evidence_clean": 0.1,
     } | changes
 
 

@@ -6,6 +6,7 @@ import pytest
 from experiments.stages.backend import ModelBackend
 from experiments.store.store import Store
 from teacher.api.schema import Params, Prompts
+from tests.defenses.asking import asked
 from tests.lm.mini.tiny import tiny
 from tests.teacher.api.fakes import requests
 
@@ -16,13 +17,14 @@ PROMPTS = Prompts(TEXTS, LM.encode_prompts(TEXTS))
 
 @pytest.fixture
 def backend(tmp_path):
-    return ModelBackend(LM, list, Store(tmp_path / "store"), "tiny")
+    return ModelBackend(LM, lambda asked: [], Store(tmp_path / "store"), "tiny")
 
 
 def said(backend, seeds, n):
     """Responses, by request and draw."""
     batch = requests(range(len(seeds)), prompt=[0] * len(seeds), seed=np.array(seeds, np.int64))
-    rows = [tuple(row.tolist()) for row in backend.complete(PROMPTS, batch, Params(n=n, max_tokens=24)).tokens]
+    params = Params(n=n, max_tokens=24)
+    rows = [tuple(row.tolist()) for row in backend.complete(PROMPTS, batch, params, asked(len(seeds))).tokens]
     return [rows[at : at + n] for at in range(0, len(rows), n)]
 
 
@@ -34,5 +36,5 @@ def test_responses_of_neighbouring_seeds_differ(backend):
 
 
 def test_what_a_prefill_costs_and_which_tokens_there_are(backend):
-    assert backend.count("1 +4 ?") == 3
+    assert backend.codec.encode(["1 +4 ?"]).lengths.tolist() == [3]
     assert backend.vocabulary == LM.vocabulary

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lm.ragged import Ragged
 
-T = TypeVar("T", bound="Columns")
+T = TypeVar("T", bound="Columnar")
 ROW, TOKEN = "row", "token"
 
 
@@ -32,7 +32,7 @@ def per_token(missing: Any = None, **options: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Columns:
+class Columnar:
     """Base of a columnar table: a frozen dataclass whose fields are `per_row` or `per_token`.
 
     Class attributes:

@@ -11,7 +11,7 @@ import numpy as np
 from attacks.budget import allocate
 from configs.errors import ConfigError
 from configs.identity import identity
-from defenses.base import Asked, OwnItems
+from defenses.base import OwnItems, RequestFacts
 from experiments.stages.backend import ModelBackend
 from experiments.stages.loading import model_of
 from experiments.stages.models import BaseStage, TeacherStage
@@ -90,10 +90,10 @@ def clean_traces(
     )
 
 
-def _unknown(count: int) -> Asked:
+def _unknown(count: int) -> RequestFacts:
     """Requests that nobody in particular sent."""
     zeros = np.zeros(count, np.int64)
-    return Asked(zeros.astype(np.int32), zeros.astype(np.bool_), zeros, zeros, zeros)
+    return RequestFacts(zeros.astype(np.int32), zeros.astype(np.bool_), zeros, zeros, zeros)
 
 
 @dataclass(frozen=True)
