@@ -1,7 +1,7 @@
 """One cell in plain Python: a teacher behind a defended API, an attacker who asks it, a student that learns from that.
 
-``python examples/one_cell.py`` takes some minutes. `moatbench run` does the same, stores every step and adds the controls (no
-defense, no teacher) and the honest users that a number needs to mean something.
+``python examples/one_cell.py`` takes some minutes. `moatbench run` does the same, stores every step and adds the controls
+(no defense, no teacher) and the honest users that a number needs to mean something.
 """
 
 from __future__ import annotations
