@@ -9,12 +9,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import require
+from configs.errors import ConfigError, require
 from defenses.base import AdmissionState, Defense, Preparation, Prepared, Traffic
 from defenses.strength import Strength
 from teacher.api.schema import FORBIDDEN, Requests, Verdicts
@@ -51,13 +51,15 @@ class Suspicion(NamedTuple):
 class Detector(Defense):
     """Base of all detectors. Override `fit`, `watch` and `examine`.
 
-    As an admission defense it examines every ``every_hours`` of virtual time what it has watched since it began, and
-    answers 403 to accounts over the threshold from ``delay_hours`` after their first alarm on.
+    As an admission defense it examines every ``every_hours`` of virtual time what it has watched since it began. From
+    ``delay_hours`` after their first alarm on it answers 403 to accounts over the threshold; or admits them and marks their
+    requests, for other defenses of the stack to act on (`defenses.release.suspects`).
 
     Args:
         every_hours: hours between examinations.
         delay_hours: hours from an alarm to what follows, in a lab cell; a campaign has the ladder's own delay.
         benign_requests: past requests of honest accounts to be fitted on, in a lab cell.
+        action: what follows, in a lab cell: ``refuse`` or ``mark``; a campaign has the ladder's rungs.
     """
 
     name: ClassVar[str] = "detector"
@@ -68,10 +70,13 @@ class Detector(Defense):
     every_hours: float = 1.0
     delay_hours: float = 0.0
     benign_requests: int = 4000
+    action: Literal["refuse", "mark"] = "refuse"
 
     def __post_init__(self) -> None:
         for name in ("every_hours", "benign_requests"):
             require(getattr(self, name) > 0, f"detector.{name}", getattr(self, name), "must be more than 0")
+        if self.action not in ("refuse", "mark"):
+            raise ConfigError("detector.action", self.action, "is not allowed", ["refuse", "mark"])
         require(self.delay_hours >= 0, "detector.delay_hours", self.delay_hours, "must be at least 0")
 
     @abstractmethod
@@ -111,7 +116,7 @@ class Detector(Defense):
         return self.fit(benign, red_team, context.rng)
 
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts:
-        """Shut out whoever was over the threshold long enough ago, watch the others, examine when it is time.
+        """Shut out or mark whoever was over the threshold long enough ago, watch the others, examine when it is time.
 
         Examinations lie on a fixed grid of virtual time, so that they do not depend on how requests come in batches.
         """
@@ -127,8 +132,12 @@ class Detector(Defense):
             self._examine_by(float(requests.time[start]), out_from, state)
             stop = max(start + 1, int(np.searchsorted(requests.time, own["_next"])))
             rows = np.arange(start, stop)
-            refused = requests.time[rows] >= out_from[requests.account[rows]]
-            if refused.any():
+            over = requests.time[rows] >= out_from[requests.account[rows]]
+            if self.action == "mark":
+                verdicts.marked[rows[over]] = True
+                refused = np.zeros_like(over)
+            else:
+                refused = over
                 verdicts.status[rows[refused]] = FORBIDDEN
                 verdicts.reason[rows[refused]] = "suspected"
             seen = rows[~refused]
@@ -139,7 +148,9 @@ class Detector(Defense):
         return verdicts
 
     def shut_out(self, memory: Mapping[str, Any]) -> NDArray[np.integer]:
-        """Who has had an alarm."""
+        """Who has had an alarm; nobody where they are only marked."""
+        if self.action == "mark":
+            return np.zeros(0, np.int64)
         return np.flatnonzero(np.isfinite(memory.get("_out_from", np.zeros(0))))
 
     def _examine_by(self, time: float, out_from: NDArray[np.float64], state: AdmissionState) -> None:

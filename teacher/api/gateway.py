@@ -189,7 +189,7 @@ class Gateway:
         rows = self.ledger.admitted_rows(requests)
         if not len(requests):
             return _nothing(params.top_logprobs)
-        asked = self._asked(rows, prompts)
+        asked = self._asked(rows, prompts, params)
         raw = self.backend.complete(prompts, requests, params, asked, completions)
         of_request = np.repeat(np.arange(len(requests)), params.each("n", len(requests)))
         assert len(raw.tokens) == len(of_request), "the backend answers every request n times"
@@ -205,11 +205,13 @@ class Gateway:
     def _serving(self, name: str) -> Serving:
         return replace(self.backend.serving(name), memory=self._admission.memory[name])
 
-    def _asked(self, rows: NDArray[np.int64], prompts: Prompts) -> RequestFacts:
+    def _asked(self, rows: NDArray[np.int64], prompts: Prompts, params: Params) -> RequestFacts:
         """What is known of the requests in these rows of the ledger."""
         account, prompt, marked = (self.ledger.column(name)[rows] for name in ("account", "prompt", "marked"))
         bucket, lengths = buckets_of(prompts), prompts.tokens.lengths
-        return RequestFacts(account, marked, bucket[prompt], self.ledger.visits(bucket)[rows], lengths[prompt])
+        temperature = params.each("temperature", len(rows)).astype(np.float64)
+        visit = self.ledger.visits(bucket)[rows]
+        return RequestFacts(account, marked, bucket[prompt], visit, lengths[prompt], temperature)
 
     def _as_sold(self, raw: Generations, of_request: NDArray[np.int64], params: Params) -> Responses:
         """What the interface shows of the raw generations of these requests."""

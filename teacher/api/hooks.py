@@ -47,6 +47,8 @@ class RequestFacts(Columnar):
         bucket: (R,) int64 equal for prompts that say about the same (`Prompts.sketch`, or else the same words).
         visit: (R,) int64 how many answered requests of this account lie in the same bucket before this one.
         length: (R,) int64 tokens of the prompt.
+        temperature: (R,) float64 that the client asks for, 0 for greedy; None where nobody asks. Parameters are part of the
+            key of what was sampled anyway, so `Hooks.sees` does not name them.
     """
 
     account: NDArray[np.int32] = per_row()
@@ -54,6 +56,7 @@ class RequestFacts(Columnar):
     bucket: NDArray[np.int64] = per_row()
     visit: NDArray[np.int64] = per_row()
     length: NDArray[np.int64] = per_row()
+    temperature: NDArray[np.float64] | None = per_row(1.0, default=None)
 
 
 NOBODY = RequestFacts(

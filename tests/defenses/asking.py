@@ -13,4 +13,4 @@ def asked(n: int = 1, **columns: object) -> RequestFacts:
     plain = {"account": zeros, "marked": zeros, "bucket": zeros, "visit": np.arange(n), "length": zeros + 4}
     kinds = {"account": np.int32, "marked": np.bool_}
     made = {k: np.broadcast_to(columns.get(k, v), (n,)).astype(kinds.get(k, np.int64)) for k, v in plain.items()}
-    return RequestFacts(**made)
+    return RequestFacts(**made, temperature=columns.get("temperature"))

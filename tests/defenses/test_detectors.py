@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -200,6 +201,30 @@ def test_every_request_has_a_verdict(name, form):
     assert all((status == OK) == (reason == "") for status, reason in said)
     if name in DETECTORS:
         assert set(said) <= {(OK, ""), (FORBIDDEN, "suspected")}
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_who_is_marked_is_answered_and_is_who_would_have_been_refused(name):
+    """Until the examination after the first one that finds somebody: from then on a detector that marks has seen more."""
+    traffic = detected.present()
+    said = {}
+    for action in ("refuse", "mark"):
+        detector, state = replace(small(name), action=action), state_of(name, traffic)
+        said[action] = detector.admit(traffic.requests, state)
+        found = len(detector.shut_out(state.memory)) > 0
+        assert found == (action == "refuse" and name != "hoda"), "lengths of answers are not known at admission"
+    refused, marked = ~said["refuse"].ok, said["mark"].marked
+    assert said["mark"].ok.all()
+    assert not said["refuse"].marked.any()
+    assert refused.any() == marked.any() == (name != "hoda")
+    first = float(traffic.requests.time[refused].min(initial=traffic.requests.time[-1]))
+    early = traffic.requests.time < (first // 3600.0 + 1.0) * 3600.0
+    np.testing.assert_array_equal(refused[early], marked[early])
+
+
+def test_an_action_is_one_of_two():
+    with pytest.raises(ConfigError, match=r"detector.action"):
+        replace(small("prada"), action="ban")
 
 
 @pytest.mark.parametrize("name", ADMITTING)

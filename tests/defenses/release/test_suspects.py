@@ -1,0 +1,93 @@
+"""Another defense for suspects alone: marked responses are as that defense leaves them, others untouched."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from configs.build import build, describe
+from configs.errors import ConfigError
+from configs.identity import identity
+from defenses.base import Defense
+from defenses.decoding.permuted import Permuted
+from defenses.decoding.temperature import Temperature
+from defenses.release.hard_label import HardLabel
+from defenses.release.suspects import Suspects
+from defenses.release.top_k import TopK
+from defenses.release.trace_hidden import TraceHidden
+from teacher.api.hooks import require_sold
+from teacher.api.interface import Interface
+from tests.defenses.release.responses import assert_aligned, make
+
+MARKED = np.arange(20) % 3 == 0
+
+
+def rows_equal(one, other):
+    for f in dataclasses.fields(one):
+        a, b = getattr(one, f.name), getattr(other, f.name)
+        if f.name == "tokens":
+            a, b = np.concatenate([a.values, a.offsets]), np.concatenate([b.values, b.offsets])
+        np.testing.assert_array_equal(a, b, err_msg=f.name)
+
+
+@pytest.mark.parametrize("inner", [TraceHidden(), TraceHidden(0.5)])
+def test_suspects_get_what_the_inner_defense_gives_and_others_everything(inner):
+    responses, context = make(k=3)
+    marked = MARKED[responses.request]
+    released = Suspects(inner).release(responses, context(5, marked=MARKED))
+    assert_aligned(released)
+    rows_equal(released.where(~marked), responses.where(~marked))
+    rows_equal(released.where(marked), inner.release(responses, context(5)).where(marked))
+    assert released.cut[marked].any()
+
+
+def test_fewer_logprobs_for_suspects_are_filled_up_as_missing():
+    responses, context = make(k=3)
+    released = Suspects(TopK(1)).release(responses, context(marked=MARKED))
+    assert_aligned(released)
+    of_token = MARKED[responses.request][released.tokens.row_of_value]
+    assert (released.top_ids[of_token, 1:] == -1).all()
+    np.testing.assert_array_equal(released.top_logprobs[~of_token], responses.top_logprobs[~of_token])
+    assert_aligned(Suspects(HardLabel()).release(responses, context(marked=MARKED)))
+
+
+def test_nobody_and_everybody():
+    responses, context = make()
+    assert Suspects().release(responses, context()) is responses
+    rows_equal(
+        Suspects().release(responses, context(marked=np.ones(20, bool))),
+        TraceHidden().release(responses, context()),
+    )
+
+
+@pytest.mark.parametrize("inner", [Temperature(1.5), Permuted(0.5)])
+def test_what_acts_elsewhere_is_refused(inner):
+    with pytest.raises(ConfigError, match=r"suspects\.inner.*release alone"):
+        Suspects(inner)
+
+
+def test_the_inner_defense_is_nested_in_the_yaml_and_in_the_key():
+    target = "defenses.release"
+    node = {
+        "_target_": f"{target}.suspects.Suspects",
+        "inner": {"_target_": f"{target}.trace_hidden.TraceHidden", "fraction": 0.25},
+    }
+    built = build(node, Defense, "defense.suspects")
+    assert built == Suspects(TraceHidden(0.25))
+    assert build(describe(built), Defense, "defense.suspects") == built
+    assert identity(built)["fields"]["inner"] == identity(TraceHidden(0.25))
+    with pytest.raises(ConfigError, match=r"defense\.suspects\.inner"):
+        build(
+            {**node, "inner": {"_target_": "defenses.decoding.temperature.Temperature", "tau": 2.0}},
+            Defense,
+            "defense.suspects",
+        )
+
+
+def test_it_needs_what_the_inner_defense_needs():
+    with pytest.raises(ConfigError, match="trace"):
+        require_sold({"suspects": Suspects()}, Interface(trace="none"))
+    require_sold({"suspects": Suspects()}, Interface(trace="full"))
+    assert Suspects(TopK(1)).needs == TopK.needs
