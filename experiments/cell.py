@@ -26,6 +26,7 @@ from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer
+from experiments.stages.pass_at_k import PassAtKStage
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.prompts import shares
 from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
@@ -81,8 +82,15 @@ class Cell:
             "base": base,
             "teacher": teacher,
         }
+        sampled: dict[str, StudentStage | RefineStage] = {}
         if after is not student:
             scores |= {"distilled": student, "distilled_undefended": twin}
+            sampled = {
+                "student": after,
+                "undefended": after_twin,
+                "distilled": student,
+                "distilled_undefended": twin,
+            }
         suspects = {"student": after, "undefended": after_twin} if detecting(self.offer.defenses) else {}
         return RowStage(
             cell=self.facts(),
@@ -97,6 +105,10 @@ class Cell:
             student=student,
             refined=after if isinstance(after, RefineStage) else None,
             evidence={role: one(self._detect(suspect, teacher, base)) for role, suspect in suspects.items()},
+            passes={
+                role: one(PassAtKStage(model, self.measure, self.max_tokens, self.seed))
+                for role, model in sampled.items()
+            },
         )
 
     def drop_stage(self, seeds: Sequence[int]) -> DropStage:

@@ -55,25 +55,43 @@ def train(
     Returns:
         (steps,) the loss of each step's rows before the step was taken.
     """
-    device = next(model.parameters()).device
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizers = _optimizers(model, recipe)
-    highest = [[group["lr"] for group in o.param_groups] for o in optimizers]
+    trainer = Trainer(model, losses, recipe, pad)
     curve = np.zeros(recipe.steps, np.float32)
     model.train()
     for step in range(recipe.steps):
-        rows = batches(step)
-        curve[step] = _backward(model, rows, losses, recipe, pad, device)
-        if recipe.clip:
-            nn.utils.clip_grad_norm_(trained, recipe.clip, foreach=True)
-        for optimizer, rates in zip(optimizers, highest, strict=True):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * recipe.rate(step)
-            optimizer.step()
-            optimizer.zero_grad()
+        curve[step] = trainer.step(batches(step))
         progress(step + 1, recipe.steps, f"loss {curve[step]:.3f}" if step % 10 == 0 else "")
     model.eval()
     return curve
+
+
+class Trainer:
+    """A model in training, one step at a time; in place, and whether it is in training mode is the caller's.
+
+    Args:
+        model, losses, recipe, pad: as in `train`.
+    """
+
+    def __init__(self, model: PreTrainedModel, losses: Losses, recipe: Recipe, pad: int) -> None:
+        self._model, self._losses, self._recipe, self._pad = model, losses, recipe, pad
+        self._device = next(model.parameters()).device
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._optimizers = _optimizers(model, recipe)
+        self._highest = [[group["lr"] for group in o.param_groups] for o in self._optimizers]
+        self._done = 0
+
+    def step(self, rows: Examples) -> float:
+        """Take one step on these rows; returns their loss before it."""
+        loss = _backward(self._model, rows, self._losses, self._recipe, self._pad, self._device)
+        if self._recipe.clip:
+            nn.utils.clip_grad_norm_(self._trained, self._recipe.clip, foreach=True)
+        for optimizer, rates in zip(self._optimizers, self._highest, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * self._recipe.rate(self._done)
+            optimizer.step()
+            optimizer.zero_grad()
+        self._done += 1
+        return loss
 
 
 def _backward(
@@ -82,13 +100,14 @@ def _backward(
     """Accumulate the gradient of the step's weighted mean loss; returns that loss.
 
     What all targets weigh is known after the last micro-batch only, since an objective may weigh them by their logits. Until
-    then the rows' own weights stand in for it, so that sums stay of the size of a mean.
+    then the rows' own weights (without their signs, which an advantage has) stand in for it, so that sums stay of the size
+    of a mean.
     """
-    about = float(rows.weight.sum())
+    about = float(np.abs(rows.weight).sum())
     shown = weight = 0.0
     for part in micro_batches(rows.prompts.lengths + rows.completions.lengths - 1, recipe.micro_tokens):
         batch = collate(rows, part, pad, device)
-        if float(batch.weight_BT.sum()) <= 0:
+        if float(batch.weight_BT.abs().sum()) <= 0:
             continue
         logits_BTV = model(input_ids=batch.input_BT, attention_mask=batch.mask_BT, use_cache=False).logits
         loss_BT, weight_BT = weighed(losses, logits_BTV, batch)

@@ -62,6 +62,8 @@ class CellResult:
         honest_clean: the same users without any defense; an empty table where it was not run.
         honest_load: what became of all requests of the honest population, by group of users
             (`experiments.measure.honest_load`); empty where no request is judged.
+        passes: samples of students before and after refining (`experiments.measure.pass_at_k`); None where the attack does
+            not refine.
     """
 
     cell: Mapping[str, Any]
@@ -69,6 +71,7 @@ class CellResult:
     honest: pl.DataFrame
     honest_clean: pl.DataFrame
     honest_load: pl.DataFrame = field(default_factory=nobody)
+    passes: pl.DataFrame | None = None
 
     @property
     def seed(self) -> int:

@@ -21,6 +21,7 @@ def cell_row(
     honest: pl.DataFrame,
     honest_clean: pl.DataFrame,
     honest_load: pl.DataFrame | None = None,
+    passes: pl.DataFrame | None = None,
 ) -> dict[str, Value]:
     """The row of one cell.
 
@@ -34,10 +35,10 @@ def cell_row(
         scores: item tables by model, see `CellResult`.
         honest: honest requests under the defense.
         honest_clean: the same without.
-        honest_load: see `CellResult`.
+        honest_load, passes: see `CellResult`.
     """
     load = nobody() if honest_load is None else honest_load
-    (summary,) = estimated([summarise([CellResult(cell, scores, honest, honest_clean, load)])])
+    (summary,) = estimated([summarise([CellResult(cell, scores, honest, honest_clean, load, passes)])])
     row: dict[str, Value] = {name: flat(value) for name, value in cell.items()}
     row |= {name: row.get(name) for name in FACTS}
     asked, accepted = summary.facts["asked"], summary.facts["accepted"]

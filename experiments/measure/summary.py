@@ -15,6 +15,7 @@ from experiments.measure.confidence import honest_calibration
 from experiments.measure.estimate import Estimate, estimates
 from experiments.measure.honest_load import load_numbers
 from experiments.measure.panel import ALL, Column, Panel, honest_block, score_blocks
+from experiments.measure.pass_at_k import pass_measures
 from experiments.measure.quantity import MISSING, Quantity, blank, difference, linear, mean_of, plain
 from experiments.measure.transfer import POOLED
 
@@ -117,6 +118,8 @@ def summarise(results: Sequence[CellResult]) -> Summary:
     quantities |= _honest_measures(honest, seeds)
     quantities[MeasureKey("ECE", ALL)] = plain(seeds, [honest_calibration(r.honest) for r in results])
     quantities |= _load_measures(seeds, [load_numbers(r.honest_load) for r in results])
+    passes = pass_measures([r.passes for r in results], seeds)
+    quantities |= {MeasureKey(name, family): quantity for (name, family), quantity in passes.items()}
     configuration = results[0].configuration
     return Summary(
         configuration,

@@ -22,6 +22,7 @@ from experiments.report.honest_table import honest_table
 from experiments.report.main_table import hidden_trace_table, main_table
 from experiments.report.matched_table import Comparison, comparisons, matched_table
 from experiments.report.names import told_apart
+from experiments.report.pass_table import pass_table
 from experiments.report.sentences import sentences
 from experiments.report.spelling import Value
 from experiments.report.structure import Table
@@ -72,7 +73,13 @@ def write_report(results: Sequence[CellResult], out: Path, name: str) -> Report:
         raise MoatBenchError("a report needs at least one result")
     summaries = told_apart(estimated(against_best([summarise(group) for group in by_configuration(results)])))
     found, used = comparisons(summaries)
-    extra = (hidden_trace_table(summaries), matched_table(found, used), worst_table(summaries), honest_table(summaries))
+    extra = (
+        hidden_trace_table(summaries),
+        matched_table(found, used),
+        worst_table(summaries),
+        pass_table(summaries),
+        honest_table(summaries),
+    )
     tables = (main_table(summaries), *(table for table in extra if table is not None))
     words = tuple(sentences(summaries, found))
     require_name("name", name)

@@ -19,6 +19,7 @@ from experiments.report import CellResult
 from experiments.stages.detect import DetectStage
 from experiments.stages.harvest import HarvestStage, harvested_of
 from experiments.stages.honest import HonestStage
+from experiments.stages.pass_at_k import PassAtKStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.scores import ScoreStage
 from experiments.stages.student import StudentStage
@@ -44,6 +45,7 @@ class RowStage(Stage):
         student: the fitted student.
         refined: the same after what the attacker did without the teacher; None where he did nothing.
         evidence: by role (``student``, ``undefended``: the clean null), what the defenses say of it; where any does.
+        passes: by role, samples of students before and after refining; none where the attacker did nothing.
     """
 
     name: ClassVar[str] = "row"
@@ -60,6 +62,7 @@ class RowStage(Stage):
     student: StudentStage
     refined: RefineStage | None = None
     evidence: Mapping[str, DetectStage] = field(default_factory=dict)
+    passes: Mapping[str, PassAtKStage] = field(default_factory=dict)
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`: what names the cell. All that its numbers depend on is in the inputs; the resolved
@@ -78,6 +81,7 @@ class RowStage(Stage):
             "student": self.student,
             **({} if self.refined is None else {"refined": self.refined}),
             **{f"evidence.{role}": stage for role, stage in self.evidence.items()},
+            **{f"passes.{role}": stage for role, stage in self.passes.items()},
         }
 
     def run(self, context: Context) -> Artifact:
@@ -89,11 +93,21 @@ class RowStage(Stage):
         found |= {**self._guarded(context), **self._proved(context)}
         facts = {**self.cell, **{name: found.get(name) for name in FACTS}}
         load = context.inputs["honest"].table("load")
-        row = cell_row(facts, scores, honest, clean, honest_load=load)
+        drawn = [
+            context.inputs[f"passes.{role}"].table("passes").with_columns(model=pl.lit(role)) for role in self.passes
+        ]
+        passes = pl.concat(drawn) if drawn else None
+        row = cell_row(facts, scores, honest, clean, honest_load=load, passes=passes)
         items = pl.concat([table.with_columns(model=pl.lit(role)) for role, table in scores.items()])
         users = pl.concat([honest.with_columns(defended=pl.lit(True)), clean.with_columns(defended=pl.lit(False))])
         return Artifact(
-            tables={"row": pl.DataFrame([row]), "items": items, "honest": users, "load": load},
+            tables={
+                "row": pl.DataFrame([row]),
+                "items": items,
+                "honest": users,
+                "load": load,
+                **({} if passes is None else {"passes": passes}),
+            },
             meta={"cell": facts, "config": dict(self.resolved)},
         )
 
@@ -136,6 +150,7 @@ def result_of(entry: Entry) -> CellResult:
             users.filter(pl.col("defended")).drop("defended"),
             users.filter(~pl.col("defended")).drop("defended"),
             entry.table("load"),
+            entry.table("passes") if "passes.parquet" in entry.manifest["files"] else None,
         )
     except (LookupError, TypeError, ValueError, PolarsError) as error:
         told = one_line(str(error))[:200]

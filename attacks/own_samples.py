@@ -1,0 +1,91 @@
+"""What an attacker draws from a model of his own and checks himself, within his budget of own compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.base import RefineContext
+from attacks.compute import ComputeMeter
+from configs.errors import ConfigError
+from lm.examples import Examples
+from lm.types import Channel, Sampling
+
+if TYPE_CHECKING:
+    from lm.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class OwnSamples:
+    """P prompts with G responses each.
+
+    Args:
+        rows: P·G responses, those of a prompt side by side; a weight of 1 on what the model said, 0 on tool results.
+        right: (P, G) whether the attacker's own checker accepts each.
+    """
+
+    rows: Examples
+    right: NDArray[np.bool_]
+
+
+def checkable(context: RefineContext, families: Sequence[str] = ()) -> NDArray[np.int64]:
+    """Items whose responses the attacker can check, of these families; of all where none is named. A family is tried
+    once, on an empty response.
+
+    Raises:
+        ConfigError: he owns no prompt of a family.
+    """
+    owned = {str(name): int(np.flatnonzero(context.family == name)[0]) for name in dict.fromkeys(context.family)}
+    for name in families:
+        if name not in owned:
+            raise ConfigError("attack.refine.families", name, "is no family of the attacker's prompts", tuple(owned))
+    wanted = [name for name in owned if name in (families or owned) and context.check(owned[name], "") is not None]
+    return np.flatnonzero(np.isin(context.family.astype(str), wanted))
+
+
+def rounds(items: NDArray[np.int64], size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Batches of ``size`` items (fewer where there are not as many) without end: each item once before any comes again."""
+    size, left = min(size, len(items)), items[:0]
+    while True:
+        if len(left) < size:
+            left = np.concatenate([left, np.setdiff1d(rng.permutation(items), left, assume_unique=True)])
+        yield left[:size]
+        left = left[size:]
+
+
+def affordable(meter: ComputeMeter, each: int, max_tokens: int) -> int:
+    """How many prompts can have ``each`` responses, should all of these be as long as can be."""
+    return min(meter.left("samples") // each, meter.left("tokens") // (each * max_tokens))
+
+
+def draw(
+    context: RefineContext, lm: LanguageModel, items: NDArray[np.int64], each: int, temperature: float = 1.0
+) -> OwnSamples:
+    """Sample and check ``each`` responses to each item.
+
+    They are booked beforehand, as if all were as long as can be; tokens that were not drawn are given back.
+
+    Raises:
+        ComputeExceededError: more than can be afforded (`affordable`); nothing is drawn.
+    """
+    asked = np.repeat(items, each)
+    most = len(asked) * context.max_tokens
+    context.compute.book(samples=len(asked), tokens=most)
+    prompts, own = context.prompts.take(asked), context.tools
+    tools = None if own is None else lambda rows, generated: own(asked[rows], generated)
+    seeds = context.rng.integers(0, 2**63 - 1, len(asked))
+    drawn = lm.generate(prompts, Sampling(temperature, context.max_tokens), seeds, tools=tools)
+    said = drawn.channel != Channel.TOOL
+    context.compute.book(tokens=int(said.sum()) - most)
+    rows = Examples(
+        prompts, drawn.tokens, drawn.channel, said.astype(np.float32), asked, np.zeros(len(asked), np.bool_)
+    )
+    texts = lm.decode(drawn.tokens)
+    right = np.array(
+        [context.check(int(item), text) is True for item, text in zip(asked, texts, strict=True)], np.bool_
+    )
+    return OwnSamples(rows, right.reshape(len(items), each))

@@ -1,0 +1,131 @@
+"""Reinforcement learning of a student from rewards of its own responses. Knows nothing of who gives them.
+
+The policy gradient (Williams 1992) with the advantage of a response in its group as its reward, as in GRPO (Shao et al.,
+arXiv 2402.03300, section 4.1.2) with one step a batch: the ratio of new to old policy is then 1, and there is nothing to
+clip. There is no reference model, hence no KL term.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lm.examples import Examples
+from lm.later import torch
+from lm.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lm.batch import Batch
+    from lm.language_model import LanguageModel
+
+Baseline = Literal["grpo", "rloo"]
+EPS = 1e-4
+"""Added to a group's standard deviation."""
+
+
+def advantages(reward_PG: NDArray[np.floating], baseline: Baseline = "grpo") -> NDArray[np.float32]:
+    """(P, G) how much better each response is than the others to its prompt; exactly 0 in groups of equal rewards.
+
+    ``grpo``: (r − mean) / (sd + `EPS`), mean and sd over the group (divisor G). ``rloo`` (Ahmadian et al., arXiv
+    2402.14740): r − the mean of the other G − 1, which is G/(G − 1) · (r − mean).
+    """
+    reward = reward_PG.astype(np.float64)
+    apart = reward - reward.mean(1, keepdims=True)
+    if baseline == "rloo":
+        found = apart * reward.shape[1] / max(1, reward.shape[1] - 1)
+    else:
+        found = apart / (reward.std(1, keepdims=True) + EPS)
+    unequal = reward.max(1, keepdims=True) > reward.min(1, keepdims=True)
+    return np.where(unequal, found, 0.0).astype(np.float32)
+
+
+def weighted_by(rows: Examples, advantage: NDArray[np.float32]) -> Examples:
+    """Rows to learn from: tokens that were learnt weigh their row's advantage (B,); rows of advantage 0 are dropped."""
+    weight = (rows.weight != 0) * advantage[rows.completions.row_of_value]
+    return rows.with_weight(weight).where(advantage != 0)
+
+
+def policy_losses(logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """−A · log π of each target and its weight: 1 wherever there is an advantage, so that the step's loss is the mean over
+    *tokens* (as in DAPO, arXiv 2503.14476, eq. 8: long responses count by their length); see `lm.train.Losses`."""
+    ce_BT = torch.nn.functional.cross_entropy(logits_BTV.transpose(1, 2).float(), batch.target_BT, reduction="none")
+    return ce_BT * batch.weight_BT, (batch.weight_BT != 0).float()
+
+
+def policy_recipe(steps: int, lr: float, clip: float = 1.0) -> Recipe:
+    """AdamW at one rate throughout."""
+    return Recipe(steps=steps, optimizer="adamw", lr=lr, other_lr=lr, warmup=0.0, decay=0.0, clip=clip)
+
+
+class Policy(Protocol):
+    """A student in reinforcement learning.
+
+    Attributes:
+        lm: with its weights of now: to be sampled from.
+    """
+
+    lm: LanguageModel
+
+    def learn(self, rows: Examples) -> None:
+        """One step on rows of `weighted_by`, at least one of them."""
+        ...
+
+
+def policy_of(lm: LanguageModel, recipe: Recipe) -> Policy:
+    """A copy of a student, to be trained; all its weights are."""
+    from lm.mini.modeling import MiniForCausalLM
+
+    own = lm.with_model(copy.deepcopy(lm.model))
+    return _MiniPolicy(own, recipe) if isinstance(own.model, MiniForCausalLM) else _PlainPolicy(own, recipe)
+
+
+class _MiniPolicy:
+    """By the mini models' program of training (`lm.mini.program`): no padding and no tape."""
+
+    def __init__(self, lm: LanguageModel, recipe: Recipe) -> None:
+        from lm.mini.stack import Stack, StackOptimizer
+
+        self.lm = lm
+        self._stack = Stack([lm.model])
+        self._optimizer = StackOptimizer(self._stack, [recipe])
+        self._done = 0
+
+    def learn(self, rows: Examples) -> None:
+        """See `Policy.learn`."""
+        from lm.mini.packing import pack
+        from lm.mini.program import forward
+        from lm.train import weighed
+
+        packed = pack([rows], int(self.lm.tokenizer.pad_token_id), self._stack.device)
+        logits_GMV, back = forward(self._stack, packed)
+        leaf = logits_GMV.requires_grad_()
+        loss_GM, weight_GM = weighed(policy_losses, leaf, packed.batch)
+        (slope_GMV,) = torch.autograd.grad((loss_GM * weight_GM).sum() / weight_GM.sum(), leaf)
+        back(slope_GMV)
+        self._optimizer.step(self._stack, self._done)
+        self._done += 1
+        self._stack.write(0, self.lm.model)
+
+
+class _PlainPolicy:
+    """By the training loop of all other models."""
+
+    def __init__(self, lm: LanguageModel, recipe: Recipe) -> None:
+        from lm.train import Trainer
+
+        pad = lm.tokenizer.pad_token_id
+        self.lm = lm
+        self._trainer = Trainer(lm.model, policy_losses, replace(recipe, micro_tokens=4096), int(pad or 0))
+        lm.model.eval()
+
+    def learn(self, rows: Examples) -> None:
+        """See `Policy.learn`."""
+        self.lm.model.train()
+        self._trainer.step(rows)
+        self.lm.model.eval()

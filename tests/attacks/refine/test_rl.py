@@ -1,0 +1,129 @@
+"""Reinforcement learning from the attacker's own checker: budget, no signal, gradient's direction, seeds."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attacks.compute import Compute, ComputeMeter
+from attacks.own_samples import checkable, draw, rounds
+from attacks.refine.rl import RL
+from configs.errors import ConfigError
+from lm.ragged import Ragged
+from lm.types import Sampling
+from tests.attacks.refine_world import TEXTS, refine_context, weights
+from tests.lm.mini.tiny import tiny
+
+torch.set_num_threads(1)
+LM = tiny(3)
+TOKEN = 30
+WORD = LM.decode(Ragged.of([[TOKEN]]))[0]
+
+
+def first_is(word):
+    """Right where the response begins with this word."""
+    return lambda item, text: text.split()[:1] == [word]
+
+
+def said(lm):
+    """Probability of the token as the first of a response, mean over prompts."""
+    first = lm.score(lm.encode_prompts(TEXTS), Ragged.of([[TOKEN]] * len(TEXTS)))
+    return float(np.exp(first.logprob).mean())
+
+
+def test_the_rewarded_token_becomes_likely_on_a_bandit():
+    student = tiny(3, scale=0.02)
+    check = first_is(WORD)
+    context = refine_context(check, student=student, max_tokens=1)
+    before = said(student)
+    found = RL(steps=40, prompts=24, samples=32, lr=5e-3).run(context)
+    assert said(found.model) > max(0.9, 5 * before)
+    assert found.curve[-1] > 0.8 > found.curve[0]
+    assert said(student) == before, "the student given is left as it was"
+
+
+@pytest.mark.parametrize("answer", [True, False, None])
+def test_without_signal_the_student_stays_bit_for_bit(answer):
+    context = refine_context(lambda item, text: answer)
+    before = weights(context.student)
+    found = RL(steps=3, prompts=8, samples=4).run(context)
+    assert all(torch.equal(before[name], t) for name, t in weights(found.model).items())
+    assert context.compute.steps == 0
+    assert len(found.curve) == (0 if answer is None else 3), "families that he cannot check are not drawn from"
+
+
+@settings(max_examples=20, deadline=None)
+@given(samples=st.integers(0, 120), tokens=st.integers(0, 600), steps=st.integers(0, 4))
+def test_compute_is_booked_before_and_never_exceeded(samples, tokens, steps):
+    allowed = Compute(samples, tokens, steps)
+    context = refine_context(lambda item, text: len(text) % 2 == 0, allowed)
+    drawn = []
+    generate = type(LM).generate
+
+    def watched(lm, prompts, sampling, seeds, **kwargs):
+        found = generate(lm, prompts, sampling, seeds, **kwargs)
+        drawn.append((len(prompts), len(found.tokens.values)))
+        assert sum(n for n, _ in drawn) <= context.compute.samples, "booked by now"
+        assert sum(t for _, t in drawn) <= context.compute.tokens <= tokens
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(LM), "generate", watched)
+        RL(steps=6, prompts=5, samples=3).run(context)
+    spent = context.compute
+    assert (spent.samples, spent.tokens) == (sum(n for n, _ in drawn), sum(t for _, t in drawn))
+    assert spent.samples <= samples
+    assert spent.tokens <= tokens
+    assert spent.steps <= steps
+
+
+def test_same_seed_same_weights_and_another_seed_others():
+    def run(seed):
+        context = refine_context(lambda item, text: len(text) % 2 == 0, seed=seed)
+        return weights(RL(steps=3, prompts=6, samples=4).run(context).model)
+
+    one, again, other = run(0), run(0), run(1)
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_only_checkable_prompts_of_the_named_families_are_drawn():
+    family = ["chain", "code", "facts"] * 8
+    context = refine_context(lambda item, text: None if family[item] == "facts" else bool(item % 2), family=family)
+    assert {family[i] for i in checkable(context)} == {"chain", "code"}
+    assert {family[i] for i in checkable(context, ("code", "facts"))} == {"code"}
+    with pytest.raises(ConfigError, match=r"families = 'cod': .*code"):
+        checkable(context, ("cod",))
+
+
+def test_each_prompt_comes_once_before_any_comes_again():
+    items = np.arange(10, 20)
+    batches = rounds(items, 4, np.random.default_rng(0))
+    flat = [next(batches) for _ in range(5)]
+    assert sorted(np.concatenate(flat)[:10].tolist()) == items.tolist()
+    assert all(len(set(batch.tolist())) == 4 for batch in flat)
+    assert len(next(rounds(items, 64, np.random.default_rng(0)))) == 10
+
+
+def test_own_samples_are_grouped_and_what_was_not_drawn_is_given_back():
+    context = refine_context(lambda item, text: item == 5)
+    drawn = draw(context, LM, np.array([5, 2]), 3)
+    assert drawn.right.tolist() == [[True] * 3, [False] * 3]
+    assert drawn.rows.item.tolist() == [5, 5, 5, 2, 2, 2]
+    assert context.compute.tokens == len(drawn.rows.completions.values)
+    again = LM.generate(drawn.rows.prompts, Sampling(1.0, 6), np.random.default_rng(0).integers(0, 2**63 - 1, 6))
+    assert again.tokens.values.tolist() == drawn.rows.completions.values.tolist()
+
+
+def test_a_meter_can_be_given_back_to():
+    meter = ComputeMeter(Compute(tokens=10))
+    meter.book(tokens=10)
+    meter.book(tokens=-4)
+    assert meter.left("tokens") == 4
+
+
+@pytest.mark.parametrize("field", [{"samples": 1}, {"steps": 0}, {"lr": 0.0}, {"advantage": "ppo"}])
+def test_impossible_fields_are_refused(field):
+    with pytest.raises(ConfigError, match=next(iter(field))):
+        RL(**field)

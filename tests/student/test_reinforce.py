@@ -1,0 +1,103 @@
+"""Policy gradients: advantages by hand, both programs of training against autograd through the model."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from lm.examples import Examples
+from lm.ragged import Ragged
+from lm.recipe import Recipe
+from lm.train import Trainer
+from student.reinforce import EPS, _MiniPolicy, _PlainPolicy, advantages, policy_losses, policy_recipe, weighted_by
+from tests.lm.mini.tiny import tiny
+
+torch.set_num_threads(1)
+
+
+def test_advantages_by_hand():
+    reward = np.array([[1, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0], [1, 1, 0, 0]], float)
+    grpo = advantages(reward)
+    sd = np.sqrt(3) / 4
+    np.testing.assert_allclose(grpo[0], np.array([0.75, -0.25, -0.25, -0.25]) / (sd + EPS), rtol=1e-6)
+    np.testing.assert_allclose(grpo[3], np.array([0.5, 0.5, -0.5, -0.5]) / (0.5 + EPS), rtol=1e-6)
+    rloo = advantages(reward, "rloo")
+    np.testing.assert_allclose(rloo[0], [1, -1 / 3, -1 / 3, -1 / 3], rtol=1e-6)
+    for found in (grpo, rloo):
+        assert (found[1:3] == 0).all()
+        np.testing.assert_allclose(found.sum(1), 0, atol=1e-6)
+    assert (advantages(np.full((2, 3), 0.1)) == 0).all(), "equal up to rounding of the mean"
+
+
+def rows(lm, advantage=(1.5, -0.5, 0.0, -1.0)):
+    prompts = lm.encode_prompts(["chain 1 add 2", "chain 3", "chain 4 add 5", "chain 6"])
+    said = Ragged.of([[30, 31, 32], [33], [34, 35], [36, 37]])
+    weight = np.array([1, 0, 1, 1, 1, 1, 1, 1], np.float32)
+    whole = Examples(prompts, said, np.ones(8, np.uint8), weight, np.arange(4), np.zeros(4, bool))
+    return weighted_by(whole, np.array(advantage, np.float32))
+
+
+def test_rows_carry_their_advantage_and_those_without_go():
+    found = rows(tiny(3))
+    assert found.item.tolist() == [0, 1, 3]
+    assert found.weight.tolist() == [1.5, 0, 1.5, -0.5, -1.0, -1.0]
+
+
+def gradient(lm, data):
+    """By autograd through the model: of −mean over tokens of A · log π, row by row."""
+    model = copy.deepcopy(lm.model)
+    total, count, at = 0.0, 0, 0
+    for prompt, said in zip(data.prompts, data.completions, strict=True):
+        text = torch.from_numpy(np.concatenate([prompt, said]).astype(np.int64))[None]
+        logp = model(input_ids=text).logits[0].log_softmax(-1)
+        for place in range(len(said)):
+            weight = float(data.weight[at])
+            total = total - weight * logp[len(prompt) + place - 1, int(said[place])]
+            count, at = count + (weight != 0), at + 1
+    (total / count).backward()
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("width", [32, 24])
+def test_the_program_of_training_has_the_gradient_of_the_formula(width):
+    lm = tiny(3) if width == 32 else tiny(3, width=width)
+    data = rows(lm)
+    policy = _MiniPolicy(lm.with_model(copy.deepcopy(lm.model)), policy_recipe(5, 1e-3, clip=0.0))
+    taken = {}
+    policy._optimizer.step = lambda stack, step: taken.update(
+        {name: stack.grad(name)[0].clone() for name, _ in lm.model.named_parameters()}
+    )
+    policy.learn(data)
+    for name, by_formula in gradient(lm, data).items():
+        torch.testing.assert_close(taken[name], by_formula, atol=2e-5, rtol=1e-4)
+
+
+def test_both_programs_take_the_same_steps():
+    lm = tiny(3)
+    mini, plain = (
+        kind(lm.with_model(copy.deepcopy(lm.model)), policy_recipe(5, 1e-3)) for kind in (_MiniPolicy, _PlainPolicy)
+    )
+    for advantage in ((1.5, -0.5, 0.0, -1.0), (-1.0, -0.5, -1.0, -2.0), (0.0, 1.0, -1.0, 0.0)):
+        mini.learn(rows(lm, advantage))
+        plain.learn(rows(lm, advantage))
+    assert not plain.lm.model.training
+    for (name, one), (_, other) in zip(
+        mini.lm.model.named_parameters(), plain.lm.model.named_parameters(), strict=True
+    ):
+        torch.testing.assert_close(one, other, atol=3e-4, rtol=1e-3, msg=name)
+
+
+def test_micro_batches_of_negative_advantages_are_learnt_too():
+    lm = tiny(3)
+    data = rows(lm)
+    found = []
+    for micro in (10_000, 4):
+        model = copy.deepcopy(lm.model)
+        trainer = Trainer(model, policy_losses, Recipe(micro_tokens=micro, clip=0.0), 0)
+        trainer._optimizers = trainer._highest = []
+        trainer.step(data)
+        found.append({name: p.grad for name, p in model.named_parameters()})
+    for name, one in found[0].items():
+        torch.testing.assert_close(one, found[1][name], atol=1e-5, rtol=1e-4, msg=name)
+        torch.testing.assert_close(one, gradient(lm, data)[name], atol=2e-5, rtol=1e-4, msg=name)
