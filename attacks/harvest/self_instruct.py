@@ -29,7 +29,8 @@ class SelfInstruct(Harvest):
     the pool holds, or that was made before, is not kept. Where no new text is found, a prompt of the pool is asked instead.
     Nobody says whether a recombined text makes sense, or checks its answer.
 
-    Each new text is charged to the data budget as a prompt of the pool is. With ``own`` = 0 the requests are those of `Random`.
+    Each new text is charged to the data budget as a prompt of the pool is. With ``own`` = 0 the requests are those of
+    `Random`.
 
     Args:
         own: share of the budget for texts of his own making, in [0, 1].
