@@ -111,6 +111,11 @@ class Client:
         """The teacher's tokenizer, which is public."""
         return self._gateway.backend.codec
 
+    @property
+    def vocabulary(self) -> int:
+        """V: how many tokens that has."""
+        return self._gateway.backend.vocabulary
+
     def own(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Items (T,) for texts of the attacker's own making, to be asked as those of the pool are. Nothing is sent yet; each
         counts towards the data budget when it is asked."""

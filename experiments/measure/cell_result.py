@@ -42,6 +42,10 @@ FACTS = (
 )
 """Keys of a cell that are outcomes on the attacker's side, averaged over seeds; all else but ``seed`` is configuration."""
 
+FINDING = "finding_"
+"""What the keys begin with of what a harvest found out besides answers (`attacks.client.Harvested.findings`): outcomes as
+`FACTS` are, of the cells that have any."""
+
 THREAT = ("task", "teacher", "student", "api", "queries", "data", "accounts", "hours")
 """Keys of a cell that say under which threat model it ran: query budget × data budget × interface, and on what."""
 
@@ -52,8 +56,8 @@ class CellResult:
 
     Args:
         cell: configuration (`THREAT`, ``defense``, ``defense_name``, ``strength``, ``attack``, ``objective``, ``seed``) and
-            outcomes (`FACTS`); under ``settings``, if it is there, the whole resolved configuration, which tells cells apart
-            that agree in all of the former.
+            outcomes (`FACTS`, `FINDING`); under ``settings``, if it is there, the whole resolved configuration, which tells
+            cells apart that agree in all of the former.
         scores: item tables by model (`MODELS`): item, family, level, split, decoding, strict, lenient, finished,
             formed, step_correct, tokens.
         honest: what legitimate users got under the defense, a row a sampled request: item, family, level, account, kind of
@@ -81,10 +85,20 @@ class CellResult:
     @property
     def configuration(self) -> dict[str, Any]:
         """The cell without its seed and its outcomes: what is averaged over seeds agrees on this."""
-        found = {k: v for k, v in self.cell.items() if k != "seed" and k not in FACTS}
+        found = {k: v for k, v in self.cell.items() if k != "seed" and not outcome(k)}
         if isinstance(found.get("settings"), Mapping):
             found["settings"] = {k: v for k, v in found["settings"].items() if k != "seed"}
         return found
+
+
+def outcome(key: str) -> bool:
+    """Whether a key of a cell is an outcome on the attacker's side, and no configuration."""
+    return key in FACTS or key.startswith(FINDING)
+
+
+def findings(results: Iterable[CellResult]) -> list[str]:
+    """Keys of everything that was found out in any of the cells, sorted."""
+    return sorted({key for result in results for key in result.cell if key.startswith(FINDING)})
 
 
 def defense_names(cell: Mapping[str, Any]) -> tuple[str, ...]:

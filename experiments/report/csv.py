@@ -6,7 +6,6 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.measure.cell_result import FACTS
 from experiments.measure.estimate import Estimate
 from experiments.measure.row import flat
 from experiments.measure.summary import Summary
@@ -41,8 +40,8 @@ def render(summaries: Sequence[Summary], found: Sequence[Comparison]) -> str:
         for measure, estimate in s.estimates.items():
             tail = dict(zip(("measure", "family", "decoding", "grader"), measure, strict=True))
             writer.writerow(head | tail | _estimate(estimate))
-        for name in FACTS:
-            writer.writerow(head | {"measure": f"attack_{name}"} | _estimate(Estimate(s.facts[name])))
+        for name, value in s.facts.items():
+            writer.writerow(head | {"measure": f"attack_{name}"} | _estimate(Estimate(value)))
         for family in s.families:
             if (i, family) in judged:
                 tail = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
@@ -12,7 +13,7 @@ from polars.exceptions import PolarsError
 from configs.build import by_class
 from configs.errors import MoatBenchError
 from configs.text import one_line
-from experiments.measure.cell_result import FACTS
+from experiments.measure.cell_result import FACTS, FINDING
 from experiments.measure.exposure import exposure
 from experiments.measure.row import cell_row
 from experiments.report import CellResult
@@ -91,7 +92,7 @@ class RowStage(Stage):
         stages = ("harvest", "student", *(() if self.refined is None else ("refined",)))
         found = {name: value for stage in stages for name, value in context.inputs[stage].meta.items()}
         found |= {**self._guarded(context), **self._proved(context)}
-        facts = {**self.cell, **{name: found.get(name) for name in FACTS}}
+        facts = {**self.cell, **{name: found.get(name) for name in FACTS}, **self._found_out(context)}
         load = context.inputs["honest"].table("load")
         drawn = [
             context.inputs[f"passes.{role}"].table("passes").with_columns(model=pl.lit(role)) for role in self.passes
@@ -110,6 +111,11 @@ class RowStage(Stage):
             },
             meta={"cell": facts, "config": dict(self.resolved)},
         )
+
+    def _found_out(self, context: Context) -> dict[str, float | None]:
+        """What the harvest found out besides answers, None where it looked in vain."""
+        findings = context.inputs["harvest"].meta.get("findings", {})
+        return {f"{FINDING}{name}": value if isfinite(value) else None for name, value in findings.items()}
 
     def _proved(self, context: Context) -> dict[str, Any]:
         """What the stack's first defense that can says of the student, and of one that never met it."""

@@ -1,5 +1,6 @@
 """What every attack has to keep to, run over every YAML of the attack group: a new part is tested by being there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from tests.attacks.world import V, client, examples, harvest_context, pool, reco
 torch.set_num_threads(1)
 ROOT = Path(configs.__file__).parent
 GROUP = ROOT / "attack"
+EVERYTHING = Interface("all", "full", 3, logit_bias=True, prompt_scoring=True)
 KINDS = {"harvest": Harvest, "recover": Recover, "objective": Objective, "refine": Refine}
 
 
@@ -114,7 +116,7 @@ class Refuses(Defense):
 )
 def test_harvests_never_exceed_the_budget(name, chain, code, share, queries, seeded, refused):
     owned = pool({"chain": chain, "code": code}, {"chain": share, "code": 1 - share})
-    api = client(owned, queries, Interface(seed=seeded), {"refuses": Refuses()} if refused else None)
+    api = client(owned, queries, replace(EVERYTHING, seed=seeded), {"refuses": Refuses()} if refused else None)
     try:
         got = part("harvest", name).run(api, owned, harvest_context())
     except ConfigError as error:
@@ -131,7 +133,7 @@ def test_harvests_never_exceed_the_budget(name, chain, code, share, queries, see
 @pytest.mark.parametrize("name", names("harvest"))
 def test_harvests_are_a_function_of_the_generator(name):
     owned = pool({"chain": 60, "code": 40})
-    a, b = (part("harvest", name).run(client(owned, 40), owned, harvest_context(5)) for _ in range(2))
+    a, b = (part("harvest", name).run(client(owned, 40, EVERYTHING), owned, harvest_context(5)) for _ in range(2))
     np.testing.assert_array_equal(a.item, b.item)
     np.testing.assert_array_equal(a.responses.tokens.values, b.responses.tokens.values)
 

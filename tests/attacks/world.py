@@ -65,7 +65,8 @@ class Table:
         for prompt, seed in zip(requests.prompt, requests.seed, strict=True):
             for draw in range(params.n):
                 rng = np.random.default_rng([int(prompt), int(seed), draw])
-                rows.append([*rng.integers(0, 10, int(prompt) % 4), MARK, int(prompt) % 10, EOS])
+                answer = [*rng.integers(0, 10, int(prompt) % 4), MARK, int(prompt) % 10, EOS]
+                rows.append(answer if completions is None else completions[len(rows)].tolist())
                 for position in range(len(rows[-1])):
                     p = np.random.default_rng([7, int(prompt), position]).dirichlet(np.ones(V))
                     order = np.argsort(-p)[:k]
@@ -84,18 +85,24 @@ class Table:
 
 
 class Guesser:
-    """A student as harvests see one; surest of prompts with large numbers. Counts what it is asked."""
+    """A student as harvests see one; surest of prompts with large numbers. Counts what it is asked, and how warm it was."""
+
+    vocabulary, ends = V, Table.ends
 
     def __init__(self) -> None:
         self.scored: list[str] = []
+        self.temperatures: set[float] = set()
+
+    def encode(self, texts):
+        return Table().encode(texts)
 
     def encode_prompts(self, texts):
         self.scored += texts
         return Ragged.of([[int(t)] for t in texts])
 
-    def generate(self, prompts: Ragged, sampling: Sampling, seeds) -> Generations:
-        assert sampling.temperature == 0
-        tokens = Ragged.of([np.arange(1 + row[0] % sampling.max_tokens) for row in prompts])
+    def generate(self, prompts: Ragged, sampling: Sampling, seeds, tools=None) -> Generations:
+        self.temperatures.add(float(sampling.temperature))
+        tokens = Ragged.of([np.arange(1 + row[0] % sampling.max_tokens) % V for row in prompts])
         n = len(tokens.values)
         return Generations(tokens, np.zeros(n, np.uint8), np.zeros(n, np.float32), np.ones(len(prompts), bool))
 
@@ -134,7 +141,8 @@ def client(
 
 def harvest_context(seed: int = 0) -> HarvestContext:
     student = Guesser()
-    return HarvestContext(lambda: student, Fitter(student, []), np.random.default_rng(seed))  # type: ignore[arg-type]
+    rng = np.random.default_rng(seed)
+    return HarvestContext(lambda: student, Fitter(student, []), rng, fit_rows=lambda rows, start=None: student)  # type: ignore
 
 
 def examples(rows, cut=None, item=None, prompts=None, tops=None) -> Examples:

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError, MoatBenchError, require
-from experiments.measure.cell_result import FACTS, CellResult, defense_names
+from experiments.measure.cell_result import CellResult, defense_names, outcome
 
 MODELS = ("student", "base", "teacher")
 SCHEMA: dict[str, Any] = {
@@ -139,7 +139,7 @@ def _headline(scores: pl.DataFrame) -> pl.DataFrame:
 
 def _background(result: CellResult) -> dict[str, str]:
     """What must be the same in all cells, flat."""
-    found = {k: v for k, v in result.cell.items() if k not in (*VARIES, *FACTS, "settings")}
+    found = {k: v for k, v in result.cell.items() if k not in (*VARIES, "settings") and not outcome(k)}
     settings = dict(result.cell.get("settings") or {})
     budget = {k: v for k, v in dict(settings.get("budget") or {}).items() if k not in ("queries", "data")}
     found |= {k: v for k, v in settings.items() if k not in ("defense", "attack", "seed", "budget")} | budget

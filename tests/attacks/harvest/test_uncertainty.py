@@ -29,6 +29,7 @@ def test_asks_where_the_student_is_least_sure():
 def test_scores_no_more_candidates_than_it_says():
     context = harvest_context()
     Uncertainty(initial=0.5, rounds=1, candidates=2).run(client(OWNED, 40), OWNED, context)
+    assert context.student().temperatures == {0.0}
     assert len(context.student().scored) == 40  # 2 for each of the 20 prompts left to ask
 
 

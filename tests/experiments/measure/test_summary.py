@@ -92,6 +92,15 @@ def test_steps_and_harder_items(summary):
     assert summary.facts == {name: pytest.approx(cell("", [], None, "", 0)[name]) for name in FACTS}
 
 
+def test_what_was_found_out_is_an_outcome_of_the_rows_that_have_it(summary):
+    cells = [defended(seed, finding_hidden_size=size) for seed, size in ((1, 96.0), (2, 94.0), (3, None))]
+    assert [len(group) for group in by_configuration([*cells, defended(4)])] == [4], "no part of the configuration"
+    assert alone(cells).facts["finding_hidden_size"] == 95
+    assert set(alone(cells).facts) - set(summary.facts) == {"finding_hidden_size"}
+    one = cells[0]
+    assert cell_row(one.cell, one.scores, one.honest, one.honest_clean)["finding_hidden_size"] == 96
+
+
 def test_same_input_same_output():
     assert alone([defended(seed) for seed in (1, 2, 3)]).estimates == alone([defended(s) for s in (1, 2, 3)]).estimates
 

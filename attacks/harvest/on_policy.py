@@ -1,0 +1,111 @@
+"""The attacker's student answers, and the API says how probable each of its tokens was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.base import Harvest, HarvestContext, Pool
+from attacks.client import Client, Harvested
+from attacks.examples import to_examples
+from attacks.harvest.selection import draw, quotas
+from configs.errors import require
+from lm.types import Sampling
+
+if TYPE_CHECKING:
+    from lm.examples import Examples
+    from lm.language_model import LanguageModel
+    from lm.ragged import Ragged
+
+
+@dataclass(frozen=True)
+class OnPolicy(Harvest):
+    """Adaptive: after ordinary answers, rounds in which the student writes and the teacher scores what it wrote.
+
+    A student that has only seen the teacher's text meets states of its own making when it is used. Here it learns what the
+    teacher would have said in them: in each round it is trained on all rows so far, going on from where it was; it answers
+    prompts of the pool that were not asked yet; and these answers are scored with the k logprobs a token that the API sells.
+    The rows are the teacher's answers and the student's, both with the teacher's logprobs: train on them with an
+    objective that matches these (`gkd`, `topk_kl`), since imitating the tokens would teach the student its own mistakes.
+
+    Tools that a prompt may call are run for the student as they are for the teacher. Each answer that is scored counts as a
+    query and is billed as input. The student that comes of a harvest is trained anew on all rows.
+
+    Args:
+        initial: share of the budget for ordinary answers, in (0, 1].
+        rounds: how often the student is trained and its answers are scored; the rest of the budget, split evenly.
+        temperature: at which the student answers.
+    """
+
+    name: ClassVar[str] = "on_policy"
+    version: ClassVar[int] = 1
+    source: ClassVar[str] = "Agarwal et al. 2024 (GKD), ICLR, arXiv 2306.13649, algorithm 1, in rounds"
+    adaptive: ClassVar[bool] = True
+    trains_between: ClassVar[bool] = True
+
+    initial: float = 0.5
+    rounds: int = 2
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(0 < self.initial <= 1, "initial", self.initial, "must be more than 0 and at most 1")
+        require(self.rounds >= 1, "rounds", self.rounds, "must be at least 1")
+        require(self.temperature > 0, "temperature", self.temperature, "must be positive")
+
+    def run(self, client: Client, pool: Pool, context: HarvestContext) -> Harvested:
+        """See `Harvest.run`. Raises `ConfigError`, before anything is asked, where the API does not score completions or
+        sells no logprobs, teacher and student have different tokenizers, or a family of the pool has too few prompts."""
+        sold = client.interface
+        require(sold.prompt_scoring, "api.prompt_scoring", sold.prompt_scoring, "on_policy needs an API that sells it")
+        require(sold.top_logprobs >= 1, "api.top_logprobs", sold.top_logprobs, "on_policy needs an API that sells some")
+        asked = draw(pool, quotas(pool, client.remaining), context.rng)
+        model = context.student()
+        require_shared(model, client, [pool.texts[int(i)] for i in asked])
+        first = max(1, round(self.initial * len(asked)))
+        harvested = client.ask(asked[:first])
+        for items in np.array_split(asked[first:], self.rounds):
+            if not len(items):
+                continue
+            if len(harvested) and context.fit_rows is not None:
+                model = context.fit_rows(_rows(harvested, client, model), start=model)
+            scored = client.score(items, self._answers(model, items, client, context.rng))
+            harvested = Harvested.concat([harvested, scored])
+        return harvested
+
+    def _answers(
+        self, model: LanguageModel, items: NDArray[np.int64], client: Client, rng: np.random.Generator
+    ) -> Ragged:
+        """What the student says to these prompts."""
+        most, tools = int(np.max(client.params.max_tokens)), client.prompts.tools
+        return model.generate(
+            model.encode_prompts([client.prompts.texts[int(i)] for i in items]),
+            Sampling(temperature=self.temperature, max_tokens=most),
+            rng.integers(2**62, size=len(items), dtype=np.int64),
+            tools=None if tools is None else lambda at, said: tools(items[at], said),
+        ).tokens
+
+
+def require_shared(student: LanguageModel, client: Client, texts: list[str]) -> None:
+    """Refuse a student whose tokens are not the teacher's: as many of them, the same ends, and the same ids for these texts.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    own, teacher = student.encode(texts), client.codec.encode(texts)
+    same = (
+        student.vocabulary == client.vocabulary
+        and np.array_equal(student.ends, client.codec.ends)
+        and np.array_equal(own.offsets, teacher.offsets)
+        and np.array_equal(own.values, teacher.values)
+    )
+    reason = "has the teacher score the student's tokens, but teacher and student have different tokenizers"
+    require(same, "attack.harvest", "on_policy", reason)
+
+
+def _rows(harvested: Harvested, client: Client, student: LanguageModel) -> Examples:
+    """Training rows in the student's chat template; its tokens are the teacher's."""
+    rows = to_examples(harvested, client.prompts.tokens)
+    return replace(rows, prompts=student.encode_prompts([client.prompts.texts[int(i)] for i in rows.item]))
