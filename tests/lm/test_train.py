@@ -134,7 +134,7 @@ def test_epochs_show_every_row_once_and_balanced_epochs_repeat_short_rows():
     for _ in range(3):
         assert sorted(np.concatenate([batches(0).item for _ in range(3)]).tolist()) == list(range(30))
     short = word_examples(lm, ["K"] * 10, ["#"] * 10)
-    mixed = type(marked).concat(marked, short)
+    mixed = type(marked).concat([marked, short])
     seen = np.concatenate(
         [b.item for b in map(epochs(mixed, Recipe(balance=True), np.random.default_rng(0)), range(10))]
     )
