@@ -82,3 +82,28 @@ def seeds_of_each(seeds: NDArray[np.int64], n: int | NDArray[np.int64]) -> NDArr
     drawn[:, 0] = first
     wanted = np.arange(most) < np.broadcast_to(np.asarray(n), (len(seeds),))[:, None]
     return drawn[wanted].view(np.int64)
+
+
+_mixed_word = compiled(mixed)
+
+
+@compiled
+def _fill_chosen(words: Any, others: Any, limit: Any, out: Any) -> None:
+    for r in range(out.shape[0]):
+        beside = others[r if len(others) > 1 else 0]
+        for i in range(out.shape[1]):
+            out[r, i] = _mixed_word(words[r] ^ beside[i]) < limit
+
+
+def chosen(words: NDArray[np.uint64], others: NDArray[np.uint64], share: float) -> NDArray[np.bool_]:
+    """(R, I) whether each pair of words is among a share of all pairs, by a hash of the pair: `mixed` of a vocabulary a row
+    makes eight tables of R·I words, this makes none.
+
+    Args:
+        words: (R,).
+        others: (R, I), or (1, I) the same for all.
+        share: in (0, 1).
+    """
+    out = np.empty((len(words), others.shape[1]), np.bool_)
+    _fill_chosen(words, others, np.uint64(int(share * 2**64)), out)
+    return out

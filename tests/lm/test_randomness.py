@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm.randomness import mixed, seeds_of_each, uniforms
+from lm.randomness import chosen, mixed, seeds_of_each, uniforms
 
 
 def test_splitmix_is_the_published_one():
@@ -27,3 +27,13 @@ def test_draws_of_one_seed_are_independent():
     numbers = uniforms(seeds_of_each(np.arange(4000), 3), np.zeros(12_000, np.int64), 1)[:, 0].reshape(-1, 3)
     assert np.abs(np.corrcoef(numbers.T) - np.eye(3)).max() < 0.05
     assert np.abs(np.corrcoef(numbers[:-1, 1], numbers[1:, 0])[0, 1]) < 0.05
+
+
+def test_chosen_pairs_are_those_whose_mixed_word_is_small():
+    rng = np.random.default_rng(0)
+    words, others = (rng.integers(0, 2**64, size, np.uint64) for size in (50, (50, 40)))
+    for share in (0.1, 0.5, 0.9):
+        limit = np.uint64(int(share * 2**64))
+        assert np.array_equal(chosen(words, others, share), mixed(words[:, None] ^ others) < limit)
+        assert np.array_equal(chosen(words, others[:1], share), mixed(words[:, None] ^ others[:1]) < limit)
+        assert abs(chosen(words, others, share).mean() - share) < 0.05

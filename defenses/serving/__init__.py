@@ -1,0 +1,1 @@
+"""Before the API opens: another model in the teacher's place."""
