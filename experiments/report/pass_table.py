@@ -52,7 +52,7 @@ def pass_table(summaries: Sequence[Summary]) -> Table | None:
     )
     note = (
         f"Pass@k: how often at least one of k responses at temperature 1 is right, from {DRAWS} samples an item "
-        "(unbiased, Chen et al. 2021). Distilled: before the attacker refines his student; undefended: the same attack's, where "
-        f"there is a defense, without it. {family_name(POOLED)}: mean over families."
+        "(unbiased, Chen et al. 2021). Distilled: before the attacker refines his student; undefended: the same attack's, "
+        f"where there is a defense, without it. {family_name(POOLED)}: mean over families."
     )
     return Table("pass_at_k", "Pass@k before and after refining", columns, tuple(rows), (note,))
