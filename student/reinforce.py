@@ -63,7 +63,7 @@ def policy_recipe(steps: int, lr: float, clip: float = 1.0) -> Recipe:
     return Recipe(steps=steps, optimizer="adamw", lr=lr, other_lr=lr, warmup=0.0, decay=0.0, clip=clip)
 
 
-class Policy(Protocol):
+class Learner(Protocol):
     """A student in reinforcement learning.
 
     Attributes:
@@ -77,7 +77,7 @@ class Policy(Protocol):
         ...
 
 
-def policy_of(lm: LanguageModel, recipe: Recipe) -> Policy:
+def policy_of(lm: LanguageModel, recipe: Recipe) -> Learner:
     """A copy of a student, to be trained; all its weights are."""
     from lm.mini.modeling import MiniForCausalLM
 
@@ -97,7 +97,7 @@ class _MiniPolicy:
         self._done = 0
 
     def learn(self, rows: Examples) -> None:
-        """See `Policy.learn`."""
+        """See `Learner.learn`."""
         from lm.mini.packing import pack
         from lm.mini.program import forward
         from lm.train import weighed
@@ -125,7 +125,7 @@ class _PlainPolicy:
         lm.model.eval()
 
     def learn(self, rows: Examples) -> None:
-        """See `Policy.learn`."""
+        """See `Learner.learn`."""
         self.lm.model.train()
         self._trainer.step(rows)
         self.lm.model.eval()

@@ -47,6 +47,7 @@ SAME_NAME = {
     "huggingface": "pretrained models: as such, as teachers, as students",
     "mini": "the mini architecture's teachers, and its students",
     "drop": "a measure, and the stage that stores it",
+    "pass_at_k": "a measure, and the stage that samples for it",
     "row": "a measure, and the stage that stores it",
     "csv": "a report's CSV: of cells, and of campaigns",
     "sentences": "a report in words: of cells, and of campaigns",

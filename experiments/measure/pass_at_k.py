@@ -35,7 +35,8 @@ def pass_at_k(n: int, right: NDArray[np.integer], k: int) -> NDArray[np.float64]
     assert 1 <= k <= n, (k, n)
     i = np.arange(1, n + 1)
     kept = np.where(i > n - right[:, None], np.maximum(0.0, 1 - k / i), 1.0)
-    return 1 - kept.prod(1)
+    found: NDArray[np.float64] = 1 - kept.prod(1)
+    return found
 
 
 def pass_measures(tables: Sequence[pl.DataFrame | None], seeds: Sequence[int]) -> Mapping[tuple[str, str], Quantity]:

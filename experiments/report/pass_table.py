@@ -37,7 +37,7 @@ def pass_table(summaries: Sequence[Summary]) -> Table | None:
                     **{f"k{k}": s.estimate(f"{ROLES[role]}_pass_at_{k}", family) for k in KS},
                 }
                 for role, (suffix, when) in WHEN.items()
-                if s.quantity(f"{ROLES[role]}_pass_at_1", family).known
+                if (s.names or not suffix) and s.quantity(f"{ROLES[role]}_pass_at_1", family).known
             ]
     if not rows:
         return None
@@ -52,7 +52,7 @@ def pass_table(summaries: Sequence[Summary]) -> Table | None:
     )
     note = (
         f"Pass@k: how often at least one of k responses at temperature 1 is right, from {DRAWS} samples an item "
-        "(unbiased, Chen et al. 2021). Distilled: before the attacker refines his student; undefended: of the same attack "
-        f"without the defense. {family_name(POOLED)}: mean over families."
+        "(unbiased, Chen et al. 2021). Distilled: before the attacker refines his student; undefended: the same attack's, "
+        f"where there is a defense, without it. {family_name(POOLED)}: mean over families."
     )
     return Table("pass_at_k", "Pass@k before and after refining", columns, tuple(rows), (note,))

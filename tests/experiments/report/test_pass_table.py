@@ -9,12 +9,12 @@ from tests.experiments.measure.test_pass_at_k import table
 from tests.experiments.report.cells import one
 
 
-def refined(seed):
+def refined(seed, name="permuted"):
     drawn = [
         table([16, right, 0, 8], model)
         for model, right in (("student", 16), ("distilled", 4), ("undefended", 16), ("distilled_undefended", 12))
     ]
-    return replace(one("none", None, 0.9, 0.99, seed, "rl", refine="rl"), passes=pl.concat(drawn))
+    return replace(one(name, None, 0.9, 0.99, seed, "rl", refine="rl"), passes=pl.concat(drawn))
 
 
 def test_only_cells_that_refine_have_rows(tmp_path):
@@ -28,6 +28,9 @@ def test_only_cells_that_refine_have_rows(tmp_path):
     assert by_when["refined"]["k1"].value == 40 / 64
     assert "Pass@k before and after refining" in report.files["md"].read_text()
     assert "S_def_pass_at_16,chain" in report.files["csv"].read_text()
+    undefended = write_report([refined(0, "none")], tmp_path, "undefended")
+    (found,) = [t for t in undefended.tables if t.name == "pass_at_k"]
+    assert {row["when"] for row in found.rows} == {"distilled", "refined"}, "its own twin"
     alone = write_report(plain, tmp_path, "plain")
     assert "pass_at_k" not in {t.name for t in alone.tables}
     assert "pass_at" not in alone.files["csv"].read_text()
