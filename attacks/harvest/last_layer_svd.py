@@ -37,6 +37,10 @@ class LastLayerSVD(Harvest):
     reaches no further than d or noise fills the gap; ``hidden_size_gap``, the gap in powers of ten; ``hidden_size_most``,
     the largest hidden size that could have been found.
 
+    Tokens that the teacher never had to tell apart can have one and the same row in its head, and prompts one and the same
+    state: columns, and rows, that agree within the error count once in P and M, or the number of different ones would pass
+    for d.
+
     P and M are chosen as large as each other with the queries there are; M is less than V, P at most twice M. Answers to
     these requests are forced tokens and teach nothing: their rows are left empty. The rest of the budget is asked at random.
 
@@ -81,7 +85,7 @@ class LastLayerSVD(Harvest):
         raised = [{int(t): self.bias for t in (tokens[0], *group[group >= 0])} for group in groups_GK]
         got = client.ask(np.repeat(items, plan.groups), max_tokens=1, temperature=1.0, logit_bias=raised * plan.prompts)
         logits_PM = rebuilt(got, groups_GK, int(tokens[0]), plan.prompts)[:, : plan.tokens]
-        found = {**self._found(logits_PM), "hidden_size_most": float(plan.largest)}
+        found = self._found(logits_PM)
         nothing = got.responses.keep_tokens(np.zeros(len(got.responses.channel), np.bool_))
         got = replace(got, responses=replace(nothing, cut=got.responses.cut), findings=found)
         return Harvested.concat([got, client.ask(others)]) if left else got
@@ -89,8 +93,11 @@ class LastLayerSVD(Harvest):
     def _found(self, logits_PM: Array) -> dict[str, float]:
         whole = logits_PM[:, np.isfinite(logits_PM).mean(0) >= 0.5]
         whole = whole[np.isfinite(whole).all(1)]
+        whole = distinct(distinct(whole, self.bias).T, self.bias).T
         size, gap = hidden_size(whole, self.bias)
-        return {"hidden_size": size if gap >= self.least_gap else np.nan, "hidden_size_gap": gap}
+        most = max(min(whole.shape[0] - 1, whole.shape[1]) - 1, 0)
+        found = size if gap >= self.least_gap else np.nan
+        return {"hidden_size": found, "hidden_size_gap": gap, "hidden_size_most": float(most)}
 
 
 class Plan(NamedTuple):
@@ -150,6 +157,18 @@ def rebuilt(got: Harvested, groups_GK: NDArray[np.integer], reference: int, prom
     told = np.where(np.isfinite(told), told, np.nan)
     logits[request] = told[:, :-1] - told[:, -1:]
     return logits.reshape(prompts, g * k)
+
+
+def distinct(rows: Array, bias: float) -> Array:
+    """The rows that differ from all before them by more than the error of the logprobs, in order.
+
+    Args:
+        rows: (n, m) logits less that of the reference, all finite.
+        bias: that they were told with.
+    """
+    tolerance = 8 * np.finfo(np.float32).eps * (bias + np.abs(rows).max(initial=0.0))
+    new = [bool((np.abs(rows[:i] - row).max(1, initial=0.0) > tolerance).all()) for i, row in enumerate(rows)]
+    return rows[np.array(new, np.bool_)]
 
 
 def hidden_size(logits_PM: Array, bias: float) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import pytest
 from attacks.base import HarvestContext, Pool
 from attacks.budget import Budget
 from attacks.client import Client
-from attacks.harvest.last_layer_svd import LastLayerSVD, hidden_size, planned
+from attacks.harvest.last_layer_svd import LastLayerSVD, distinct, hidden_size, planned
 from configs.errors import ConfigError
 from defenses.release.gaussian_noise import GaussianNoise
 from defenses.release.top_k import TopK
@@ -122,6 +122,16 @@ def test_the_count_is_the_rank_and_a_bias_of_the_head_changes_nothing(rank):
     logits += 1e-6 * rng.normal(size=logits.shape)
     assert hidden_size(logits, 50.0)[0] == rank
     assert hidden_size(logits + 5 * rng.normal(size=50), 50.0)[0] == rank
+
+
+def test_tokens_with_one_row_of_the_head_do_not_pass_for_a_small_hidden_size():
+    rng = np.random.default_rng(0)
+    logits = (rng.normal(size=(60, 40)) @ rng.normal(size=(40, 20)))[:, np.arange(50) % 20]
+    logits = np.concatenate([logits, logits[:5]]) + 1e-6 * rng.normal(size=(65, 50))
+    assert hidden_size(logits, 50.0)[0] == 20, "the number of different columns"
+    once = distinct(distinct(logits, 50.0).T, 50.0).T
+    assert once.shape == (60, 20)
+    assert hidden_size(once, 50.0)[1] < 1
 
 
 @pytest.mark.parametrize("queries", [1, 3, 40, 500, 5000])
