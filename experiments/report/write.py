@@ -156,6 +156,8 @@ def _document(
 def _plain(value: Value) -> Any:
     """JSON-able, floats to twelve significant digits."""
     if isinstance(value, Estimate):
-        known = {key: _plain(part) for key, part in value._asdict().items() if part not in (None, "") and part is not False}
+        known = {
+            key: _plain(part) for key, part in value._asdict().items() if part not in (None, "") and part is not False
+        }
         return known if value.p is None else known | {"p": _plain(value.p)}
     return float(f"{value:.12g}") if isinstance(value, float) else value

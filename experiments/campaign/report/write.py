@@ -155,5 +155,7 @@ def _transfer(record: TransferRecord) -> dict[str, Any]:
 def _plain(value: Value) -> Any:
     """JSON-able, floats to twelve significant digits; of an estimate only what it has."""
     if isinstance(value, Estimate):
-        return {key: _plain(part) for key, part in value._asdict().items() if part not in (None, "") and part is not False}
+        return {
+            key: _plain(part) for key, part in value._asdict().items() if part not in (None, "") and part is not False
+        }
     return float(f"{value:.12g}") if isinstance(value, float) else value
