@@ -93,7 +93,10 @@ class LastLayerSVD(Harvest):
     def _found(self, logits_PM: Array) -> dict[str, float]:
         whole = logits_PM[:, np.isfinite(logits_PM).mean(0) >= 0.5]
         whole = whole[np.isfinite(whole).all(1)]
-        whole = distinct(distinct(whole, self.bias).T, self.bias).T
+        whole = distinct(whole, self.bias)
+        whole = whole - (whole.mean(0) if len(whole) else 0.0)
+        reference = np.zeros((1, len(whole)))  # a token with its row of the head is no column of its own
+        whole = distinct(np.concatenate([reference, whole.T]), self.bias)[1:].T
         size, gap = hidden_size(whole, self.bias)
         most = max(min(whole.shape[0] - 1, whole.shape[1]) - 1, 0)
         found = size if gap >= self.least_gap else np.nan

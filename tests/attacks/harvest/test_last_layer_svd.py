@@ -132,6 +132,10 @@ def test_tokens_with_one_row_of_the_head_do_not_pass_for_a_small_hidden_size():
     once = distinct(distinct(logits, 50.0).T, 50.0).T
     assert once.shape == (60, 20)
     assert hidden_size(once, 50.0)[1] < 1
+    logits[:, 7] = 0.0
+    found = LastLayerSVD()._found(logits)
+    assert np.isnan(found["hidden_size"])
+    assert found["hidden_size_most"] == 19
 
 
 @pytest.mark.parametrize("queries", [1, 3, 40, 500, 5000])
