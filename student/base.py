@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,13 @@ class Fitted(NamedTuple):
 
 
 class StudentSpec(ModelSpec):
-    """A `ModelSpec` that can also be fitted: `train` gives the base model before any query."""
+    """A `ModelSpec` that can also be fitted: `train` gives the base model before any query.
+
+    ``refinable``: whether its weights can be changed after the fit (`attacks.base.Refine`) and stored as its ``load`` takes
+    them.
+    """
+
+    refinable: ClassVar[bool] = False
 
     @property
     @abstractmethod

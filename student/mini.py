@@ -42,6 +42,7 @@ class MiniStudent(StudentSpec):
 
     name: ClassVar[str] = "mini_student"
     version: ClassVar[int] = 1
+    refinable: ClassVar[bool] = True
 
     width: int = 64
     layers: int = 2

@@ -8,12 +8,13 @@ import pytest
 
 from configs.errors import ConfigError
 from experiments.cell import cell_from
-from experiments.compose.compose import compose_cells
+from experiments.compose.compose import compose_cells, compose_one
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.stages.row import RowStage, result_of
 from experiments.store.store import Store
+from student.mini import MiniStudent
 
 TINY = [
     "teacher.recipe.steps=3",
@@ -213,3 +214,10 @@ def test_the_order_of_a_stack_matters():
     rows = rows_of(*stacks)
     assert len(rows) == 2
     assert len({row.harvest.key for row in rows}) == len({row.honest.key for row in rows}) == 2
+
+
+def test_students_whose_weights_cannot_be_stored_again_are_not_refined(monkeypatch):
+    monkeypatch.setattr(MiniStudent, "refinable", False)
+    with pytest.raises(ConfigError, match=r"attack\.refine = 'rl'"):
+        cell_from(compose_one([*TINY, "attack=rl"]).config)
+    assert cell_from(compose_one([*TINY, "attack=imitate"]).config).refine.name == "none"
