@@ -103,7 +103,7 @@ class LastLayerSVD(Harvest):
         return {"hidden_size": found, "hidden_size_gap": gap, "hidden_size_most": float(most)}
 
 
-class Plan(NamedTuple):
+class ProbePlan(NamedTuple):
     """Which requests are sent: G groups of tokens after each of P prompts.
 
     Args:
@@ -122,7 +122,7 @@ class Plan(NamedTuple):
         return min(self.prompts - 1, self.tokens) - 1
 
 
-def planned(queries: int, per: int, vocabulary: int, owned: int) -> Plan:
+def planned(queries: int, per: int, vocabulary: int, owned: int) -> ProbePlan:
     """About as many tokens as prompts, at most ``queries`` requests.
 
     Args:
@@ -134,7 +134,7 @@ def planned(queries: int, per: int, vocabulary: int, owned: int) -> Plan:
     most = -(-(vocabulary - 1) // per)
     groups = min(max(int(np.sqrt(queries / per)), -(-queries // (owned + 1)), 1), most)
     tokens = min(groups * per, vocabulary - 1)
-    return Plan(min(queries // groups, owned, 2 * tokens + 1), groups, tokens)
+    return ProbePlan(min(queries // groups, owned, 2 * tokens + 1), groups, tokens)
 
 
 def rebuilt(got: Harvested, groups_GK: NDArray[np.integer], reference: int, prompts: int) -> Array:

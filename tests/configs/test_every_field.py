@@ -44,7 +44,7 @@ WRONG = (
     {"a": 1},
     1 + LARGEST,
 )
-SIGNED = {"GaussianNoise.key", "Permuted.key", "DatasetTask.harder_above"}
+SIGNED = {"GaussianNoise.key", "KGW.key", "Permuted.key", "DatasetTask.harder_above"}
 """Fields in which a negative number means something."""
 
 

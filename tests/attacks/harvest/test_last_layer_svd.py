@@ -38,7 +38,7 @@ def run(client, **fields):
     return LastLayerSVD(**fields).run(client, POOL, context)
 
 
-@pytest.mark.parametrize("width", [16, 32, 64])
+@pytest.mark.parametrize("width", [16, 24, pytest.param(64, marks=pytest.mark.slow)])
 def test_the_exact_width_is_found(tmp_path, width):
     got = run(api(tmp_path, width)[1])
     assert got.findings["hidden_size"] == width

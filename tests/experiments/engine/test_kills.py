@@ -25,7 +25,8 @@ from experiments.store.stage import Stage
 from experiments.store.store import Store
 from tests.experiments.fakes import Fake, Joins
 
-SEEDS = range(20)
+SEEDS = [*range(6), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 20))]
+"""The first in every run of the tests, all of them under `make test-slow`."""
 STOPPED = (3, 7, 11)
 """Seeds whose workers are also stopped, so that patience has to find them."""
 ORPHANED = (4, 9, 14, 18, 19)
