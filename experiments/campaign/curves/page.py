@@ -42,7 +42,7 @@ WORDS = (
     "Measured on the mini world with configs/experiment/curves.yaml (task, teacher, student: mini; a pool of 2,128 prompts "
     "of which so many are asked, in the task's mix: 1,000 chain, 600 code, 128 facts, 400 tool of 2,128): moatbench sweep "
     "+experiment=curves; the shipped table experiments/campaign/data/curves.csv and this page: python -m "
-    "experiments.campaign.curves +experiment=curves --table experiments/campaign/data/curves.csv. Without words the command "
+    "experiments.cli.curves +experiment=curves --table experiments/campaign/data/curves.csv. Without words the command "
     "writes this page from the shipped table.",
     "The student takes the same number of steps however many answers it has, so few answers are seen many times over, and "
     "wrong ones among them can be learnt by heart; curves with errors need not be smooth. Where a form misses what was "
