@@ -14,7 +14,7 @@ SHIPPED = "shipped"
 
 
 def curves_of(where: str) -> Curves:
-    """Fitted curves of the shipped table, or of a file that ``python -m experiments.campaign.curves --table`` wrote.
+    """Fitted curves of the shipped table, or of a file that ``python -m experiments.cli.curves --table`` wrote.
 
     Raises:
         ConfigError: there is no such file, or it is no table of curves.
