@@ -27,7 +27,9 @@ class SelfInstruct(Harvest):
     that are unlike all others. Here the model is a rule: a span of words of one prompt is replaced by a span of another
     prompt of its family with the same kinds of words (`kind`), so that the new text has the form of the first. A text that
     the pool holds, or that was made before, is not kept. Where no new text is found, a prompt of the pool is asked instead.
-    Nobody says whether a recombined text makes sense, or checks its answer.
+    Nobody says whether a recombined text makes sense, or checks its answer. Nor is it kept away from held-out prompts, which
+    the attacker does not know: in the mini world, at ``own`` = .5, about a tenth of the new texts of chain and code are
+    prompts of the held-out split, and .2 and .6 in expectation are among the 200 that are scored of a family.
 
     Each new text is charged to the data budget as a prompt of the pool is. With ``own`` = 0 the requests are those of
     `Random`.
