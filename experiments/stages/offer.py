@@ -13,7 +13,7 @@ from experiments.store.entry import Entry
 from experiments.store.stage import Memos
 from lm.seeds import derived_seed
 from teacher.api.gateway import Gateway
-from teacher.api.hooks import RequestFacts
+from teacher.api.hooks import HOOKS, RequestFacts
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 
@@ -36,11 +36,12 @@ class Offer:
         return any(defense.across_accounts for defense in self.defenses.values())
 
     def identity(self) -> dict[str, Any]:
-        """JSON-able; defenses as a list, since their order matters and keys are hashed with sorted names."""
+        """JSON-able; defenses as a list, since their order matters and keys are hashed with sorted names. Those that only look
+        into students change no answer and are left out."""
         return {
             "interface": identity(self.interface),
             "prices": identity(self.prices),
-            "defenses": [[name, identity(defense)] for name, defense in self.defenses.items()],
+            "defenses": [[n, identity(d)] for n, d in self.defenses.items() if set(hooks_of(d)) & set(HOOKS)],
         }
 
 
