@@ -183,7 +183,7 @@ class Evidence(NamedTuple):
 class Defense(Part, Hooks):
     """Base of all defenses. Override the hooks that the method needs; the others do nothing.
 
-    In the order in which they are called: `prepare` once; `admit`, `serve`, `decode` and `release` by the gateway
+    In the order in which they are called: `prepare` once; `admit`, `serve`, `seeds`, `decode` and `release` by the gateway
     (`teacher.api.hooks.Hooks`); `detect` when a student is found.
 
     Class attributes, besides those of `Hooks`:

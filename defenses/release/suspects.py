@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SAYS = ("needs", "uses", "across_accounts", "trains", "rewords", "reads_logprobs")
 """What the inner defense says of itself and holds for this one too."""
-NOT_FOR_SOME = ("admit", "serve")
+NOT_FOR_SOME = ("admit", "serve", "seeds")
 """Hooks that cannot be had for some requests and not for others."""
 
 
@@ -47,7 +47,7 @@ class Suspects(Defense):
         inner: what is done to them: a defense that acts while the teacher samples, or at release.
 
     Raises:
-        ConfigError: ``inner`` does neither, or judges requests or serves another model too.
+        ConfigError: ``inner`` does neither, or judges requests, serves another model or draws for all accounts too.
     """
 
     name: ClassVar[str] = "suspects"

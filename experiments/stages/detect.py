@@ -86,12 +86,13 @@ class DetectStage(Stage):
             rng = generator(self.seed, self.name, name)
             texts = [item.prompt for item in asked]
             found = defense.detect(
-                Detection(suspect, texts, serving, teacher.format, rng, lambda: self._answered(context.inputs["harvest"]))
+                Detection(
+                    suspect, texts, serving, teacher.format, rng, lambda: self._answered(context.inputs["harvest"])
+                )
             )
             if found is not None:
                 rows.append({"defense": name, **found._asdict()})
         return Artifact(tables={"evidence": pl.DataFrame(rows, schema=SCHEMA)})
-
 
     def _answered(self, harvest: Entry) -> Answered:
         got = harvested_of(harvest)

@@ -118,8 +118,8 @@ class RowStage(Stage):
         return {f"{FINDING}{name}": value if isfinite(value) else None for name, value in findings.items()}
 
     def _proved(self, context: Context) -> dict[str, Any]:
-        """What the stack's first defense that can says of the student, of its twin that was not answered by it, and of the one
-        that never met the teacher."""
+        """What the stack's first defense that can says of the student, of its twin that was not answered by it, and of the
+        one that never met the teacher."""
         facts: dict[str, Any] = {}
         for role, suffix in (("student", ""), ("undefended", "_clean"), ("self", "_self")):
             table = context.inputs[f"evidence.{role}"].table("evidence") if role in self.evidence else pl.DataFrame()

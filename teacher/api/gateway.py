@@ -177,8 +177,8 @@ class Gateway:
         """Answer B admitted requests: R responses, request-major, ``params.n`` a request.
 
         The interface hides what it does not sell, then each defense's `release` acts, in order; logprobs that only defenses
-        read (`Hooks.reads_logprobs`) are cut off after the last. Tokens are billed as generated, hidden ones included; results
-        of the client's own tools are billed as input.
+        read (`Hooks.reads_logprobs`) are cut off after the last. Tokens are billed as generated, hidden ones included;
+        results of the client's own tools are billed as input.
 
         Args:
             requests: admitted.
@@ -204,7 +204,17 @@ class Gateway:
         for name, defense in self.defenses.items():
             if "release" in hooks_of(defense) and not (params.scored and defense.rewords):
                 draws, serving = self._draws(name, requests), self._serving(name)
-                known = (self.format, self.interface, prompts, requests, draws, asked, serving, self.backend.codec, params)
+                known = (
+                    self.format,
+                    self.interface,
+                    prompts,
+                    requests,
+                    draws,
+                    asked,
+                    serving,
+                    self.backend.codec,
+                    params,
+                )
                 responses = defense.release(responses, ReleaseContext(*known))
         return responses.most_probable(params.top_logprobs)
 
@@ -215,7 +225,9 @@ class Gateway:
             reads = vocabulary if defense.reads_logprobs < 0 else min(defense.reads_logprobs, vocabulary)
             if reads > most:
                 room = int(np.sum(params.each("n", count) * params.each("max_tokens", count))) * reads * 8
-                reason = f"takes up to {room / 2**30:.1f} GB for {count} requests: ask for fewer at a time, or fewer tokens"
+                reason = (
+                    f"takes up to {room / 2**30:.1f} GB for {count} requests: ask for fewer at a time, or fewer tokens"
+                )
                 require(room <= MOST_READ, f"defense.{name}", f"{reads} logprobs a token", reason)
                 most = reads
         return most

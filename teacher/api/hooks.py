@@ -34,7 +34,7 @@ Prepared: TypeAlias = "dict[str, Tensor]"
 """What a defense's `prepare` found once, as tensors, stored as safetensors."""
 
 SEEN = ("account", "marked", "bucket", "visit", "length")
-"""Columnar of `RequestFacts` that a defense may say it decodes by."""
+"""Columnar of `RequestFacts` that a defense may say it samples by."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ class Hooks:
         uses: models besides the teacher that the hooks may run: ``proxy``, the public base model of students; ``student``,
             that model distilled from the undefended teacher on the provider's own prompts. They are part of the key of
             what they influence.
-        sees: the columns of `RequestFacts` that `decode` reads (`SEEN`); they become part of the key of what was sampled.
+        sees: the columns of `RequestFacts` that `seeds` and `decode` read (`SEEN`); they become part of the key of what was
+            sampled.
         across_accounts: whether a request is judged, or answered, by what other organisations' accounts did. If so attackers
             and honest users have to meet in one gateway; if not, each side gets the same without the other.
         rewords: whether `release` puts other tokens in the place of those that were sampled. Completions that a client sent
@@ -171,8 +172,8 @@ class Hooks:
     reads_logprobs: ClassVar[int] = 0
 
     def acts(self, hook: str) -> bool:
-        """Whether this defense does anything at a hook: whether it overrides it. One that does what another defense does says
-        where that one acts."""
+        """Whether this defense does anything at a hook: whether it overrides it. One that does what another does says where
+        that one acts."""
         return getattr(type(self), hook) is not getattr(Hooks, hook)
 
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts | None:
@@ -189,6 +190,12 @@ class Hooks:
         """The model that answers in the teacher's place, with the same tokenizer. The teacher itself is left as it is."""
         return serving.teacher
 
+    def seeds(self, serving: Serving, asked: RequestFacts) -> NDArray[np.int64] | None:
+        """(R,) seeds of the draws of ``asked`` in the place of the requests' own; None leaves those. Tokens are a function of
+        the teacher's distribution and of their response's seed: equal seeds on one prompt are one draw.
+        """
+        return None
+
     def decode(self, serving: Serving, asked: RequestFacts) -> Processor | None:
         """A logits processor that acts while the teacher samples ``asked``.
 
@@ -203,7 +210,7 @@ class Hooks:
         return responses
 
 
-HOOKS = ("admit", "serve", "decode", "release")
+HOOKS = ("admit", "serve", "seeds", "decode", "release")
 
 
 def hooks_of(defense: Hooks) -> tuple[str, ...]:

@@ -69,9 +69,9 @@ def test_nobody_and_everybody():
     )
 
 
-@pytest.mark.parametrize("inner", [QueryQuota(5), Doge(0.1)])
+@pytest.mark.parametrize("inner", [QueryQuota(5), Doge(0.1), LADS()])
 def test_what_cannot_be_had_for_some_requests_is_refused(inner):
-    with pytest.raises(ConfigError, match=r"suspects\.inner.*not at admit or serve"):
+    with pytest.raises(ConfigError, match=r"suspects\.inner.*not at admit or serve or seeds"):
         Suspects(inner)
 
 
@@ -98,7 +98,6 @@ def test_what_is_prepared_and_detected_is_the_inner_defenses():
     assert hooks_of(Suspects(inner)) == hooks_of(inner)
     assert hooks_of(Suspects(KGW(2.0))) == ("decode", "detect")
     assert Suspects(inner).sees == ("marked",)
-    assert Suspects(LADS()).sees == (*LADS.sees, "marked")
 
 
 def test_the_inner_defense_is_nested_in_the_yaml_and_in_the_key():

@@ -15,6 +15,7 @@ from attacks.budget import Budget, BudgetExceededError
 from attacks.client import Client, Harvested
 from configs.errors import ConfigError
 from defenses.base import Defense
+from defenses.decoding.lads import LADS
 from experiments.stages.backend import ModelBackend
 from experiments.stages.offer import Offer, ProviderModel, open_gateway
 from experiments.store.store import Store
@@ -264,6 +265,18 @@ def test_completions_are_scored_as_they_would_have_been_drawn(tmp_path, defense)
     bill = drawing._gateway.ledger.frame().tail(len(filled))
     assert (bill["output_tokens"] == 0).all()
     assert bill["input_tokens"].to_list() == (prompts().tokens.lengths[drawn.item[filled]] + said.lengths).tolist()
+
+
+def test_a_defense_chooses_the_seed_and_logprobs_stay_the_teachers(tmp_path):
+    two = client(tmp_path, LADS(), accounts=2).ask(np.repeat(np.arange(6), 2), top_logprobs=2)
+    said = [row.tolist() for row in two.responses.tokens]
+    assert said[::2] == said[1::2], "two accounts, one draw"
+    again = client(tmp_path, LADS(), accounts=1).ask(np.repeat(np.arange(6), 2), top_logprobs=2)
+    assert [row.tolist() for row in again.responses.tokens][::2] == said[::2], "whoever asks, whatever seed he sends"
+    assert [row.tolist() for row in again.responses.tokens][1::2] != said[1::2], "but for the second time"
+    scored = client(tmp_path).score(two.item, two.responses.tokens)
+    np.testing.assert_allclose(two.responses.logprob, scored.responses.logprob, atol=1e-4)
+    assert (two.responses.logprob < 0).any()
 
 
 def test_a_completion_sent_to_be_scored_is_the_clients_own_text(tmp_path):
