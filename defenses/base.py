@@ -20,7 +20,7 @@ from lm.examples import Examples
 from lm.types import ResponseFormat
 from teacher.api import hooks
 from teacher.api.hooks import NOBODY, AdmissionState, Hooks, Prepared, ReleaseContext, RequestFacts, Serving, no_model
-from teacher.api.schema import Prompts, Requests
+from teacher.api.schema import Prompts, Requests, Responses
 
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NOBODY",
     "AdmissionState",
+    "Answered",
     "Defense",
     "Detection",
     "Evidence",
@@ -125,6 +126,25 @@ class Preparation:
     progress: Progress = untold
 
 
+class Answered(NamedTuple):
+    """What a provider has kept of the answers that it gave.
+
+    Args:
+        prompts: texts that were asked.
+        prompt: (R,) which of them each response answers.
+        responses: R, as they left.
+    """
+
+    prompts: Sequence[str]
+    prompt: NDArray[np.int64]
+    responses: Responses
+
+
+def no_answers() -> Answered:
+    """For detections that have none."""
+    raise ConfigError("detect", None, "needs the answers that were given, and there are none here")
+
+
 @dataclass(frozen=True)
 class Detection:
     """What a provider has at hand when it looks into a student that somebody may have distilled from it.
@@ -135,6 +155,7 @@ class Detection:
         serving: the provider's own teacher, models and preparation.
         format: how the teacher's responses are spelt.
         rng: explicit generator.
+        answered: the provider's log of what it answered to the accounts that it looks into: those of the attacker.
     """
 
     suspect: LanguageModel
@@ -142,6 +163,7 @@ class Detection:
     serving: Serving
     format: ResponseFormat
     rng: np.random.Generator
+    answered: Callable[[], Answered] = no_answers
 
 
 class Evidence(NamedTuple):
@@ -161,7 +183,7 @@ class Evidence(NamedTuple):
 class Defense(Part, Hooks):
     """Base of all defenses. Override the hooks that the method needs; the others do nothing.
 
-    In the order in which they are called: `prepare` once; `admit`, `serve`, `decode` and `release` by the gateway
+    In the order in which they are called: `prepare` once; `admit`, `serve`, `seeds`, `decode` and `release` by the gateway
     (`teacher.api.hooks.Hooks`); `detect` when a student is found.
 
     Class attributes, besides those of `Hooks`:
@@ -197,6 +219,14 @@ class Defense(Part, Hooks):
     trains: ClassVar[bool] = False
     strength: ClassVar[Strength | None] = None
 
+    def acts(self, hook: str) -> bool:
+        """See `Hooks.acts`."""
+        return getattr(type(self), hook) is not getattr(Defense, hook)
+
+    def prepares_as(self) -> Defense:
+        """The defense whose preparation this one needs: itself, unless it does what another defense does."""
+        return self
+
     def prepare(self, context: Preparation) -> Prepared:
         """Fit once, before serving, whatever the defense needs: a gradient, a head, a threshold. Stored as a stage."""
         return {}
@@ -210,8 +240,8 @@ HOOKS = ("prepare", *hooks.HOOKS, "detect")
 
 
 def hooks_of(defense: Defense) -> tuple[str, ...]:
-    """The hooks that this defense overrides."""
-    return tuple(h for h in HOOKS if getattr(type(defense), h) is not getattr(Defense, h))
+    """The hooks at which this defense acts."""
+    return tuple(hook for hook in HOOKS if defense.acts(hook))
 
 
 def preparation_of(defense: Defense) -> dict[str, Any]:
@@ -220,6 +250,7 @@ def preparation_of(defense: Defense) -> dict[str, Any]:
     What a parent says of its own preparation (``prepared_as``, ``prepared_from``) is not taken over: a subclass may read
     other fields, or override what its parent's `prepare` calls.
     """
+    defense = defense.prepares_as()
     kind = type(defense)
     owner = vars(kind).get("prepared_as") or kind
     assert issubclass(kind, owner), f"{kind.__name__} is no {owner.__name__}, whose preparation it says it shares"

@@ -75,10 +75,11 @@ class Cell:
         undefended = replace(self, offer=one(replace(self.offer, defenses={})))
         student, twin = self._student(teacher, base), undefended._student(teacher, base)
         after, after_twin = self._refined(student), self._refined(twin)
+        own = self._refined(undefended._student(base, base))
         scores: dict[str, TeacherStage | BaseStage | StudentStage | RefineStage] = {
             "student": after,
             "undefended": after_twin,
-            "self": self._refined(undefended._student(base, base)),
+            "self": own,
             "base": base,
             "teacher": teacher,
         }
@@ -91,7 +92,7 @@ class Cell:
                 "distilled": student,
                 "distilled_undefended": twin,
             }
-        suspects = {"student": after, "undefended": after_twin} if detecting(self.offer.defenses) else {}
+        suspects = dict(zip(SUSPECTS, (after, after_twin, own), strict=True)) if detecting(self.offer.defenses) else {}
         return RowStage(
             cell=self.facts(),
             resolved=self.resolved,
@@ -104,7 +105,7 @@ class Cell:
             harvest_undefended=twin.training_set.harvest,
             student=student,
             refined=after if isinstance(after, RefineStage) else None,
-            evidence={role: one(self._detect(suspect, teacher, base)) for role, suspect in suspects.items()},
+            evidence={role: one(self._detect(suspect, student, teacher, base)) for role, suspect in suspects.items()},
             passes={
                 role: one(PassAtKStage(model, self.measure, self.max_tokens, self.seed))
                 for role, model in sampled.items()
@@ -176,10 +177,13 @@ class Cell:
         stage = RefineStage(student, self.refine, self.budget.compute, self.max_tokens, self.seed)
         return self.interning.one(stage)
 
-    def _detect(self, suspect: StudentStage | RefineStage, teacher: TeacherStage, base: BaseStage) -> DetectStage:
+    def _detect(
+        self, suspect: StudentStage | RefineStage, defended: StudentStage, teacher: TeacherStage, base: BaseStage
+    ) -> DetectStage:
         models = self.interning.one(ProviderModels(base, self._proxy_student(teacher, base)))
-        defenses = detecting(self.offer.defenses)
-        return DetectStage(suspect, teacher, models, self._prepared(teacher, base), defenses, self.seed)
+        defenses, prepared = detecting(self.offer.defenses), self._prepared(teacher, base)
+        harvest = defended.training_set.harvest
+        return DetectStage(suspect, teacher, models, prepared, defenses, harvest, self.seed)
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
         harvest = HarvestStage(
@@ -277,6 +281,9 @@ PARTS = (
     "task", "teacher", "student", "api", "prices", "defense", "attack", "budget", "measure", "max_tokens", "seed",
 )  # fmt: skip
 """Parts of a configuration that say what a cell is."""
+SUSPECTS = ("student", "undefended", "self")
+"""Whom defenses look into: the student; the same attack's on the undefended API, which never met what they put into answers;
+and the one that never met the teacher."""
 ATTACK = ("name", "harvest", "recover", "objective", "refine")
 """Parts of an attack."""
 LONGEST_RESPONSE = 1_000_000

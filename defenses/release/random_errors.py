@@ -39,6 +39,7 @@ class RandomErrors(Defense):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835"
     strength: ClassVar[Strength | None] = Strength("rate", 0, 1)
+    rewords: ClassVar[bool] = True
 
     rate: float
     where: Literal["answer", "step"] = "answer"

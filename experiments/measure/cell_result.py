@@ -37,8 +37,10 @@ FACTS = (
     "own_steps",
     "evidence_p",
     "evidence_p_clean",
+    "evidence_p_self",
     "evidence",
     "evidence_clean",
+    "evidence_self",
 )
 """Keys of a cell that are outcomes on the attacker's side, averaged over seeds; all else but ``seed`` is configuration."""
 

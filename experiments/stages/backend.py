@@ -42,6 +42,7 @@ class ModelBackend:
         identity: JSON-able; everything that determines the model and its processors.
         sees: columns of `RequestFacts` that the processors read.
         defense: what the named defense can use.
+        seeds: of the responses, in the place of the requests' own; None leaves those.
     """
 
     lm: LanguageModel
@@ -50,6 +51,7 @@ class ModelBackend:
     identity: Any
     sees: tuple[str, ...] = ()
     defense: Callable[[str], Serving] | None = None
+    seeds: Callable[[RequestFacts], NDArray[np.int64] | None] = lambda asked: None
 
     @property
     def vocabulary(self) -> int:
@@ -99,12 +101,13 @@ class ModelBackend:
         each = params.each("n", len(requests))
         of_request = np.repeat(np.arange(len(requests)), each)
         rows, own = requests.prompt[of_request], params.take(of_request)
-        tools = prompts.tools
+        tools, known = prompts.tools, asked.take(of_request)
+        seeds = self.seeds(known)
         drawn = self.lm.generate(
             prompts.tokens.take(rows),
             Sampling(own.temperature, own.max_tokens, own.top_logprobs, own.logit_bias),
-            seeds_of_each(requests.seed, each),
-            self.processors(asked.take(of_request)),
+            seeds_of_each(requests.seed, each) if seeds is None else seeds,
+            self.processors(known),
             None if tools is None else lambda at, generated: tools(rows[at], generated),
             self._prefill(own, len(rows)),
             None if completions is None else completions.take(of_request),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from configs.identity import identity
-from defenses.base import Defense, Detection, hooks_of
+from defenses.base import Answered, Defense, Detection, hooks_of
+from experiments.stages.harvest import HarvestStage, harvested_of, pool_items
 from experiments.stages.loading import model_of
 from experiments.stages.models import TeacherStage
 from experiments.stages.prepare import PrepareStage
@@ -23,6 +24,7 @@ from lm.seeds import derived_seed, generator
 from teacher.api.hooks import Serving
 
 if TYPE_CHECKING:
+    from experiments.store.entry import Entry
     from lm.language_model import LanguageModel
 
 PROMPTS = 100
@@ -40,11 +42,12 @@ class DetectStage(Stage):
         models: that the provider has besides.
         prepared: preparation stages by defense name, for those that need one.
         defenses: by name.
+        harvest: what the attacker was answered through the defended API.
         seed: of the cell.
     """
 
     name: ClassVar[str] = "detect"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 2.0
 
     suspect: StudentStage | RefineStage
@@ -52,6 +55,7 @@ class DetectStage(Stage):
     models: ProviderModels
     prepared: Mapping[str, PrepareStage]
     defenses: Mapping[str, Defense]
+    harvest: HarvestStage
     seed: int
 
     def config(self) -> dict[str, Any]:
@@ -61,7 +65,8 @@ class DetectStage(Stage):
     def inputs(self) -> dict[str, Stage]:
         """The suspect and what the provider has."""
         prepared = {f"prepared.{n}": s for n, s in self.prepared.items() if n in self.defenses}
-        return {"suspect": self.suspect, "teacher": self.teacher, **self.models.inputs(), **prepared}
+        own = {"suspect": self.suspect, "teacher": self.teacher, "harvest": self.harvest}
+        return {**own, **self.models.inputs(), **prepared}
 
     def run(self, context: Context) -> Artifact:
         """``evidence``: a row for each defense that has something to say."""
@@ -79,10 +84,21 @@ class DetectStage(Stage):
             secret = derived_seed(derived_seed(self.seed, "gateway"), name)
             serving = Serving(teacher, model, {} if entry is None else entry.tensors("prepared"), secret)
             rng = generator(self.seed, self.name, name)
-            found = defense.detect(Detection(suspect, [item.prompt for item in asked], serving, teacher.format, rng))
+            texts = [item.prompt for item in asked]
+            found = defense.detect(
+                Detection(
+                    suspect, texts, serving, teacher.format, rng, lambda: self._answered(context.inputs["harvest"])
+                )
+            )
             if found is not None:
                 rows.append({"defense": name, **found._asdict()})
         return Artifact(tables={"evidence": pl.DataFrame(rows, schema=SCHEMA)})
+
+    def _answered(self, harvest: Entry) -> Answered:
+        got = harvested_of(harvest)
+        pool, _ = pool_items(self.harvest.task, self.harvest.budget, self.harvest.seed)
+        texts = [*(item.prompt for item in pool), *harvest.meta["own_texts"]]
+        return Answered(texts, got.item, got.responses)
 
 
 def detecting(defenses: Mapping[str, Defense]) -> dict[str, Defense]:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from configs.identity import identity
 from defenses.base import Defense, Serving, hooks_of
 from experiments.stages.backend import ModelBackend
@@ -13,13 +16,17 @@ from experiments.store.entry import Entry
 from experiments.store.stage import Memos
 from lm.seeds import derived_seed
 from teacher.api.gateway import Gateway
-from teacher.api.hooks import RequestFacts
+from teacher.api.hooks import HOOKS, RequestFacts
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
     from lm.types import Processor
+
+
+SAMPLING = ("serve", "seeds", "decode")
+"""Hooks that act while the teacher samples."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,12 @@ class Offer:
         return any(defense.across_accounts for defense in self.defenses.values())
 
     def identity(self) -> dict[str, Any]:
-        """JSON-able; defenses as a list, since their order matters and keys are hashed with sorted names."""
+        """JSON-able; defenses as a list, since their order matters and keys are hashed with sorted names. Those that only
+        look into students change no answer and are left out."""
         return {
             "interface": identity(self.interface),
             "prices": identity(self.prices),
-            "defenses": [[name, identity(defense)] for name, defense in self.defenses.items()],
+            "defenses": [[n, identity(d)] for n, d in self.defenses.items() if set(hooks_of(d)) & set(HOOKS)],
         }
 
 
@@ -76,7 +84,7 @@ def open_gateway(
         store: keeps raw generations.
         seed: of the provider's own randomness.
     """
-    acting = {hook: {n: d for n, d in offer.defenses.items() if hook in hooks_of(d)} for hook in ("serve", "decode")}
+    acting = {hook: {n: d for n, d in offer.defenses.items() if hook in hooks_of(d)} for hook in SAMPLING}
     tensors = {name: entry.tensors("prepared") for name, (_, entry) in prepared.items()}
 
     def serving(name: str, teacher: LanguageModel) -> Serving:
@@ -97,6 +105,10 @@ def open_gateway(
         built = [defense.decode(serving(name, served), asked) for name, defense in acting["decode"].items()]
         return [p for p in built if p is not None]
 
+    def seeds(asked: RequestFacts) -> NDArray[np.int64] | None:
+        found = [defense.seeds(serving(name, served), asked) for name, defense in acting["seeds"].items()]
+        return next((own for own in reversed(found) if own is not None), None)
+
     def told(name: str, defense: Defense) -> list[Any]:
         return [
             identity(defense),
@@ -105,11 +117,12 @@ def open_gateway(
         ]
 
     made: dict[str, Any] = {"teacher": model_key, "decode": [told(n, d) for n, d in acting["decode"].items()]}
-    if acting["serve"]:
-        made["serve"] = [told(n, d) for n, d in acting["serve"].items()]
-    sees = tuple(sorted({name for d in acting["decode"].values() for name in d.sees}))
+    for hook in ("serve", "seeds"):  # a key that older results were stored under has neither
+        if acting[hook]:
+            made[hook] = [told(n, d) for n, d in acting[hook].items()]
+    sees = tuple(sorted({name for hook in ("seeds", "decode") for d in acting[hook].values() for name in d.sees}))
     return Gateway(
-        backend=ModelBackend(served, processors, store, made, sees, lambda name: serving(name, served)),
+        backend=ModelBackend(served, processors, store, made, sees, lambda name: serving(name, served), seeds),
         interface=offer.interface,
         defenses=offer.defenses,
         prices=offer.prices,

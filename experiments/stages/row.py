@@ -45,7 +45,7 @@ class RowStage(Stage):
         harvest_undefended: the same attack's on the undefended API.
         student: the fitted student.
         refined: the same after what the attacker did without the teacher; None where he did nothing.
-        evidence: by role (``student``, ``undefended``: the clean null), what the defenses say of it; where any does.
+        evidence: by role (``student``; ``undefended`` and ``self``: the nulls), what the defenses say of it; where any does.
         passes: by role, samples of students before and after refining; none where the attacker did nothing.
     """
 
@@ -118,9 +118,10 @@ class RowStage(Stage):
         return {f"{FINDING}{name}": value if isfinite(value) else None for name, value in findings.items()}
 
     def _proved(self, context: Context) -> dict[str, Any]:
-        """What the stack's first defense that can says of the student, and of one that never met it."""
+        """What the stack's first defense that can says of the student, of its twin that was not answered by it, and of the
+        one that never met the teacher."""
         facts: dict[str, Any] = {}
-        for role, suffix in (("student", ""), ("undefended", "_clean")):
+        for role, suffix in (("student", ""), ("undefended", "_clean"), ("self", "_self")):
             table = context.inputs[f"evidence.{role}"].table("evidence") if role in self.evidence else pl.DataFrame()
             if table.height:
                 first = table.row(0, named=True)

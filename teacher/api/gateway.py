@@ -19,6 +19,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.errors import require
 from lm.ragged import Ragged
 from lm.types import Channel, Generations, ResponseFormat
 from teacher.api.accounts import Accounts
@@ -32,6 +33,8 @@ from teacher.api.rewriting import Codec
 from teacher.api.schema import Params, Prompts, Requests, Responses, Verdicts
 
 MAX_TEMPERATURE = 2.0
+MOST_READ = 2**31
+"""Bytes of logprobs that one batch may have for defenses to read: more would not fit beside the models."""
 
 
 class Backend(Protocol):
@@ -173,8 +176,9 @@ class Gateway:
     ) -> Responses:
         """Answer B admitted requests: R responses, request-major, ``params.n`` a request.
 
-        The interface hides what it does not sell, then each defense's `release` acts, in order. Tokens are billed as
-        generated, hidden ones included; results of the client's own tools are billed as input.
+        The interface hides what it does not sell, then each defense's `release` acts, in order; logprobs that only defenses
+        read (`Hooks.reads_logprobs`) are cut off after the last. Tokens are billed as generated, hidden ones included;
+        results of the client's own tools are billed as input.
 
         Args:
             requests: admitted.
@@ -185,22 +189,48 @@ class Gateway:
 
         Raises:
             ValueError: a request was not admitted, or has been answered already.
+            ConfigError: a defense reads more logprobs than there is room for.
         """
         rows = self.ledger.admitted_rows(requests)
         if not len(requests):
             return _nothing(params.top_logprobs)
         asked = self._asked(rows, prompts, params)
-        raw = self.backend.complete(prompts, requests, params, asked, completions)
+        wide = replace(params, top_logprobs=self._read(params, len(requests)))
+        raw = self.backend.complete(prompts, requests, wide, asked, completions)
         of_request = np.repeat(np.arange(len(requests)), params.each("n", len(requests)))
         assert len(raw.tokens) == len(of_request), "the backend answers every request n times"
-        responses = self._as_sold(raw, of_request, params)
+        responses = self._as_sold(raw, of_request, wide)
         self._bill(rows, raw, of_request, scored=completions is not None)
         for name, defense in self.defenses.items():
-            if "release" in hooks_of(defense):
+            if "release" in hooks_of(defense) and not (params.scored and defense.rewords):
                 draws, serving = self._draws(name, requests), self._serving(name)
-                known = (self.format, self.interface, prompts, requests, draws, asked, serving, self.backend.codec)
+                known = (
+                    self.format,
+                    self.interface,
+                    prompts,
+                    requests,
+                    draws,
+                    asked,
+                    serving,
+                    self.backend.codec,
+                    params,
+                )
                 responses = defense.release(responses, ReleaseContext(*known))
-        return responses
+        return responses.most_probable(params.top_logprobs)
+
+    def _read(self, params: Params, count: int) -> int:
+        """How many logprobs a token are sampled: those asked for, or more where a defense reads them."""
+        vocabulary, most = self.backend.vocabulary, params.top_logprobs
+        for name, defense in self.defenses.items():
+            reads = vocabulary if defense.reads_logprobs < 0 else min(defense.reads_logprobs, vocabulary)
+            if reads > most:
+                room = int(np.sum(params.each("n", count) * params.each("max_tokens", count))) * reads * 8
+                reason = (
+                    f"takes up to {room / 2**30:.1f} GB for {count} requests: ask for fewer at a time, or fewer tokens"
+                )
+                require(room <= MOST_READ, f"defense.{name}", f"{reads} logprobs a token", reason)
+                most = reads
+        return most
 
     def _serving(self, name: str) -> Serving:
         return replace(self.backend.serving(name), memory=self._admission.memory[name])

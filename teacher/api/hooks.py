@@ -19,7 +19,7 @@ from lm.ragged import Ragged
 from lm.types import ResponseFormat
 from teacher.api.interface import Interface
 from teacher.api.rewriting import Codec
-from teacher.api.schema import Prompts, Requests, Responses, Verdicts
+from teacher.api.schema import Params, Prompts, Requests, Responses, Verdicts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ Prepared: TypeAlias = "dict[str, Tensor]"
 """What a defense's `prepare` found once, as tensors, stored as safetensors."""
 
 SEEN = ("account", "marked", "bucket", "visit", "length")
-"""Columnar of `RequestFacts` that a defense may say it decodes by."""
+"""Columnar of `RequestFacts` that a defense may say it samples by."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,7 @@ class ReleaseContext:
         asked: what is known of each request, a row each.
         serving: teacher, other models, what was prepared, memory.
         codec: from tokens to text and back.
+        params: what the requests ask for, as `Requests` has them in rows.
     """
 
     format: ResponseFormat
@@ -142,6 +143,7 @@ class ReleaseContext:
     asked: RequestFacts
     serving: Serving
     codec: Codec
+    params: Params = field(default_factory=Params)
 
 
 class Hooks:
@@ -152,15 +154,27 @@ class Hooks:
         uses: models besides the teacher that the hooks may run: ``proxy``, the public base model of students; ``student``,
             that model distilled from the undefended teacher on the provider's own prompts. They are part of the key of
             what they influence.
-        sees: the columns of `RequestFacts` that `decode` reads (`SEEN`); they become part of the key of what was sampled.
+        sees: the columns of `RequestFacts` that `seeds` and `decode` read (`SEEN`); they become part of the key of what was
+            sampled.
         across_accounts: whether a request is judged, or answered, by what other organisations' accounts did. If so attackers
             and honest users have to meet in one gateway; if not, each side gets the same without the other.
+        rewords: whether `release` puts other tokens in the place of those that were sampled. Completions that a client sent
+            to be scored are his own text and are not given to it.
+        reads_logprobs: how many logprobs a token `release` reads, -1 for the whole vocabulary, where that is more than was
+            asked for. What is over is cut off after the last defense.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[tuple[str, ...]] = ("proxy",)
     sees: ClassVar[tuple[str, ...]] = ()
     across_accounts: ClassVar[bool] = False
+    rewords: ClassVar[bool] = False
+    reads_logprobs: ClassVar[int] = 0
+
+    def acts(self, hook: str) -> bool:
+        """Whether this defense does anything at a hook: whether it overrides it. One that does what another does says where
+        that one acts."""
+        return getattr(type(self), hook) is not getattr(Hooks, hook)
 
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts | None:
         """Judge requests before the teacher answers; None admits all. Requests come in order of time. One that is admitted
@@ -176,6 +190,12 @@ class Hooks:
         """The model that answers in the teacher's place, with the same tokenizer. The teacher itself is left as it is."""
         return serving.teacher
 
+    def seeds(self, serving: Serving, asked: RequestFacts) -> NDArray[np.int64] | None:
+        """(R,) seeds of the draws of ``asked`` in the place of the requests' own; None leaves those. Tokens are a function of
+        the teacher's distribution and of their response's seed: equal seeds on one prompt are one draw.
+        """
+        return None
+
     def decode(self, serving: Serving, asked: RequestFacts) -> Processor | None:
         """A logits processor that acts while the teacher samples ``asked``.
 
@@ -190,12 +210,12 @@ class Hooks:
         return responses
 
 
-HOOKS = ("admit", "serve", "decode", "release")
+HOOKS = ("admit", "serve", "seeds", "decode", "release")
 
 
 def hooks_of(defense: Hooks) -> tuple[str, ...]:
-    """The hooks of a gateway that this defense overrides."""
-    return tuple(h for h in HOOKS if getattr(type(defense), h) is not getattr(Hooks, h))
+    """The hooks of a gateway at which this defense acts."""
+    return tuple(hook for hook in HOOKS if defense.acts(hook))
 
 
 def require_sold(defenses: Mapping[str, Hooks], interface: Interface) -> None:

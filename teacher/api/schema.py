@@ -190,6 +190,14 @@ class Responses(Columnar):
     top_ids: NDArray[np.int32] | None = per_token(-1, default=None)
     top_logprobs: NDArray[np.float32] | None = per_token(-np.inf, default=None)
 
+    def most_probable(self, k: int) -> Responses:
+        """With the first k logprobs a token, none at all for k = 0."""
+        if self.top_ids is None or self.top_logprobs is None or self.top_ids.shape[1] <= k:
+            return self
+        if k == 0:
+            return replace(self, logprob=None, top_ids=None, top_logprobs=None)
+        return replace(self, top_ids=self.top_ids[:, :k], top_logprobs=self.top_logprobs[:, :k])
+
     def keep_tokens(self, mask: NDArray[np.bool_]) -> Responses:
         """Drop tokens where ``mask`` (N,) is False, from every aligned array; ``cut`` is set on rows that lost any."""
         lost = np.bincount(self.tokens.row_of_value[~mask], minlength=len(self)) > 0

@@ -6,20 +6,27 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from configs.build import build, describe
 from configs.errors import ConfigError
 from configs.identity import identity
-from defenses.base import Defense
-from defenses.decoding.permuted import Permuted
+from defenses.admission.limits.query_quota import QueryQuota
+from defenses.base import Defense, Serving, hooks_of, preparation_of
+from defenses.decoding.antidistillation import Antidistillation
+from defenses.decoding.kgw import KGW
+from defenses.decoding.lads import LADS
 from defenses.decoding.temperature import Temperature
 from defenses.release.hard_label import HardLabel
 from defenses.release.suspects import Suspects
 from defenses.release.top_k import TopK
 from defenses.release.trace_hidden import TraceHidden
+from defenses.serving.doge import Doge
 from teacher.api.hooks import require_sold
 from teacher.api.interface import Interface
+from tests.defenses.asking import asked
 from tests.defenses.release.responses import assert_aligned, make
+from tests.lm.mini.tiny import tiny
 
 MARKED = np.arange(20) % 3 == 0
 
@@ -62,10 +69,35 @@ def test_nobody_and_everybody():
     )
 
 
-@pytest.mark.parametrize("inner", [Temperature(1.5), Permuted(0.5)])
-def test_what_acts_elsewhere_is_refused(inner):
-    with pytest.raises(ConfigError, match=r"suspects\.inner.*release alone"):
+@pytest.mark.parametrize("inner", [QueryQuota(5), Doge(0.1), LADS()])
+def test_what_cannot_be_had_for_some_requests_is_refused(inner):
+    with pytest.raises(ConfigError, match=r"suspects\.inner.*not at admit or serve or seeds"):
         Suspects(inner)
+
+
+@pytest.mark.parametrize("inner", [Temperature(1.5), KGW(2.0)])
+def test_suspects_are_sampled_otherwise_and_others_as_without_it(inner):
+    rng = np.random.default_rng(0)
+    ids = torch.from_numpy(rng.integers(3, 30, (5, 4)))
+    scores = torch.log_softmax(torch.from_numpy(rng.normal(size=(5, 30))), -1)
+    serving = Serving(tiny(3), seed=7)
+    marked = np.array([True, False, False, True, False, False, False])
+    facts = dataclasses.replace(asked(7), marked=marked)
+    processor = Suspects(inner).decode(serving, facts)
+    processor.begin(np.array([3, 1, 0, 5, 6]))
+    changed, whole = processor(ids, scores), inner.decode(serving, facts)(ids, scores)
+    assert torch.equal(changed[[1, 3, 4]], scores[[1, 3, 4]])
+    assert torch.equal(changed[[0, 2]], whole[[0, 2]])
+    assert not torch.equal(whole[1], scores[1])
+    assert Suspects(inner).decode(serving, asked(7)) is None, "nobody is marked"
+
+
+def test_what_is_prepared_and_detected_is_the_inner_defenses():
+    inner = Antidistillation(0.2)
+    assert preparation_of(Suspects(inner)) == preparation_of(inner)
+    assert hooks_of(Suspects(inner)) == hooks_of(inner)
+    assert hooks_of(Suspects(KGW(2.0))) == ("decode", "detect")
+    assert Suspects(inner).sees == ("marked",)
 
 
 def test_the_inner_defense_is_nested_in_the_yaml_and_in_the_key():
@@ -80,7 +112,7 @@ def test_the_inner_defense_is_nested_in_the_yaml_and_in_the_key():
     assert identity(built)["fields"]["inner"] == identity(TraceHidden(0.25))
     with pytest.raises(ConfigError, match=r"defense\.suspects\.inner"):
         build(
-            {**node, "inner": {"_target_": "defenses.decoding.temperature.Temperature", "tau": 2.0}},
+            {**node, "inner": {"_target_": "defenses.admission.limits.query_quota.QueryQuota", "queries": 2}},
             Defense,
             "defense.suspects",
         )

@@ -4,7 +4,7 @@ anew, parameters by request, completions scored, texts of the attacker's own."""
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -13,12 +13,14 @@ import torch
 
 from attacks.budget import Budget, BudgetExceededError
 from attacks.client import Client, Harvested
+from configs.errors import ConfigError
 from defenses.base import Defense
+from defenses.decoding.lads import LADS
 from experiments.stages.backend import ModelBackend
 from experiments.stages.offer import Offer, ProviderModel, open_gateway
 from experiments.store.store import Store
 from lm.ragged import Ragged
-from lm.types import Sampling
+from lm.types import Channel, Sampling
 from teacher.api.errors import ApiError
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
@@ -134,10 +136,27 @@ class Rewords(Named):
 
     name: ClassVar[str] = "rewords"
     version: ClassVar[int] = 1
+    rewords: ClassVar[bool] = True
 
     def release(self, responses, context):
         texts = [" ".join(reversed(text.split())) for text in context.codec.decode(responses.tokens)]
         return reworded(responses, np.arange(len(responses)), texts, context.codec, context.format)
+
+
+@dataclass(frozen=True)
+class Reads(Named):
+    """Looks at the whole distribution and changes nothing."""
+
+    name: ClassVar[str] = "reads"
+    version: ClassVar[int] = 1
+    reads_logprobs: ClassVar[int] = -1
+    seen: list[int] = field(default_factory=list)
+
+    def release(self, responses, context):
+        self.seen.append(responses.top_ids.shape[1])
+        sums = np.exp(responses.top_logprobs.astype(np.float64)).sum(1)
+        np.testing.assert_allclose(sums[responses.channel != Channel.TOOL], 1, atol=1e-4)
+        return responses
 
 
 @dataclass(frozen=True)
@@ -248,9 +267,50 @@ def test_completions_are_scored_as_they_would_have_been_drawn(tmp_path, defense)
     assert bill["input_tokens"].to_list() == (prompts().tokens.lengths[drawn.item[filled]] + said.lengths).tolist()
 
 
-def test_scores_have_to_be_sold_and_to_fit(tmp_path):
-    from configs.errors import ConfigError
+def test_a_defense_chooses_the_seed_and_logprobs_stay_the_teachers(tmp_path):
+    two = client(tmp_path, LADS(), accounts=2).ask(np.repeat(np.arange(6), 2), top_logprobs=2)
+    said = [row.tolist() for row in two.responses.tokens]
+    assert said[::2] == said[1::2], "two accounts, one draw"
+    again = client(tmp_path, LADS(), accounts=1).ask(np.repeat(np.arange(6), 2), top_logprobs=2)
+    assert [row.tolist() for row in again.responses.tokens][::2] == said[::2], "whoever asks, whatever seed he sends"
+    assert [row.tolist() for row in again.responses.tokens][1::2] != said[1::2], "but for the second time"
+    scored = client(tmp_path).score(two.item, two.responses.tokens)
+    np.testing.assert_allclose(two.responses.logprob, scored.responses.logprob, atol=1e-4)
+    assert (two.responses.logprob < 0).any()
 
+
+def test_a_completion_sent_to_be_scored_is_the_clients_own_text(tmp_path):
+    said = LM.generate(prompts().tokens.take(np.arange(6)), Sampling(1.0, 8), np.arange(6)).tokens
+    plain = client(tmp_path).score(np.arange(6), said)
+    scored = client(tmp_path, Rewords()).score(np.arange(6), said)
+    assert scored.responses.tokens.values.tolist() == said.values.tolist()
+    np.testing.assert_array_equal(scored.responses.logprob, plain.responses.logprob)
+
+
+@pytest.mark.parametrize("sold", [0, 2])
+def test_a_defense_reads_more_logprobs_than_are_sold(tmp_path, sold):
+    reading, most = Reads(), LM.vocabulary
+    plain = client(tmp_path).ask(np.arange(6), top_logprobs=sold)
+    found = client(tmp_path, reading).ask(np.arange(6), top_logprobs=sold)
+    assert found.responses.tokens.values.tolist() == plain.responses.tokens.values.tolist()
+    assert reading.seen == [most]
+    if not sold:
+        assert found.responses.logprob is None
+        assert found.responses.top_ids is None
+        return
+    assert found.responses.top_ids.shape[1] == sold
+    np.testing.assert_array_equal(found.responses.top_ids, plain.responses.top_ids)
+    np.testing.assert_allclose(found.responses.top_logprobs, plain.responses.top_logprobs, atol=1e-6)
+
+
+def test_there_has_to_be_room_for_what_a_defense_reads(tmp_path, monkeypatch):
+    monkeypatch.setattr("teacher.api.gateway.MOST_READ", 6 * 8 * LM.vocabulary * 8 - 1)
+    with pytest.raises(ConfigError, match=rf"defense\.reads = '{LM.vocabulary} logprobs a token'.*6 requests"):
+        client(tmp_path, Reads()).ask(np.arange(6))
+    client(tmp_path, Reads()).ask(np.arange(5))
+
+
+def test_scores_have_to_be_sold_and_to_fit(tmp_path):
     said = LM.encode(["first add"] * 2)
     with pytest.raises(ApiError, match="does not score"):
         client(tmp_path, interface=replace(EVERYTHING, prompt_scoring=False)).score(np.arange(2), said)
