@@ -47,7 +47,7 @@ class TraceRewritten(Defense):
 
     Prepared: the winner's genes ``searched`` (6,), those of the control ``random`` (6,), and the search itself: ``tried``
     (C, 6), ``accuracy`` (C,), ``kept`` (C,). Nothing at ``keep`` 1, where text leaves as it is. In the mini world the
-    default takes 12 fits of 2 to 3 seconds of one core each, 37 seconds in all. Students so small tell what teaches from what
+    default takes 12 fits of 2 to 3 seconds of one core, 37 seconds in all. Students so small tell what teaches from what
     does not; among rewritings that teach little their order is noise. In text models a tag that opens the trace counts to
     its first statement.
 
