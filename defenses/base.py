@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +87,15 @@ def no_items(count: int) -> OwnItems:
     raise ConfigError("prepare", count, "needs tasks of the provider's own, and there are none here")
 
 
-def no_fit(rows: Examples) -> LanguageModel:
+class ProxyFit(Protocol):
+    """Trains a student of the provider's own."""
+
+    def __call__(self, rows: Examples, steps: int | None = None) -> LanguageModel:
+        """A copy of the proxy trained on ``rows``, in at most ``steps`` optimizer steps where that is given."""
+        ...
+
+
+def no_fit(rows: Examples, steps: int | None = None) -> LanguageModel:
     """For preparations that cannot train."""
     raise ConfigError("prepare", len(rows), "trains a student of the provider's own, and there is none here")
 
@@ -110,7 +118,7 @@ class Preparation:
         red_team: ``red_team(n)`` gives n requests of the provider's own red team, which harvests as it expects others to.
         items: ``items(n)`` gives n tasks of the provider's own with their checker.
         model: builds another model that the defense says it uses, by name (`Hooks.uses`).
-        fit: trains a copy of the proxy on rows, as a student would be (`Defense.trains`).
+        fit: trains a copy of the proxy on rows, as a student would be or in fewer steps (`Defense.trains`).
         progress: told how far the work is.
     """
 
@@ -122,7 +130,7 @@ class Preparation:
     red_team: Callable[[int], Traffic] = no_traffic
     items: Callable[[int], OwnItems] = no_items
     model: Callable[[str], LanguageModel] = no_model
-    fit: Callable[[Examples], LanguageModel] = no_fit
+    fit: ProxyFit = no_fit
     progress: Progress = untold
 
 

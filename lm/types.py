@@ -45,6 +45,12 @@ class ResponseFormat(ABC):
     def summary(self, tokens: Ragged, channel: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """(N,) True for the trace tokens that a summary keeps: sub-results without their derivation."""
 
+    def derivation(self, tokens: Ragged, channel: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """(N,) True for the trace tokens that say how sub-results are come by: all that are no sub-result, unless a format
+        knows words that only announce or confirm one."""
+        derives: NDArray[np.bool_] = (channel == Channel.TRACE) & ~self.summary(tokens, channel)
+        return derives
+
     @abstractmethod
     def corrupted(self, token: int, rng: np.random.Generator) -> int:
         """Another token of the same kind, which makes a step or an answer wrong; ``token`` itself where it has no kind

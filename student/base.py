@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,13 @@ class StudentSpec(ModelSpec):
     @abstractmethod
     def fit(self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress) -> Fitted:
         """Train a copy of ``lm`` on ``examples`` (in its own tokens). ``lm`` is left as it was."""
+
+    def within(self, steps: int) -> Self:
+        """The same student, fitted in at most so many optimizer steps."""
+        student: Any = self
+        recipe = replace(student.recipe, steps=min(steps, self.steps))
+        changed: Self = replace(student, recipe=recipe)
+        return changed
 
     def company(self) -> str:
         """Students of one class and equal company can be fitted together, whatever their data, objective, length and seed;

@@ -75,7 +75,7 @@ class PrepareStage(Stage):
             red_team=lambda n: red_team_traffic(task, n, self.max_tokens, derived_seed(self.seed, "red_team")),
             items=lambda n: own_items(task, n, teacher, self.seed),
             model=lambda name: models[name].load(),
-            fit=lambda rows: self._fitted(rows, teacher, models["proxy"].load(), context),
+            fit=lambda rows, steps=None: self._fitted(rows, steps, teacher, models["proxy"].load(), context),
             progress=context.progress,
         )
         return Artifact(tensors={"prepared": self.defense.prepare(preparation)})
@@ -85,10 +85,13 @@ class PrepareStage(Stage):
             return no_traffic(count)
         return benign_traffic(self.teacher.task, self.population, count, derived_seed(self.seed, "benign"))
 
-    def _fitted(self, rows: Examples, teacher: LanguageModel, base: LanguageModel, context: Context) -> LanguageModel:
+    def _fitted(
+        self, rows: Examples, steps: int | None, teacher: LanguageModel, base: LanguageModel, context: Context
+    ) -> LanguageModel:
         """A student trained on rows in the teacher's tokens."""
         if self.student is None:
             raise RuntimeError("a defense that trains students says so: trains: ClassVar[bool] = True")
         own = for_student(rows, teacher, base, SFT())
-        fitted = self.student.fit(base, own, SFT(), derived_seed(self.seed, "proxy"), context.progress)
-        return self.student.load(self.teacher.task, fitted.weights, self.seed)
+        student = self.student if steps is None else self.student.within(steps)
+        fitted = student.fit(base, own, SFT(), derived_seed(self.seed, "proxy"), context.progress)
+        return student.load(self.teacher.task, fitted.weights, self.seed)

@@ -75,6 +75,12 @@ class MiniFormat(ResponseFormat):
         kept: NDArray[np.bool_] = (channel == Channel.TRACE) & self._table(self.states)[tokens.values] & follows
         return kept
 
+    def derivation(self, tokens: Ragged, channel: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """See `ResponseFormat.derivation`: words of a kind that are no states."""
+        derives = self._table([word for kind in self.kinds for word in kind]) & ~self._table(self.states)
+        kept: NDArray[np.bool_] = (channel == Channel.TRACE) & derives[tokens.values]
+        return kept
+
     def corrupted(self, token: int, rng: np.random.Generator) -> int:
         """See `ResponseFormat.corrupted`."""
         for kind in self.kinds:

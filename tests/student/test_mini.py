@@ -51,6 +51,14 @@ def test_scratch_is_the_fresh_model():
     assert (scratch.train(TASK, 1, quiet)["lm_head.weight"] == 0).all()
 
 
+def test_a_shorter_fit_is_that_of_a_shorter_recipe():
+    assert SMALL.within(2).recipe == Recipe(steps=2, batch_size=4)
+    assert SMALL.within(2).base_config() == SMALL.base_config()
+    assert SMALL.within(9) == SMALL
+    lm = SMALL.load(TASK, SMALL.train(TASK, 1, quiet), 1)
+    assert len(SMALL.within(2).fit(lm, rows(lm), SFT(), 5, quiet).losses) == 2
+
+
 def test_the_fit_is_no_part_of_the_base():
     assert (
         SMALL.base_config()
