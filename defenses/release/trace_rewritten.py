@@ -68,6 +68,7 @@ class TraceRewritten(Defense):
     source: ClassVar[str] = "arXiv 2602.15143, with a grammar in place of a rewriting language model"
     needs: ClassVar[tuple[str, ...]] = ("trace",)
     trains: ClassVar[bool] = True
+    rewords: ClassVar[bool] = True
     strength: ClassVar[Strength | None] = Strength("keep", 1, 0.3)
     prepared_from: ClassVar[tuple[str, ...] | None] = ("keep", "candidates", "rows", "items", "steps")
 
