@@ -43,7 +43,8 @@ class HFRecipe(Recipe):
 
     Args:
         training: ``lora`` (Hu et al., arXiv 2106.09685: adapters on every linear layer but the head; only they are stored)
-            or ``full`` (every weight is trained and stored).
+            or ``full`` (every weight is trained and stored). Reinforcement learning after the fit (`attacks.refine.rl`)
+            trains every weight in either case.
         rank: of the adapters.
         alpha: the adapters' output is scaled by alpha / rank.
     """
@@ -81,6 +82,7 @@ class HFStudent(Pretrained, StudentSpec):
 
     name: ClassVar[str] = "hf_student"
     version: ClassVar[int] = 1
+    refinable: ClassVar[bool] = True
 
     from_scratch: dict[str, int] = field(default_factory=dict)
     recipe: HFRecipe = field(default_factory=HFRecipe)
@@ -129,7 +131,7 @@ class HFStudent(Pretrained, StudentSpec):
             require(not other, "path", self.path, f"stored weights are of another model: {other[:3]}")
             model.load_state_dict(dict(weights), strict=False)
             model.tie_weights()
-        if weights.keys() == adapter.keys():
+        if not self.from_scratch and weights.keys() == adapter.keys():
             _ADAPTERS[model] = adapter
         return self.wrap(model, self.tokenizer())
 
@@ -160,6 +162,11 @@ class HFStudent(Pretrained, StudentSpec):
             return Fitted(_own_weights(trained.lm.model.merge_and_unload()), trained.losses)
         own: Weights = get_peft_model_state_dict(trained.lm.model)
         return Fitted(_summed(before, own), trained.losses)
+
+    def stored(self, lm: LanguageModel) -> Weights:
+        """The adapter of a model that has no more than one, all weights of any other; see `StudentSpec.stored`."""
+        adapter = _ADAPTERS.get(lm.model)
+        return _own_weights(lm.model) if adapter is None else dict(adapter)
 
     def _blank(self) -> PreTrainedModel:
         """The architecture with the configured changes and whatever weights it is built with."""
@@ -194,7 +201,7 @@ def _merged(model: PreTrainedModel, weights: Weights, recipe: HFRecipe) -> PreTr
     wrapped = get_peft_model(model, _adapter(recipe, max(ranks) // recipe.rank))
     set_peft_model_state_dict(wrapped, dict(weights))
     merged: PreTrainedModel = wrapped.merge_and_unload()
-    return merged
+    return merged.requires_grad_(True)
 
 
 @torch.no_grad()
