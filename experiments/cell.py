@@ -303,7 +303,7 @@ def check(cell: Cell) -> None:
             f"needs top_logprobs, which api {interface.name!r} does not sell (try api=logprobs)",
         )
     if not (isinstance(cell.refine, Nothing) or cell.student.refinable):
-        reason = f"cannot be done with a student of kind {cell.student.label!r} yet: mini students can be refined"
+        reason = f"cannot be done with a {type(cell.student).__name__}: its weights cannot be stored after it"
         raise ConfigError("attack.refine", cell.refine.name, reason)
     _check_budget(cell)
 

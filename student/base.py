@@ -35,8 +35,7 @@ class Fitted(NamedTuple):
 class StudentSpec(ModelSpec):
     """A `ModelSpec` that can also be fitted: `train` gives the base model before any query.
 
-    ``refinable``: whether its weights can be changed after the fit (`attacks.base.Refine`) and stored as its ``load`` takes
-    them.
+    ``refinable``: whether its weights can be changed after the fit (`attacks.base.Refine`) and stored again (`stored`).
     """
 
     refinable: ClassVar[bool] = False
@@ -56,6 +55,14 @@ class StudentSpec(ModelSpec):
         recipe = replace(student.recipe, steps=min(steps, self.steps))
         changed: Self = replace(student, recipe=recipe)
         return changed
+
+    def stored(self, lm: LanguageModel) -> Weights:
+        """Weights from which ``load`` makes this model again, on the CPU.
+
+        Args:
+            lm: what ``load`` gave, or a copy of that whose weights were trained.
+        """
+        return {name: tensor.detach().cpu().clone() for name, tensor in lm.model.state_dict().items()}
 
     def company(self) -> str:
         """Students of one class and equal company can be fitted together, whatever their data, objective, length and seed;

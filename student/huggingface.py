@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from transformers import AutoModelForCausalLM
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 TRAININGS = ("lora", "full")
 
+_ADAPTERS: WeakKeyDictionary[PreTrainedModel, Weights] = WeakKeyDictionary()
+"""Of models that `HFStudent.load` made: the adapter that is merged into the pretrained weights, {} for none. A model that is
+not here (a copy that was trained, weights stored in full) may be anything."""
+
 
 @dataclass(frozen=True)
 class HFRecipe(Recipe):
@@ -38,13 +43,14 @@ class HFRecipe(Recipe):
 
     Args:
         training: ``lora`` (Hu et al., arXiv 2106.09685: adapters on every linear layer but the head; only they are stored)
-            or ``full`` (every weight is trained and stored).
+            or ``full`` (every weight is trained and stored). Reinforcement learning after the fit (`attacks.refine.rl`)
+            trains every weight in either case.
         rank: of the adapters.
         alpha: the adapters' output is scaled by alpha / rank.
     """
 
     name: ClassVar[str] = "hf_recipe"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     steps: int = 100
     batch_size: int = 16
@@ -76,6 +82,7 @@ class HFStudent(Pretrained, StudentSpec):
 
     name: ClassVar[str] = "hf_student"
     version: ClassVar[int] = 1
+    refinable: ClassVar[bool] = True
 
     from_scratch: dict[str, int] = field(default_factory=dict)
     recipe: HFRecipe = field(default_factory=HFRecipe)
@@ -116,17 +123,23 @@ class HFStudent(Pretrained, StudentSpec):
     def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:
         """The base, with these weights or with this adapter merged into it."""
         model = self._blank() if self.from_scratch else self.checkpoint.model()
-        if any("lora_" in name for name in weights):
-            model = _merged(model, weights, self.recipe)
+        adapter = weights if any("lora_" in name for name in weights) else {}
+        if adapter:
+            model = _merged(model, adapter, self.recipe)
         elif weights:
             other = sorted(_untied(model).keys() ^ weights.keys())
             require(not other, "path", self.path, f"stored weights are of another model: {other[:3]}")
             model.load_state_dict(dict(weights), strict=False)
             model.tie_weights()
+        if not self.from_scratch and weights.keys() == adapter.keys():
+            _ADAPTERS[model] = adapter
         return self.wrap(model, self.tokenizer())
 
     def fit(self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress) -> Fitted:
         """The adapter, or all weights; see `StudentSpec.fit`.
+
+        An adapter that was fitted to a model with an adapter is stored with it, as one of the sum of both ranks: `load`
+        starts from the pretrained weights. One that was fitted to other weights is stored merged into them, all weights.
 
         Raises:
             ConfigError: a row is longer than the student's texts can be.
@@ -141,12 +154,19 @@ class HFStudent(Pretrained, StudentSpec):
         try:
             _draw_adapter(wrapped, seed)
             trained = fit(lm.with_model(wrapped), examples, objective, self.recipe, seed, progress)
-            weights: Weights = get_peft_model_state_dict(trained.lm.model)
         finally:
             wrapped.unload()
             lm.model.requires_grad_(True)
-        stored = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-        return Fitted(stored, trained.losses)
+        before = _ADAPTERS.get(lm.model)
+        if before is None:
+            return Fitted(_own_weights(trained.lm.model.merge_and_unload()), trained.losses)
+        own: Weights = get_peft_model_state_dict(trained.lm.model)
+        return Fitted(_summed(before, own), trained.losses)
+
+    def stored(self, lm: LanguageModel) -> Weights:
+        """The adapter of a model that has no more than one, all weights of any other; see `StudentSpec.stored`."""
+        adapter = _ADAPTERS.get(lm.model)
+        return _own_weights(lm.model) if adapter is None else dict(adapter)
 
     def _blank(self) -> PreTrainedModel:
         """The architecture with the configured changes and whatever weights it is built with."""
@@ -156,19 +176,32 @@ class HFStudent(Pretrained, StudentSpec):
         return forget_quantization(model)
 
 
-def _adapter(recipe: HFRecipe) -> Any:
+def _adapter(recipe: HFRecipe, times: int = 1) -> Any:
+    """An adapter of so many times the recipe's rank; its scale, alpha / rank, is the recipe's all the same."""
     from peft import LoraConfig
 
-    return LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+    rank, alpha = times * recipe.rank, times * recipe.alpha
+    return LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def _summed(first: Weights, second: Weights) -> Weights:
+    """Two adapters of one scale as one: B₁A₁ + B₂A₂ = [B₁ B₂][A₁; A₂]. ``first`` may be {}."""
+    found = {name: value.detach().cpu().contiguous() for name, value in second.items()}
+    return found if not first else {name: _joined(name, first[name], value) for name, value in found.items()}
+
+
+def _joined(name: str, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    return torch.cat([first, second], dim=0 if "lora_A" in name else 1)
 
 
 def _merged(model: PreTrainedModel, weights: Weights, recipe: HFRecipe) -> PreTrainedModel:
     from peft import get_peft_model, set_peft_model_state_dict
 
-    wrapped = get_peft_model(model, _adapter(recipe))
+    ranks = {value.shape[0] for name, value in weights.items() if "lora_A" in name}
+    wrapped = get_peft_model(model, _adapter(recipe, max(ranks) // recipe.rank))
     set_peft_model_state_dict(wrapped, dict(weights))
     merged: PreTrainedModel = wrapped.merge_and_unload()
-    return merged
+    return merged.requires_grad_(True)
 
 
 @torch.no_grad()

@@ -105,6 +105,7 @@ class RefineStage(Stage):
                 max_tokens=self.max_tokens,
             )
         )
-        weights = {name: t.detach().cpu().clone() for name, t in found.model.model.state_dict().items()}
         meta = {"own_samples": spending.samples, "own_tokens": spending.tokens, "own_steps": spending.steps}
-        return Artifact(tensors={"weights": weights, "refining": {"curve": found.curve}}, meta=meta)
+        return Artifact(
+            tensors={"weights": self.spec.stored(found.model), "refining": {"curve": found.curve}}, meta=meta
+        )

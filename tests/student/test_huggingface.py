@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+import student.huggingface
 from configs.errors import ConfigError
 from lm.examples import Examples
 from lm.language_model import LanguageModel
@@ -55,6 +57,50 @@ def test_learns_and_leaves_the_base_alone(folder: Path, training: str) -> None:
     assert all(p.requires_grad for p in base.model.parameters())
     assert student.score(examples.prompts, examples.completions).logprob.mean() > before + 1
     assert type(student.model) is type(base.model)
+
+
+def logprobs(lm: LanguageModel) -> np.ndarray:
+    examples = rows(lm)
+    return lm.score(examples.prompts, examples.completions).logprob
+
+
+@pytest.fixture
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """What each fit's model says of the rows right after training, before anything is stored."""
+    found: list[np.ndarray] = []
+    train = student.huggingface.fit
+
+    def watched(*arguments: object) -> object:
+        trained = train(*arguments)  # type: ignore[arg-type]
+        found.append(logprobs(trained.lm))
+        return trained
+
+    monkeypatch.setattr(student.huggingface, "fit", watched)
+    return found
+
+
+@pytest.mark.parametrize("training", ["lora", "full"])
+@pytest.mark.parametrize("changed", [False, True], ids=["as loaded", "a changed copy"])
+def test_fits_in_a_row_are_stored_whole(
+    folder: Path, training: str, changed: bool, in_memory: list[np.ndarray]
+) -> None:
+    recipe = HFRecipe(steps=3, batch_size=2, lr=0.01, training=training, rank=4, alpha=8)
+    spec = HFStudent(str(folder), device="cpu", recipe=recipe)
+    task: Task = Task  # type: ignore[assignment]
+    lm = spec.load(task, {}, 1)
+    for seed in range(3):
+        if changed and seed:
+            lm = lm.with_model(copy.deepcopy(lm.model))
+            with torch.no_grad():
+                lm.model.get_input_embeddings().weight.mul_(1.2)
+        before = logprobs(lm)
+        weights = spec.fit(lm, rows(lm), SFT(), seed, quiet).weights
+        np.testing.assert_array_equal(logprobs(lm), before, "the start is left as it was")
+        lm = spec.load(task, load(save(weights)), 1)
+        np.testing.assert_allclose(logprobs(lm), in_memory[-1], atol=2e-5)
+        assert np.abs(logprobs(lm) - before).max() > 0.05
+    adapter = training == "lora" and not changed
+    assert all("lora_" in name for name in weights) == adapter, "an adapter stays one where it can"
 
 
 def test_an_adapter_is_small(folder: Path) -> None:
