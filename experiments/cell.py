@@ -20,6 +20,7 @@ from defenses.base import Defense, hooks_of
 from experiments.compose.asked import refuse_asked
 from experiments.compose.compose import PATHS
 from experiments.compose.interning import Interning
+from experiments.stages.costs import CostStage, serving_part
 from experiments.stages.detect import DetectStage, detecting
 from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
@@ -105,6 +106,7 @@ class Cell:
             student=student,
             refined=after if isinstance(after, RefineStage) else None,
             evidence={role: one(self._detect(suspect, teacher, base)) for role, suspect in suspects.items()},
+            costs=self._costs(teacher, base),
             passes={
                 role: one(PassAtKStage(model, self.measure, self.max_tokens, self.seed))
                 for role, model in sampled.items()
@@ -180,6 +182,15 @@ class Cell:
         models = self.interning.one(ProviderModels(base, self._proxy_student(teacher, base)))
         defenses = detecting(self.offer.defenses)
         return DetectStage(suspect, teacher, models, self._prepared(teacher, base), defenses, self.seed)
+
+    def _costs(self, teacher: TeacherStage, base: BaseStage) -> CostStage | None:
+        """What the defenses run while the API serves; None where none acts then."""
+        part = serving_part(self.offer)
+        if part is None:
+            return None
+        own = replace(self, offer=self.interning.one(part))
+        prepared, student = own._prepared(teacher, base), own._proxy_student(teacher, base)
+        return self.interning.one(CostStage(teacher, base, prepared, own.offer, self.max_tokens, self.seed, student))
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
         harvest = HarvestStage(

@@ -11,6 +11,7 @@ from defenses.base import Defense, Serving, hooks_of
 from experiments.stages.backend import ModelBackend
 from experiments.store.entry import Entry
 from experiments.store.stage import Memos
+from lm.passes import DECODE, by_others
 from lm.seeds import derived_seed
 from teacher.api.gateway import Gateway
 from teacher.api.hooks import RequestFacts
@@ -34,6 +35,10 @@ class Offer:
     def across_accounts(self) -> bool:
         """Whether a defense judges requests by what other accounts did (`Defense.across_accounts`)."""
         return any(defense.across_accounts for defense in self.defenses.values())
+
+    def acting(self, hook: str) -> dict[str, Defense]:
+        """The defenses that override this hook, in order."""
+        return {name: defense for name, defense in self.defenses.items() if hook in hooks_of(defense)}
 
     def identity(self) -> dict[str, Any]:
         """JSON-able; defenses as a list, since their order matters and keys are hashed with sorted names."""
@@ -62,7 +67,7 @@ def open_gateway(
     model_key: str,
     models: Mapping[str, ProviderModel],
     prepared: Mapping[str, tuple[str, Entry]],
-    store: Memos,
+    store: Memos | None,
     seed: int,
 ) -> Gateway:
     """A gateway before its first request.
@@ -73,10 +78,10 @@ def open_gateway(
         model_key: key of the stage that made it.
         models: by name (`Hooks.uses`), the others that the provider has.
         prepared: by defense name, key and entry of its preparation.
-        store: keeps raw generations.
+        store: keeps raw generations; None to draw them anew.
         seed: of the provider's own randomness.
     """
-    acting = {hook: {n: d for n, d in offer.defenses.items() if hook in hooks_of(d)} for hook in ("serve", "decode")}
+    acting = {hook: offer.acting(hook) for hook in ("serve", "decode")}
     tensors = {name: entry.tensors("prepared") for name, (_, entry) in prepared.items()}
 
     def serving(name: str, teacher: LanguageModel) -> Serving:
@@ -94,22 +99,21 @@ def open_gateway(
         served = defense.serve(serving(name, served))
 
     def processors(asked: RequestFacts) -> Sequence[Processor]:
-        built = [defense.decode(serving(name, served), asked) for name, defense in acting["decode"].items()]
+        with by_others(DECODE):
+            built = [defense.decode(serving(name, served), asked) for name, defense in acting["decode"].items()]
         return [p for p in built if p is not None]
 
-    def told(name: str, defense: Defense) -> list[Any]:
-        return [
-            identity(defense),
-            prepared[name][0] if name in prepared else "",
-            {used: models[used].key for used in defense.uses},
-        ]
-
-    made: dict[str, Any] = {"teacher": model_key, "decode": [told(n, d) for n, d in acting["decode"].items()]}
-    if acting["serve"]:
-        made["serve"] = [told(n, d) for n, d in acting["serve"].items()]
+    keys, own = {name: model.key for name, model in models.items()}, {name: key for name, (key, _) in prepared.items()}
     sees = tuple(sorted({name for d in acting["decode"].values() for name in d.sees}))
     return Gateway(
-        backend=ModelBackend(served, processors, store, made, sees, lambda name: serving(name, served)),
+        backend=ModelBackend(
+            served,
+            processors,
+            store,
+            sampled_from(offer, model_key, keys, own),
+            sees,
+            lambda name: serving(name, served),
+        ),
         interface=offer.interface,
         defenses=offer.defenses,
         prices=offer.prices,
@@ -117,3 +121,21 @@ def open_gateway(
         seed=seed,
         prepared=tensors,
     )
+
+
+def sampled_from(offer: Offer, teacher: str, models: Mapping[str, str], prepared: Mapping[str, str]) -> dict[str, Any]:
+    """JSON-able; everything that determines from which model, changed by which defenses, raw generations are drawn: they
+    are stored under it.
+
+    Args:
+        offer: the defenses.
+        teacher: key of the stage that made the teacher.
+        models: keys of the stages that made the provider's other models, by name.
+        prepared: keys of preparations, by defense name.
+    """
+
+    def told(name: str, defense: Defense) -> list[Any]:
+        return [identity(defense), prepared.get(name, ""), {used: models[used] for used in defense.uses}]
+
+    acting = {hook: [told(n, d) for n, d in offer.acting(hook).items()] for hook in ("serve", "decode")}
+    return {"teacher": teacher, **{hook: found for hook, found in acting.items() if found or hook == "decode"}}

@@ -19,6 +19,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from lm.passes import RELEASE, by_others
 from lm.ragged import Ragged
 from lm.types import Channel, Generations, ResponseFormat
 from teacher.api.accounts import Accounts
@@ -199,7 +200,8 @@ class Gateway:
             if "release" in hooks_of(defense):
                 draws, serving = self._draws(name, requests), self._serving(name)
                 known = (self.format, self.interface, prompts, requests, draws, asked, serving, self.backend.codec)
-                responses = defense.release(responses, ReleaseContext(*known))
+                with by_others(RELEASE):
+                    responses = defense.release(responses, ReleaseContext(*known))
         return responses
 
     def _serving(self, name: str) -> Serving:
