@@ -12,7 +12,7 @@ from experiments.stages.costs import serving_part
 from experiments.stages.offer import Offer, sampled_from
 from lm.passes import counting
 from tests.experiments.stages.test_abilities import LM, OTHER, Named, client
-from tests.experiments.test_cell import rows_of, run
+from tests.experiments.test_cell import rows_of
 from tests.lm.test_passes import Runs, size
 
 
@@ -93,8 +93,7 @@ def test_a_backend_without_a_store_draws_the_same_anew(tmp_path):
 
 def test_defenses_that_only_judge_requests_have_no_stage():
     (none,), (judged,), (both,), (hidden,) = (
-        rows_of(f"defense={name}")
-        for name in ("none", "query_quota", "[query_quota,antidistillation]", "trace_hidden")
+        rows_of(f"defense={name}") for name in ("none", "query_quota", "[query_quota,antidistillation]", "trace_hidden")
     )
     assert none.costs is judged.costs is None
     assert list(both.costs.offer.defenses) == ["antidistillation"]
