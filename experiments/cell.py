@@ -20,7 +20,6 @@ from defenses.base import Defense, hooks_of
 from experiments.compose.asked import refuse_asked
 from experiments.compose.compose import PATHS
 from experiments.compose.interning import Interning
-from experiments.stages.costs import CostStage, serving_part
 from experiments.stages.detect import DetectStage, detecting
 from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
@@ -34,6 +33,7 @@ from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.row import RowStage
 from experiments.stages.scores import ScoreStage
+from experiments.stages.serving_costs import CostStage, serving_part
 from experiments.stages.settings import Measure
 from experiments.stages.student import StudentStage
 from experiments.stages.training_set import TrainingSetStage

@@ -25,7 +25,7 @@ SETTING = tuple(axis for axis in THREAT if axis in ("task", "teacher", "student"
 """Axes of the threat model on which the costs of a defense depend."""
 
 
-class Sampling(NamedTuple):
+class RawSampling(NamedTuple):
     """Raw generations that are stored.
 
     Args:
@@ -144,7 +144,7 @@ def _counted(row: RowStage, store: Store) -> tuple[float | None, float | None, f
 
 def _sampling(stages: Iterable[Stage], wanted: Mapping[str, Any], store: Store) -> float | None:
     """Milliseconds a token of all raw generations of such a model that these stages asked for."""
-    used: dict[str, Sampling] = {}
+    used: dict[str, RawSampling] = {}
     for stage in stages:
         manifest = store.manifest(stage)
         for memo in () if manifest is None else manifest["memos"]:
@@ -155,7 +155,7 @@ def _sampling(stages: Iterable[Stage], wanted: Mapping[str, Any], store: Store) 
             # Stages that ran side by side note each other's generations too, and scored texts are read, not drawn.
             if entry is not None and config["model"] == wanted and "scored" not in config:
                 drawn = entry.arrays(GENERATIONS)["channel"] != Channel.TOOL
-                used[memo["key"]] = Sampling(entry.seconds, int(np.count_nonzero(drawn)))
+                used[memo["key"]] = RawSampling(entry.seconds, int(np.count_nonzero(drawn)))
     tokens = sum(one.tokens for one in used.values())
     return 1e3 * sum(one.seconds for one in used.values()) / tokens if tokens else None
 

@@ -17,13 +17,13 @@ from experiments.measure.cell_result import COSTS, FACTS, FINDING
 from experiments.measure.exposure import exposure
 from experiments.measure.row import cell_row
 from experiments.report import CellResult
-from experiments.stages.costs import CostStage
 from experiments.stages.detect import DetectStage
 from experiments.stages.harvest import HarvestStage, harvested_of
 from experiments.stages.honest import HonestStage
 from experiments.stages.pass_at_k import PassAtKStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.scores import ScoreStage
+from experiments.stages.serving_costs import CostStage
 from experiments.stages.student import StudentStage
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
