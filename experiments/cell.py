@@ -33,6 +33,7 @@ from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.row import RowStage
 from experiments.stages.scores import ScoreStage
+from experiments.stages.serving_costs import CostStage, serving_part
 from experiments.stages.settings import Measure
 from experiments.stages.student import StudentStage
 from experiments.stages.training_set import TrainingSetStage
@@ -106,6 +107,7 @@ class Cell:
             student=student,
             refined=after if isinstance(after, RefineStage) else None,
             evidence={role: one(self._detect(suspect, student, teacher, base)) for role, suspect in suspects.items()},
+            costs=self._costs(teacher, base),
             passes={
                 role: one(PassAtKStage(model, self.measure, self.max_tokens, self.seed))
                 for role, model in sampled.items()
@@ -184,6 +186,15 @@ class Cell:
         defenses, prepared = detecting(self.offer.defenses), self._prepared(teacher, base)
         harvest = defended.training_set.harvest
         return DetectStage(suspect, teacher, models, prepared, defenses, harvest, self.seed)
+
+    def _costs(self, teacher: TeacherStage, base: BaseStage) -> CostStage | None:
+        """What the defenses run while the API serves; None where none acts then."""
+        part = serving_part(self.offer)
+        if part is None:
+            return None
+        own = replace(self, offer=self.interning.one(part))
+        prepared, student = own._prepared(teacher, base), own._proxy_student(teacher, base)
+        return self.interning.one(CostStage(teacher, base, prepared, own.offer, self.max_tokens, self.seed, student))
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
         harvest = HarvestStage(

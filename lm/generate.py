@@ -20,6 +20,7 @@ from torch.nn.functional import log_softmax
 
 from lm.batches import LOGITS_PER_BATCH, length_batches
 from lm.handle import ModelHandle
+from lm.passes import DECODE, by_others, reading
 from lm.ragged import Ragged
 from lm.randomness import uniforms
 from lm.rows import Row, Step, Tops, collect, left_padded, store
@@ -79,7 +80,6 @@ def generate(
         sampling, tools = replace(sampling, max_tokens=forced.lengths), None
     most_R = np.broadcast_to(np.asarray(sampling.max_tokens), (len(rows),))
     stops = _Stops.of(lm, with_tools=tools is not None)
-    forwards = 0
     active = list(range(len(rows)))
     while active:
         asked = _evened(active, len(rows), lm.members)
@@ -93,9 +93,9 @@ def generate(
             here = asked[part]
             told = None if forced is None else [forced[r] for r in here]
             batch = _Batch([waiting[i] for i in part], here, sampling.of(here), seeds[here], told)
-            forwards += _run_batch(lm, batch, processors, stops)
+            _run_batch(lm, batch, processors, stops)
         active = [] if tools is None else _ask_tools(rows, active, most_R, sampling.top_logprobs, stops, tools)
-    return collect(rows, lm.format, sampling.top_logprobs, stops.end, forwards, prefill)
+    return collect(rows, lm.format, sampling.top_logprobs, stops.end, prefill)
 
 
 def _evened(active: Sequence[int], rows: int, members: int) -> NDArray[np.int64]:
@@ -136,8 +136,8 @@ class _Batch(NamedTuple):
     forced: Sequence[NDArray[np.int32]] | None
 
 
-def _run_batch(lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], stops: _Stops) -> int:
-    """Extend each row until it ends, calls a tool or is full; returns the number of forward passes."""
+def _run_batch(lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], stops: _Stops) -> None:
+    """Extend each row until it ends, calls a tool or is full."""
     rows, sampling = batch.rows, batch.sampling
     device, n = lm.device, len(rows)
     left = np.broadcast_to(np.asarray(sampling.max_tokens), (n,)) - [r.drawn for r in rows]
@@ -148,7 +148,8 @@ def _run_batch(lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], 
     ids = left_padded(contexts, pad, device)[0] if processors else None
     for processor in processors:
         if hasattr(processor, "begin"):
-            processor.begin(batch.number)
+            with by_others(DECODE):
+                processor.begin(batch.number)
     stop_ids, bias = (
         torch.from_numpy(np.union1d(stops.end, stops.call)).to(device),
         _bias(sampling, lm.vocabulary, device),
@@ -161,13 +162,15 @@ def _run_batch(lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], 
     lines = np.arange(n)  # rows that still grow
     length = np.zeros(n, np.int64)
     steps: list[Step] = []
-    logits_bV, t = decoder.start(), 0
+    with reading(lm.model, n, sum(map(len, contexts))):
+        logits_bV, t = decoder.start(), 0
     while True:
         here = torch.from_numpy(lines).to(device)
         tau = float(temperature) if tau_n1 is None else tau_n1[here]
         scores_bV = _served(logits_bV, tau, bias if bias is None or bias.ndim == 1 else bias[here])
         if ids is not None:
-            scores_bV = _processed(scores_bV, here, ids, processors)
+            with by_others(DECODE, len(lines) / n):
+                scores_bV = _processed(scores_bV, here, ids, processors)
         token_b = (
             _draw(scores_bV, tau, torch.from_numpy(uniform[lines, t]).to(device)) if told is None else told[here, t]
         )
@@ -186,9 +189,9 @@ def _run_batch(lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], 
             fed = torch.full((n, 1), pad, dtype=torch.int64, device=device)
             fed[torch.from_numpy(lines).to(device), 0] = token_b
             ids = torch.cat([ids, fed], 1)
-        logits_bV = decoder.next(lines, token_b)
+        with reading(lm.model, len(lines), len(lines)):
+            logits_bV = decoder.next(lines, token_b)
     store(rows, steps, length, sampling.top_logprobs > 0)
-    return t
 
 
 def _padded(rows: Sequence[NDArray[np.int32]], device: torch.device) -> Tensor:

@@ -87,7 +87,6 @@ def collect(
     form: ResponseFormat,
     k: int,
     end: NDArray[np.int64],
-    forwards: int,
     prefill: Ragged | None = None,
 ) -> Generations:
     """All rows as one columnar record; ``k`` top logprobs a token, ``end`` the ids that end a sequence, ``prefill`` what
@@ -108,5 +107,4 @@ def collect(
         np.array([bool(r.tokens[-1][-1] in end) for r in rows], np.bool_),
         flat([r.top_ids for r in rows], np.zeros((0, k), np.int32)) if k else None,
         flat([r.top_logprobs for r in rows], np.zeros((0, k), np.float32)) if k else None,
-        forwards,
     )

@@ -109,8 +109,6 @@ class Generations:
         top_ids: (N, k) int32 ids of the k most probable tokens, or None when none were asked for; -1 on tool results.
         top_logprobs: (N, k) float32, or None; -inf on tool results.
         finished: (R,) whether the end of sequence was reached.
-        forwards: extra model forward passes per generated token caused by processors are not known here; this counts
-            decoding steps.
     """
 
     tokens: Ragged
@@ -119,7 +117,6 @@ class Generations:
     finished: NDArray[np.bool_]
     top_ids: NDArray[np.int32] | None = None
     top_logprobs: NDArray[np.float32] | None = None
-    forwards: int = 0
 
 
 @dataclass(frozen=True)

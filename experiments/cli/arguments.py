@@ -167,6 +167,19 @@ COMMANDS = {
         ),
         (Option("--all", "every row in the store", None), Option("--format", "how", FORMATS), NAME),
     ),
+    "costs": Command(
+        "costs",
+        "print what defenses cost their provider: forward passes, time, preparing; from stored rows, runs nothing",
+        (
+            (
+                "moatbench costs defense=none,antidistillation,kgw",
+                "of these, with what is stored of the default attack",
+            ),
+            ("moatbench costs +experiment=quick --format csv", "of an experiment, in full precision"),
+            ("moatbench costs --all", "of every row in the store"),
+        ),
+        (Option("--all", "every row in the store", None), Option("--format", "how", FORMATS)),
+    ),
     "list": Command(
         "choices",
         "list tasks, teachers, defenses, attacks, students and more, with their sources",

@@ -44,6 +44,10 @@ FACTS = (
 )
 """Keys of a cell that are outcomes on the attacker's side, averaged over seeds; all else but ``seed`` is configuration."""
 
+COSTS = ("extra_passes", "extra_compute")
+"""Keys of a cell that say what its defenses run while the API serves (`lm.passes.Passes`); a row stored before this was
+counted has none."""
+
 FINDING = "finding_"
 """What the keys begin with of what a harvest found out besides answers (`attacks.client.Harvested.findings`): outcomes as
 `FACTS` are, of the cells that have any."""
@@ -58,8 +62,8 @@ class CellResult:
 
     Args:
         cell: configuration (`THREAT`, ``defense``, ``defense_name``, ``strength``, ``attack``, ``objective``, ``seed``) and
-            outcomes (`FACTS`, `FINDING`); under ``settings``, if it is there, the whole resolved configuration, which tells
-            cells apart that agree in all of the former.
+            outcomes (`FACTS`, `FINDING`, `COSTS`); under ``settings``, if it is there, the whole resolved
+            configuration, which tells cells apart that agree in all of the former.
         scores: item tables by model (`MODELS`): item, family, level, split, decoding, strict, lenient, finished,
             formed, step_correct, tokens.
         honest: what legitimate users got under the defense, a row a sampled request: item, family, level, account, kind of
@@ -94,8 +98,8 @@ class CellResult:
 
 
 def outcome(key: str) -> bool:
-    """Whether a key of a cell is an outcome on the attacker's side, and no configuration."""
-    return key in FACTS or key.startswith(FINDING)
+    """Whether a key of a cell is an outcome, and no configuration."""
+    return key in FACTS or key in COSTS or key.startswith(FINDING)
 
 
 def findings(results: Iterable[CellResult]) -> list[str]:

@@ -24,6 +24,8 @@ from experiments.report.structure import Column, Table
 
 Row = dict[str, Value]
 
+EXTRA_PASSES = "Extra passes: forward passes of other models than the teacher per token that it generates."
+
 
 def main_table(summaries: Sequence[Summary]) -> Table:
     """One row per defense, strength, threat model and attack.
@@ -47,6 +49,7 @@ def main_table(summaries: Sequence[Summary]) -> Table:
             "refusals": s.estimate("refusals", ALL).value,
             "wait": s.estimate("wait_seconds", ALL).value,
             "trace": s.estimate("trace_kept", ALL).value,
+            "extra passes": s.estimate("extra_passes").value,
             "queries accepted": s.facts["accepted"],
             "prompts": s.facts["distinct_prompts"],
             "dollars": s.facts["dollars"],
@@ -63,6 +66,7 @@ def main_table(summaries: Sequence[Summary]) -> Table:
         Column("refusals", "refused", "share", 2),
         Column("wait", "wait", "seconds", 2),
         Column("trace", "trace seen", "share", 2),
+        *([Column("extra passes", "extra passes", "share", 2)] if runs_models(summaries) else []),
         Column("queries accepted", "accepted", "count", 2),
         Column("prompts", "distinct prompts", "count", 2),
         Column("dollars", "attack cost", "dollars", 2),
@@ -76,6 +80,11 @@ def main_table(summaries: Sequence[Summary]) -> Table:
         _main_notes(summaries),
         ("What moved: transfer per family", "What it cost: honest users and attacker"),
     )
+
+
+def runs_models(summaries: Sequence[Summary]) -> bool:
+    """Whether any defense runs models besides the teacher while the API serves."""
+    return any(s.estimate("extra_passes").value for s in summaries)
 
 
 def _main_notes(summaries: Sequence[Summary]) -> tuple[str, ...]:
@@ -92,6 +101,7 @@ def _main_notes(summaries: Sequence[Summary]) -> tuple[str, ...]:
         "Honest accuracy counts refusals as wrong. Refused: share of honest requests. Wait: mean per honest request. "
         "Trace seen: share of the working that honest users were shown. "
         "Accepted: attacker queries that were answered, and to how many distinct prompts; cost: his bill; means over seeds.",
+        EXTRA_PASSES * runs_models(summaries),
         floor_note("loss of transfer against the undefended attack", lost),
         *guard_notes(summaries),
         seeds_caveat(summaries),

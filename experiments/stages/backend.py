@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 VERSION = 1
 """Raised when sampling changes what it draws."""
 
+GENERATIONS = "generations"
+"""Kind of entries that hold raw generations, and name of their tensors."""
+
 
 @dataclass(frozen=True)
 class ModelBackend:
@@ -38,7 +41,7 @@ class ModelBackend:
         lm: the model.
         processors: builds fresh logits processors for one batch of responses, in order; called only when something is
             sampled.
-        store: where raw generations are kept.
+        store: where raw generations are kept; None to draw them anew each time.
         identity: JSON-able; everything that determines the model and its processors.
         sees: columns of `RequestFacts` that the processors read.
         defense: what the named defense can use.
@@ -47,7 +50,7 @@ class ModelBackend:
 
     lm: LanguageModel
     processors: Callable[[RequestFacts], Sequence[Processor]]
-    store: Memos
+    store: Memos | None
     identity: Any
     sees: tuple[str, ...] = ()
     defense: Callable[[str], Serving] | None = None
@@ -76,6 +79,8 @@ class ModelBackend:
         completions: Ragged | None = None,
     ) -> Generations:
         """``n`` responses for each request, request-major; drawn, or read where the same was drawn before."""
+        if self.store is None:
+            return self._sampled(prompts, requests, params, asked, completions)
         texts = hashlib.sha256("\0".join(prompts.texts[int(p)] for p in requests.prompt).encode())
         each = params.each("n", len(requests))
         content = {
@@ -90,20 +95,23 @@ class ModelBackend:
             content["seen"] = {name: _hash(getattr(asked, name)) for name in self.sees}
         if completions is not None:
             content["scored"] = [_hash(completions.values), _hash(completions.offsets)]
-        entry = self.store.memo(
-            "generations", content, lambda: self._sampled(prompts, requests, params, asked, completions)
-        )
-        return from_arrays(Generations, entry.arrays("generations"))
+
+        def made() -> Artifact:
+            return Artifact(
+                tensors={GENERATIONS: to_arrays(self._sampled(prompts, requests, params, asked, completions))}
+            )
+
+        return from_arrays(Generations, self.store.memo(GENERATIONS, content, made).arrays(GENERATIONS))
 
     def _sampled(
         self, prompts: Prompts, requests: Requests, params: Params, asked: RequestFacts, completions: Ragged | None
-    ) -> Artifact:
+    ) -> Generations:
         each = params.each("n", len(requests))
         of_request = np.repeat(np.arange(len(requests)), each)
         rows, own = requests.prompt[of_request], params.take(of_request)
         tools, known = prompts.tools, asked.take(of_request)
         seeds = self.seeds(known)
-        drawn = self.lm.generate(
+        return self.lm.generate(
             prompts.tokens.take(rows),
             Sampling(own.temperature, own.max_tokens, own.top_logprobs, own.logit_bias),
             seeds_of_each(requests.seed, each) if seeds is None else seeds,
@@ -112,7 +120,6 @@ class ModelBackend:
             self._prefill(own, len(rows)),
             None if completions is None else completions.take(of_request),
         )
-        return Artifact(tensors={"generations": to_arrays(drawn)})
 
     def _prefill(self, params: Params, n: int) -> Ragged | None:
         texts = params.prefills

@@ -14,6 +14,7 @@ from defenses.base import Defense, Serving, hooks_of
 from experiments.stages.backend import ModelBackend
 from experiments.store.entry import Entry
 from experiments.store.stage import Memos
+from lm.passes import DECODE, by_others
 from lm.seeds import derived_seed
 from teacher.api.gateway import Gateway
 from teacher.api.hooks import HOOKS, RequestFacts
@@ -41,6 +42,10 @@ class Offer:
     def across_accounts(self) -> bool:
         """Whether a defense judges requests by what other accounts did (`Defense.across_accounts`)."""
         return any(defense.across_accounts for defense in self.defenses.values())
+
+    def acting(self, hook: str) -> dict[str, Defense]:
+        """The defenses that override this hook, in order."""
+        return {name: defense for name, defense in self.defenses.items() if hook in hooks_of(defense)}
 
     def identity(self) -> dict[str, Any]:
         """JSON-able; defenses as a list, since their order matters and keys are hashed with sorted names. Those that only
@@ -70,7 +75,7 @@ def open_gateway(
     model_key: str,
     models: Mapping[str, ProviderModel],
     prepared: Mapping[str, tuple[str, Entry]],
-    store: Memos,
+    store: Memos | None,
     seed: int,
 ) -> Gateway:
     """A gateway before its first request.
@@ -81,10 +86,10 @@ def open_gateway(
         model_key: key of the stage that made it.
         models: by name (`Hooks.uses`), the others that the provider has.
         prepared: by defense name, key and entry of its preparation.
-        store: keeps raw generations.
+        store: keeps raw generations; None to draw them anew.
         seed: of the provider's own randomness.
     """
-    acting = {hook: {n: d for n, d in offer.defenses.items() if hook in hooks_of(d)} for hook in SAMPLING}
+    acting = {hook: offer.acting(hook) for hook in SAMPLING}
     tensors = {name: entry.tensors("prepared") for name, (_, entry) in prepared.items()}
 
     def serving(name: str, teacher: LanguageModel) -> Serving:
@@ -102,27 +107,26 @@ def open_gateway(
         served = defense.serve(serving(name, served))
 
     def processors(asked: RequestFacts) -> Sequence[Processor]:
-        built = [defense.decode(serving(name, served), asked) for name, defense in acting["decode"].items()]
+        with by_others(DECODE):
+            built = [defense.decode(serving(name, served), asked) for name, defense in acting["decode"].items()]
         return [p for p in built if p is not None]
 
     def seeds(asked: RequestFacts) -> NDArray[np.int64] | None:
         found = [defense.seeds(serving(name, served), asked) for name, defense in acting["seeds"].items()]
         return next((own for own in reversed(found) if own is not None), None)
 
-    def told(name: str, defense: Defense) -> list[Any]:
-        return [
-            identity(defense),
-            prepared[name][0] if name in prepared else "",
-            {used: models[used].key for used in defense.uses},
-        ]
-
-    made: dict[str, Any] = {"teacher": model_key, "decode": [told(n, d) for n, d in acting["decode"].items()]}
-    for hook in ("serve", "seeds"):  # a key that older results were stored under has neither
-        if acting[hook]:
-            made[hook] = [told(n, d) for n, d in acting[hook].items()]
+    keys, own = {name: model.key for name, model in models.items()}, {name: key for name, (key, _) in prepared.items()}
     sees = tuple(sorted({name for hook in ("seeds", "decode") for d in acting[hook].values() for name in d.sees}))
     return Gateway(
-        backend=ModelBackend(served, processors, store, made, sees, lambda name: serving(name, served), seeds),
+        backend=ModelBackend(
+            served,
+            processors,
+            store,
+            sampled_from(offer, model_key, keys, own),
+            sees,
+            lambda name: serving(name, served),
+            seeds,
+        ),
         interface=offer.interface,
         defenses=offer.defenses,
         prices=offer.prices,
@@ -130,3 +134,21 @@ def open_gateway(
         seed=seed,
         prepared=tensors,
     )
+
+
+def sampled_from(offer: Offer, teacher: str, models: Mapping[str, str], prepared: Mapping[str, str]) -> dict[str, Any]:
+    """JSON-able; everything that determines from which model, changed by which defenses, raw generations are drawn: they
+    are stored under it.
+
+    Args:
+        offer: the defenses.
+        teacher: key of the stage that made the teacher.
+        models: keys of the stages that made the provider's other models, by name.
+        prepared: keys of preparations, by defense name.
+    """
+
+    def told(name: str, defense: Defense) -> list[Any]:
+        return [identity(defense), prepared.get(name, ""), {used: models[used] for used in defense.uses}]
+
+    acting = {hook: [told(n, d) for n, d in offer.acting(hook).items()] for hook in SAMPLING}
+    return {"teacher": teacher, **{hook: found for hook, found in acting.items() if found or hook == "decode"}}

@@ -13,7 +13,7 @@ from polars.exceptions import PolarsError
 from configs.build import by_class
 from configs.errors import MoatBenchError
 from configs.text import one_line
-from experiments.measure.cell_result import FACTS, FINDING
+from experiments.measure.cell_result import COSTS, FACTS, FINDING
 from experiments.measure.exposure import exposure
 from experiments.measure.row import cell_row
 from experiments.report import CellResult
@@ -23,6 +23,7 @@ from experiments.stages.honest import HonestStage
 from experiments.stages.pass_at_k import PassAtKStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.scores import ScoreStage
+from experiments.stages.serving_costs import CostStage
 from experiments.stages.student import StudentStage
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
@@ -47,10 +48,11 @@ class RowStage(Stage):
         refined: the same after what the attacker did without the teacher; None where he did nothing.
         evidence: by role (``student``; ``undefended`` and ``self``: the nulls), what the defenses say of it; where any does.
         passes: by role, samples of students before and after refining; none where the attacker did nothing.
+        costs: what the defenses run while the API serves; None where none acts then, so that they run nothing.
     """
 
     name: ClassVar[str] = "row"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     seconds: ClassVar[float] = 0.5
 
     cell: Mapping[str, Any]
@@ -64,6 +66,7 @@ class RowStage(Stage):
     refined: RefineStage | None = None
     evidence: Mapping[str, DetectStage] = field(default_factory=dict)
     passes: Mapping[str, PassAtKStage] = field(default_factory=dict)
+    costs: CostStage | None = None
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`: what names the cell. All that its numbers depend on is in the inputs; the resolved
@@ -81,6 +84,7 @@ class RowStage(Stage):
             "training_set": self.student.training_set,
             "student": self.student,
             **({} if self.refined is None else {"refined": self.refined}),
+            **({} if self.costs is None else {"costs": self.costs}),
             **{f"evidence.{role}": stage for role, stage in self.evidence.items()},
             **{f"passes.{role}": stage for role, stage in self.passes.items()},
         }
@@ -93,6 +97,7 @@ class RowStage(Stage):
         found = {name: value for stage in stages for name, value in context.inputs[stage].meta.items()}
         found |= {**self._guarded(context), **self._proved(context)}
         facts = {**self.cell, **{name: found.get(name) for name in FACTS}, **self._found_out(context)}
+        facts |= {name: 0.0 if self.costs is None else context.inputs["costs"].meta[name] for name in COSTS}
         load = context.inputs["honest"].table("load")
         drawn = [
             context.inputs[f"passes.{role}"].table("passes").with_columns(model=pl.lit(role)) for role in self.passes

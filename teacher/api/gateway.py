@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import require
+from lm.passes import RELEASE, by_others
 from lm.ragged import Ragged
 from lm.types import Channel, Generations, ResponseFormat
 from teacher.api.accounts import Accounts
@@ -215,7 +216,8 @@ class Gateway:
                     self.backend.codec,
                     params,
                 )
-                responses = defense.release(responses, ReleaseContext(*known))
+                with by_others(RELEASE):
+                    responses = defense.release(responses, ReleaseContext(*known))
         return responses.most_probable(params.top_logprobs)
 
     def _read(self, params: Params, count: int) -> int:
