@@ -81,13 +81,16 @@ class Harvest(Part, ABC):
 
     ``adaptive``: whether it answers to a defense (what it does depends on what came back, or is meant against one); tables
     of the worst case tell such attacks from passive ones. ``trains_between``: whether it trains the attacker's student in
-    between (then the student and the objective enter its key).
+    between (then the student and the objective enter its key). ``own_texts``: whether it asks texts of its own making
+    (`Client.own`). These may ask what is held out, which he does not know: answers to what a scored item asks are not
+    learnt from (then the scored items enter the training set's key).
     """
 
     kind: ClassVar[str] = "harvest"
     source: ClassVar[str]
     adaptive: ClassVar[bool] = False
     trains_between: ClassVar[bool] = False
+    own_texts: ClassVar[bool] = False
 
     def prompts_needed(self, queries: int) -> int:
         """How many distinct prompts a budget of so many queries takes."""

@@ -120,7 +120,10 @@ class Client:
         """Items (T,) for texts of the attacker's own making, to be asked as those of the pool are. Nothing is sent yet; each
         counts towards the data budget when it is asked."""
         if self._encode is None:
-            raise ConfigError("own", len(texts), "texts cannot be asked here: this client has no chat template")
+            reason = (
+                "texts cannot be asked here: the harvest does not say `own_texts`, or the client has no chat template"
+            )
+            raise ConfigError("own", len(texts), reason)
         first = len(self.prompts.tokens)
         self.prompts = self.prompts.and_also(texts, self._encode(texts))
         self._times_asked = np.concatenate([self._times_asked, np.zeros(len(texts), np.int64)])

@@ -24,7 +24,8 @@ class ComputeExceededError(MoatBenchError):
 
 @dataclass(frozen=True)
 class Compute:
-    """What an attacker can spend of his own, besides training on what he harvested.
+    """What an attacker can spend of his own after the harvest, besides training on what he harvested. What a harvest or a
+    recover step does with models of his own in between does not count.
 
     Args:
         samples: most responses that he draws from models of his own.
@@ -41,6 +42,30 @@ class Compute:
             require(getattr(self, name) >= 0, f"budget.compute.{name}", getattr(self, name), "must be at least 0")
 
 
+class Reservation:
+    """Tokens that are set aside for a draw whose length shows afterwards.
+
+    Args:
+        meter: in which they count as spent.
+        tokens: how many.
+    """
+
+    def __init__(self, meter: ComputeMeter, tokens: int) -> None:
+        self.tokens = tokens
+        self._meter, self._open = meter, True
+
+    def settle(self, tokens: int) -> None:
+        """Keep what was drawn as spent, and set the rest free. A reservation that is never settled stays spent.
+
+        Args:
+            tokens: drawn, at most as many as were set aside.
+        """
+        assert self._open, "settled already"
+        assert 0 <= tokens <= self.tokens, f"{tokens} drawn of {self.tokens} reserved"
+        self._open = False
+        self._meter.tokens -= self.tokens - tokens
+
+
 class ComputeMeter:
     """Keeps account of own compute and refuses what goes over.
 
@@ -48,7 +73,7 @@ class ComputeMeter:
         allowed: most of each.
 
     Attributes:
-        samples: spent so far; so ``tokens``, ``steps``.
+        samples: spent or reserved so far; so ``tokens``, ``steps``.
     """
 
     def __init__(self, allowed: Compute) -> None:
@@ -60,14 +85,24 @@ class ComputeMeter:
         return int(getattr(self.allowed, what) - getattr(self, what))
 
     def book(self, samples: int = 0, tokens: int = 0, steps: int = 0) -> None:
-        """Count what is about to be done, or has been.
+        """Count what is about to be done. What is booked stays spent.
 
         Raises:
             ComputeExceededError: more than there is; nothing of it is counted.
         """
         asked = {"samples": samples, "tokens": tokens, "steps": steps}
         for what, number in asked.items():
+            assert number >= 0, f"{number} {what} booked"
             if number > self.left(what):
                 raise ComputeExceededError(what, getattr(self, what) + number, getattr(self.allowed, what))
         for what, number in asked.items():
             setattr(self, what, getattr(self, what) + number)
+
+    def reserve(self, samples: int, tokens: int) -> Reservation:
+        """Count responses that are about to be drawn, and set aside the most tokens that they can have.
+
+        Raises:
+            ComputeExceededError: more than there is; nothing of it is counted.
+        """
+        self.book(samples, tokens)
+        return Reservation(self, tokens)

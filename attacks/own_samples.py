@@ -13,7 +13,7 @@ from attacks.base import RefineContext
 from attacks.compute import ComputeMeter
 from configs.errors import ConfigError
 from lm.examples import Examples
-from lm.types import Channel, Sampling
+from lm.types import Channel, Sampling, ToolRunner
 
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
@@ -62,25 +62,39 @@ def affordable(meter: ComputeMeter, each: int, max_tokens: int) -> int:
     return min(meter.left("samples") // each, meter.left("tokens") // (each * max_tokens))
 
 
+@dataclass
+class _CountedTools:
+    """Tools for responses to these items; ``tokens`` counts those of their results. A `lm.types.ToolRunner`."""
+
+    run: ToolRunner
+    item: NDArray[np.int64]
+    tokens: int = 0
+
+    def __call__(self, rows: NDArray[np.int64], generated: Sequence[NDArray[np.int32]]) -> list[list[int]]:
+        results = self.run(self.item[rows], generated)
+        self.tokens += sum(map(len, results))
+        return results
+
+
 def draw(
     context: RefineContext, lm: LanguageModel, items: NDArray[np.int64], each: int, temperature: float = 1.0
 ) -> OwnSamples:
     """Sample and check ``each`` responses to each item.
 
-    They are booked beforehand, as if all were as long as can be; tokens that were not drawn are given back.
+    As many tokens as they can have are reserved beforehand; those that were not drawn are left to be spent.
 
     Raises:
         ComputeExceededError: more than can be afforded (`affordable`); nothing is drawn.
     """
     asked = np.repeat(items, each)
-    most = len(asked) * context.max_tokens
-    context.compute.book(samples=len(asked), tokens=most)
-    prompts, own = context.prompts.take(asked), context.tools
-    tools = None if own is None else lambda rows, generated: own(asked[rows], generated)
+    reserved = context.compute.reserve(len(asked), len(asked) * context.max_tokens)
+    prompts = context.prompts.take(asked)
+    tools = None if context.tools is None else _CountedTools(context.tools, asked)
     seeds = context.rng.integers(0, 2**63 - 1, len(asked))
     drawn = lm.generate(prompts, Sampling(temperature, context.max_tokens), seeds, tools=tools)
     said = drawn.channel != Channel.TOOL
-    context.compute.book(tokens=int(said.sum()) - most)
+    # Not ``said``: what follows a call is spelt like a tool's result, also where the model went on by itself.
+    reserved.settle(len(drawn.tokens.values) - (tools.tokens if tools else 0))
     rows = Examples(
         prompts, drawn.tokens, drawn.channel, said.astype(np.float32), asked, np.zeros(len(asked), np.bool_)
     )

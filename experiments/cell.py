@@ -213,7 +213,7 @@ class Cell:
             proxy_student=self._proxy_student(served, base) if isinstance(served, TeacherStage) else None,
         )
         one = self.interning.one
-        training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.seed))
+        training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.measure, self.seed))
         return one(StudentStage(base, training_set, self.student, self.objective, self.seed))
 
     def _honest(

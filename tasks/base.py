@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
 from configs.identity import Part
+from tasks.normalised import normalised
 
 Split = Literal["train", "heldout", "harder", "public", "provider"]
 """``train``: what attackers may ask. ``heldout``: what students are scored on. ``harder``: more steps than trained.
@@ -73,6 +74,11 @@ class Task(Part, ABC):
         """What an item asks for, whatever its words. No two of the train, heldout, harder and provider splits share a
         meaning, unless the task says where and why they do."""
         return item.id
+
+    def asks_for(self, prompt: str) -> str:
+        """What a prompt of anybody's making asks for, so that prompts which agree in this give each other's answer away: its
+        normalised text, unless the task reads prompts. Training rows that agree with a scored item are not learnt from."""
+        return normalised(prompt)
 
     @property
     def mix(self) -> dict[str, float]:

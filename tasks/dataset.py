@@ -108,6 +108,12 @@ class DatasetTask(Task):
         )
         return random.Random(f"{seed}/{split}/{family}").sample(pool, n)
 
+    def asks_for(self, prompt: str) -> str:
+        """See `Task.asks_for`: the question, with the template around it or without."""
+        before, _, after = self.template.partition("{question}")
+        within = len(prompt) > len(before) + len(after) and prompt.startswith(before) and prompt.endswith(after)
+        return prompt_hash(prompt[len(before) : len(prompt) - len(after)] if within else prompt)
+
     def verify(self, item: Item, response: str) -> Verdict:
         """See `Task.verify`: the named checker on the answer's line (strict) or a likely candidate (lenient)."""
         check = CHECKERS[self.checker]

@@ -94,6 +94,10 @@ class ReasoningGym(Task):
                 found.setdefault(digest, item)
         return list(found.values())
 
+    def asks_for(self, prompt: str) -> str:
+        """See `Task.asks_for`: the question, with the instruction after it or without."""
+        return prompt_hash(prompt.strip().removesuffix(self.instruction))
+
     def verify(self, item: Item, response: str) -> Verdict:
         """See `Task.verify`: right where ``score_answer`` gives full marks. Strict: the answer's line ends the response;
         lenient: see `tasks.answers.lenient_answer`."""

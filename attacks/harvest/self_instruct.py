@@ -27,9 +27,9 @@ class SelfInstruct(Harvest):
     that are unlike all others. Here the model is a rule: a span of words of one prompt is replaced by a span of another
     prompt of its family with the same kinds of words (`kind`), so that the new text has the form of the first. A text that
     the pool holds, or that was made before, is not kept. Where no new text is found, a prompt of the pool is asked instead.
-    Nobody says whether a recombined text makes sense, or checks its answer. Nor is it kept away from held-out prompts, which
-    the attacker does not know: in the mini world, at ``own`` = .5, about a tenth of the new texts of chain and code are
-    prompts of the held-out split, and .2 and .6 in expectation are among the 200 that are scored of a family.
+    Nobody says whether a recombined text makes sense, or checks its answer. Nor does he know which prompts are held out: in
+    the mini world, at ``own`` = .5, 51 to 68 of the 1,064 new texts ask what a scored item asks (seeds 0 to 2). He pays for
+    them as for others; the answers are not learnt from.
 
     Each new text is charged to the data budget as a prompt of the pool is. With ``own`` = 0 the requests are those of
     `Random`.
@@ -42,6 +42,7 @@ class SelfInstruct(Harvest):
     name: ClassVar[str] = "self_instruct"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Wang et al. 2023 (Self-Instruct), arXiv 2212.10560; recombination by rule: MoatBench"
+    own_texts: ClassVar[bool] = True
 
     own: float = 0.5
     longest: float = 0.5

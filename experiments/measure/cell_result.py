@@ -32,6 +32,7 @@ FACTS = (
     "changed_share",
     "same_model",
     "foreign_share",
+    "overlap_dropped",
     "own_samples",
     "own_tokens",
     "own_steps",

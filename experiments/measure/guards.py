@@ -47,5 +47,8 @@ def _tripped(s: Summary) -> Iterator[Tripped]:
         yield Tripped("few_prompts", f"only {prompts:,.0f} distinct prompts were answered")
     if s.names and (changed := fact("changed_share")) is not None and changed < CHANGED:
         yield Tripped("unchanged", f"the defense changed or refused {changed:.1%} of the answers: it hardly acted")
+    if dropped := fact("overlap_dropped"):
+        found = f"{dropped:,.3g} harvested answers (mean over seeds) were to prompts that ask what a scored item asks"
+        yield Tripped("overlap", f"{found}: the student did not learn from them")
     if foreign := fact("foreign_share"):
         yield Tripped("template", f"{foreign:.0%} of the training prompts are not in the chat template of scoring")

@@ -130,7 +130,7 @@ class HarvestStage(Stage):
             params=Params(max_tokens=self.max_tokens),
             seed=derived_seed(self.seed, "client"),
             pool=len(items),
-            encode=served.encode_prompts,
+            encode=served.encode_prompts if self.harvest.own_texts else None,
         )
         visit = None
         if self.measure is not None:

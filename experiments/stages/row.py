@@ -144,6 +144,7 @@ class RowStage(Stage):
             "training_rows": rows[-1],
             "same_model": float(served == started != ""),
             "foreign_share": training["foreign_share"],
+            "overlap_dropped": training.get("overlap_dropped", 0),  # sets without own texts may be older than the count
         }
 
 

@@ -15,7 +15,9 @@ from attacks.examples import to_examples
 from configs.identity import identity
 from experiments.stages.harvest import HarvestStage, checker, harvested_of, pool_items
 from experiments.stages.loading import model_of
-from experiments.stages.prompts import draw, prompts_of, reference_examples, shares
+from experiments.stages.overlap import apart, asks_scored
+from experiments.stages.prompts import draw, prompts_of, reference_examples, scored_items, shares
+from experiments.stages.settings import Measure
 from experiments.stages.student_view import for_student
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
@@ -33,7 +35,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingSetStage(Stage):
-    """Applies the recover steps in order, then puts the rows into the student's own tokens."""
+    """Applies the recover steps in order, then puts the rows into the student's own tokens.
+
+    Answers to texts of the attacker's own making that ask what a scored item asks are left out before the first step and
+    after each: he pays for them and does not learn from them. The scored items stay the same for all attacks, so that their
+    students can be compared item by item; pool and public rows are of other splits.
+    """
 
     name: ClassVar[str] = "training_set"
     version: ClassVar[int] = 2
@@ -42,14 +49,17 @@ class TrainingSetStage(Stage):
     harvest: HarvestStage
     recover: Mapping[str, Recover]
     objective: Objective
+    measure: Measure
     seed: int
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
         checkable = {"checkable": list(self.harvest.task.checkable)} if self.recover else {}
         trained = {"objective": identity(self.objective), "student": identity(self.harvest.student)}
+        scored = {"heldout": self.measure.heldout, "harder": self.measure.harder}
         return {
             **checkable,
+            **({"apart_from": scored} if self.harvest.harvest.own_texts else {}),
             **(trained if any(step.trains for step in self.recover.values()) else {}),
             "recover": [identity(step) for step in self.recover.values()],
             "uses_trace": self.objective.uses_trace,
@@ -70,9 +80,14 @@ class TrainingSetStage(Stage):
         prompts = prompts_of(task, items, served)
         entry = context.inputs["harvest"]
         own = list(entry.meta.get("own_texts", ()))
+        overlaps = np.zeros(len(items), np.bool_)
         if own:
             prompts = prompts.and_also(own, served.encode_prompts(own))
-        rows = to_examples(harvested_of(entry), prompts.tokens)
+            scored = [item for split in scored_items(task, self.measure, self.seed).values() for item in split]
+            overlaps = np.concatenate([overlaps, asks_scored(task, own, scored)])
+        harvested = to_examples(harvested_of(entry), prompts.tokens)
+        rows = apart(harvested, overlaps)
+        refused = entry.arrays("item").get("refused", np.zeros(0, np.int64))
 
         def encode(asked: NDArray[np.int64], texts: Sequence[str]) -> Examples:
             return said(prompts.tokens.take(asked), texts, served, asked)
@@ -91,7 +106,7 @@ class TrainingSetStage(Stage):
             public=lambda n: self._public(n, served),
             rng=generator(self.seed, self.name),
             interface=self.harvest.offer.interface,
-            refused=entry.arrays("item").get("refused", np.zeros(0, np.int64)),
+            refused=refused[~overlaps[refused]],
             encode=encode,
             student=(lambda: student) if trains else None,
             fit=fit if trains else None,
@@ -99,11 +114,15 @@ class TrainingSetStage(Stage):
         )
         counts = {"harvested": len(rows)}
         for name, step in self.recover.items():
-            rows = step.apply(rows, cleaning)
+            rows = apart(step.apply(rows, cleaning), overlaps)
             counts[name] = len(rows)
         rows = for_student(rows, served, student, self.objective)
-        foreign = foreign_share(rows.prompts, student)
-        return Artifact(tensors={"examples": to_arrays(rows)}, meta={"rows_after": counts, "foreign_share": foreign})
+        meta = {
+            "rows_after": counts,
+            "overlap_dropped": len(harvested) - counts["harvested"],
+            "foreign_share": foreign_share(rows.prompts, student),
+        }
+        return Artifact(tensors={"examples": to_arrays(rows)}, meta=meta)
 
     def _public(self, n: int, served: LanguageModel) -> Examples:
         task = self.harvest.task

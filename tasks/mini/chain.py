@@ -52,6 +52,10 @@ class Chain(Family):
         neighbouring products, so their order does not count."""
         return " ".join(name for _, run in groupby(prompt[1:-1], key=lambda f: f[0]) for name in sorted(run))
 
+    def reads(self, words: Words) -> bool:
+        """See `Family.reads`; functions may repeat, and there may be any number of them."""
+        return len(words) > 2 and words[0] in DIGITS and words[-1] == ASK and set(words[1:-1]) <= set(FUNCTIONS)
+
     def split_of(self, prompt: Words) -> Split:
         """See `Family.split_of`; prompts shorter than ``low`` that are not public count as train and are never asked."""
         functions = prompt[1:-1]

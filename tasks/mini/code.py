@@ -48,6 +48,10 @@ class Code(Family):
         """See `Family.meaning`: the function on lists that the program computes, as a hash of its results."""
         return _computed(tuple(MEANING[name] for name in prompt[1:-1]))
 
+    def reads(self, words: Words) -> bool:
+        """See `Family.reads`; there may be any number of functions."""
+        return len(words) > 2 and words[0] == CODE and words[-1] == ASK and set(words[1:-1]) <= set(MEANING)
+
     def split_of(self, prompt: Words) -> Split:
         """See `Family.split_of`. Harder is what no program of an asked length computes. What a public program computes is
         ``train`` in private words, so that the base knows the meaning of no held-out item."""

@@ -67,6 +67,16 @@ class Facts(Family):
         """See `Family.meaning`: the keys. Held-out and provider items mean what training items mean, in other words."""
         return " ".join(prompt[2:-1])
 
+    def asks_for(self, prompt: Words) -> str:
+        """See `Family.asks_for`: the words, since what is held out of a fact is its wording."""
+        return " ".join(prompt)
+
+    def reads(self, words: Words) -> bool:
+        """See `Family.reads`; there may be any number of keys."""
+        syllables = words[2:-1]
+        framed = len(words) > 4 and words[0] in LEADS and words[1] == FACT and words[-1] == ASK
+        return framed and len(syllables) % 2 == 0 and set(syllables) <= set(SYLLABLES)
+
     def split_of(self, prompt: Words) -> Split:
         """See `Family.split_of`."""
         keys = _keys(prompt)

@@ -55,6 +55,14 @@ class Family(ABC):
     def meaning(self, prompt: Words) -> str:
         """What a prompt asks for, the same for every wording of it."""
 
+    def asks_for(self, prompt: Words) -> str:
+        """What must not be learnt where it is scored (`Task.asks_for`): the meaning, unless splits share meanings."""
+        return self.meaning(prompt)
+
+    @abstractmethod
+    def reads(self, words: Words) -> bool:
+        """Whether the words are a prompt of this family, of any split or of none."""
+
     @abstractmethod
     def split_of(self, prompt: Words) -> Split:
         """The one split that a prompt belongs to. It follows from what the prompt means, never from a seed, so no two of

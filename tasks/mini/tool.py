@@ -56,6 +56,12 @@ class Tool(Family):
         each episode it says nothing about the answer."""
         return " ".join((*(MEANING[name] for name in prompt[1:-3]), prompt[-2]))
 
+    def reads(self, words: Words) -> bool:
+        """See `Family.reads`; there may be any number of calls."""
+        if len(words) < 5 or words[0] != USE or words[-1] != ASK:
+            return False
+        return words[-3] in DIGITS and words[-2] in FUNCTIONS and set(words[1:-3]) <= set(MEANING)
+
     def split_of(self, prompt: Words) -> Split:
         """See `Family.split_of`. What public words can say is ``train`` in private words, so that the base has seen no
         held-out sequence."""

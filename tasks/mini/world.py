@@ -79,6 +79,12 @@ class MiniTask(Task):
         """See `Task.meaning`; held-out and provider facts mean what training facts mean, by design."""
         return f"{item.family} {self.family(item.family).meaning(tuple(item.prompt.split()))}"
 
+    def asks_for(self, prompt: str) -> str:
+        """See `Task.asks_for`: of chain, code and tool prompts the meaning, of facts the words."""
+        words = tuple(prompt.split())
+        found = (f"{name} {part.asks_for(words)}" for name, part in self.parts.items() if part.reads(words))
+        return next(found, super().asks_for(prompt))
+
     @property
     def mix(self) -> dict[str, float]:
         """Shares of a query budget: the reasoning that is hardest to learn gets about half."""

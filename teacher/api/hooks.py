@@ -191,8 +191,8 @@ class Hooks:
         return serving.teacher
 
     def seeds(self, serving: Serving, asked: RequestFacts) -> NDArray[np.int64] | None:
-        """(R,) seeds of the draws of ``asked`` in the place of the requests' own; None leaves those. Tokens are a function of
-        the teacher's distribution and of their response's seed: equal seeds on one prompt are one draw.
+        """(R,) seeds of the draws of ``asked`` in the place of the requests' own; None leaves those. Tokens are a function
+        of the teacher's distribution and of their response's seed: equal seeds on one prompt are one draw.
         """
         return None
 

@@ -98,7 +98,7 @@ class Guesser:
 
     def encode_prompts(self, texts):
         self.scored += texts
-        return Ragged.of([[int(t)] for t in texts])
+        return self.encode(texts)
 
     def generate(self, prompts: Ragged, sampling: Sampling, seeds, tools=None) -> Generations:
         self.temperatures.add(float(sampling.temperature))
@@ -107,7 +107,8 @@ class Guesser:
         return Generations(tokens, np.zeros(n, np.uint8), np.zeros(n, np.float32), np.ones(len(prompts), bool))
 
     def score(self, prompts: Ragged, completions: Ragged) -> Scores:
-        entropy = 1 / (1 + prompts.values[completions.row_of_value].astype(np.float32))
+        first = prompts.values[prompts.offsets[:-1]]
+        entropy = 1 / (1 + first[completions.row_of_value].astype(np.float32))
         return Scores(-2 * entropy, np.ones(len(entropy), bool), entropy)
 
 

@@ -8,7 +8,8 @@ from configs.errors import ConfigError
 from experiments.stages.models import identity
 from tasks.base import Split
 from tasks.dataset import DatasetTask
-from tasks.splits import SPLITS, normalised, split_of
+from tasks.normalised import normalised
+from tasks.splits import SPLITS, split_of
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +149,17 @@ def test_the_template_does_not_decide_the_split(small: Path) -> None:
     item = one.items("train", "all", 1, 0)[0]
     assert split_of(item.id, one.shares) == "train"
     assert one.meaning(item) == item.id
+
+
+def test_a_question_is_the_same_with_its_template_and_without(small: Path) -> None:
+    tested = task(small, template="Q: {question} A:")
+    item = tested.items("heldout", "all", 1, 0)[0]
+    question = item.prompt.removeprefix("Q: ").removesuffix(" A:")
+    for prompt in (item.prompt, question, question.upper(), f"Q: {question}  A:"):
+        assert tested.asks_for(prompt) == tested.asks_for(item.prompt)
+    others = {tested.asks_for(other.prompt) for other in tested.items("train", "all", 30, 0)}
+    assert len(others) == 30
+    assert tested.asks_for(item.prompt) not in others
 
 
 def test_content_follows_the_rows(tmp_path: Path) -> None:

@@ -62,3 +62,10 @@ def test_bad_values() -> None:
         TASK.items("harder", "spell_backward", 1, 0)
     with pytest.raises(ConfigError, match="only"):
         ReasoningGym({"coin_flip": {"max_trials": 3}}).items("train", "coin_flip", 60, 0)
+
+
+def test_a_question_is_the_same_without_its_instruction() -> None:
+    one, other = TASK.items("heldout", "chain_sum", 2, 0)
+    question = one.prompt.removesuffix(TASK.instruction)
+    assert question != one.prompt
+    assert TASK.asks_for(question) == TASK.asks_for(one.prompt) != TASK.asks_for(other.prompt)

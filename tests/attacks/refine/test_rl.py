@@ -1,12 +1,14 @@
 """Reinforcement learning from the attacker's own checker: budget, no signal, gradient's direction, seeds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attacks.compute import Compute, ComputeMeter
+from attacks.compute import Compute
 from attacks.own_samples import checkable, draw, rounds
 from attacks.refine.rl import RL
 from configs.errors import ConfigError
@@ -106,7 +108,7 @@ def test_each_prompt_comes_once_before_any_comes_again():
     assert len(next(rounds(items, 64, np.random.default_rng(0)))) == 10
 
 
-def test_own_samples_are_grouped_and_what_was_not_drawn_is_given_back():
+def test_own_samples_are_grouped_and_what_was_not_drawn_is_left():
     context = refine_context(lambda item, text: item == 5)
     drawn = draw(context, LM, np.array([5, 2]), 3)
     assert drawn.right.tolist() == [[True] * 3, [False] * 3]
@@ -116,11 +118,18 @@ def test_own_samples_are_grouped_and_what_was_not_drawn_is_given_back():
     assert again.tokens.values.tolist() == drawn.rows.completions.values.tolist()
 
 
-def test_a_meter_can_be_given_back_to():
-    meter = ComputeMeter(Compute(tokens=10))
-    meter.book(tokens=10)
-    meter.book(tokens=-4)
-    assert meter.left("tokens") == 4
+def test_what_tools_answer_is_not_his_to_pay():
+    answered = []
+
+    def tools(rows, generated):
+        answered.extend(rows.tolist())
+        return [[7, 7, 7]] * len(rows)
+
+    context = replace(refine_context(lambda item, text: True, max_tokens=12), tools=tools)
+    drawn = draw(context, LM, np.arange(8), 16)
+    assert len(answered) > 3
+    assert context.compute.tokens == len(drawn.rows.completions.values) - 3 * len(answered)
+    assert set(answered) <= set(range(8)), "tools are run for his items"
 
 
 @pytest.mark.parametrize("field", [{"samples": 1}, {"steps": 0}, {"lr": 0.0}, {"advantage": "ppo"}])

@@ -123,6 +123,7 @@ def cell(
         "changed_share": 0.5,
         "same_model": 0.0,
         "foreign_share": 0.0,
+        "overlap_dropped": 0.0,
         "own_samples": 0,
         "own_tokens": 0,
         "own_steps": 0,

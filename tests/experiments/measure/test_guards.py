@@ -25,6 +25,7 @@ def guards(**changes):
         ({"distinct_prompts": 16}, "few_prompts"),
         ({"changed_share": 0.0}, "unchanged"),
         ({"foreign_share": 0.5}, "template"),
+        ({"overlap_dropped": 3.0}, "overlap"),
     ],
 )
 def test_a_fact_out_of_bounds_trips_its_guard(facts, guard):
@@ -46,7 +47,9 @@ def test_the_undefended_cell_need_not_change_anything():
 
 
 def test_a_cell_that_lacks_the_facts_trips_nothing():
-    old = dict.fromkeys(("same_model", "cut_share", "distinct_prompts", "changed_share", "foreign_share"))
+    old = dict.fromkeys(
+        ("same_model", "cut_share", "distinct_prompts", "changed_share", "foreign_share", "overlap_dropped")
+    )
     assert guards(**old) == []
 
 

@@ -88,3 +88,31 @@ def test_held_out_facts_are_training_facts_in_other_words():
     assert {TASK.meaning(item) for item in heldout} == asked
     public = TASK.items("public", "facts", 408, 0)
     assert not asked & {TASK.meaning(item) for item in public}
+
+
+def test_prompts_of_anybodys_making_ask_for_what_items_mean():
+    for family in ("chain", "code", "tool"):
+        for item in TASK.items("heldout", family, 30, 0):
+            assert TASK.asks_for(f"  {item.prompt} ") == TASK.meaning(item)
+    same = {
+        "3 +1 +4 *3 +6 ?": "9 +4 +1 *3 +6 ?",
+        "C flip bump ?": "C increment mirror ?",
+        "C order skip ?": "C flip mirror arrange rest ?",
+        "U sky duty 3 +1 ?": "U forecast team 7 +1 ?",
+    }
+    for one, other in same.items():
+        assert TASK.asks_for(one) == TASK.asks_for(other)
+    for one, other in [("3 +1 ?", "3 +1 +1 ?"), ("C flip ?", "C sort ?"), ("U sky 3 +1 ?", "U sky 3 *3 ?")]:
+        assert TASK.asks_for(one) != TASK.asks_for(other)
+
+
+def test_a_fact_is_given_away_by_its_held_out_words_alone():
+    (item,) = TASK.items("heldout", "facts", 1, 0)
+    _, *rest = item.prompt.split()
+    assert TASK.asks_for(item.prompt) == TASK.asks_for(item.prompt + " ")
+    assert TASK.asks_for(" ".join(("what", *rest))) != TASK.asks_for(item.prompt), "what training facts may say"
+
+
+@pytest.mark.parametrize("text", ["", "?", "C ?", "C nothing ?", "U 3 +1 ?", "3 ?", "what K ?", "hello  world."])
+def test_texts_that_are_no_prompts_ask_for_their_words(text):
+    assert TASK.asks_for(text) == TASK.asks_for(text.upper().replace("  ", " "))
