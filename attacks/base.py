@@ -24,6 +24,11 @@ from teacher.api.interface import Interface
 
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
+    from student.objectives.base import Objective
+
+
+def untold(done: int, total: int, note: str = "") -> None:
+    """Progress that nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,16 @@ class Pool:
 class FitRows(Protocol):
     """How an attacker trains a model of his own."""
 
-    def __call__(self, rows: Examples, start: LanguageModel | None = None) -> LanguageModel:
-        """A model trained on these rows, in his own model's tokens, with the objective and recipe of the cell.
+    def __call__(
+        self, rows: Examples, start: LanguageModel | None = None, objective: Objective | None = None, seed: int = 0
+    ) -> LanguageModel:
+        """A model trained on these rows, in his own model's tokens, with the recipe of the cell.
 
         Args:
             rows: what to learn.
             start: the model to go on from, left as it is; None for his own model before any query.
+            objective: what is minimised; None for the cell's.
+            seed: another one shuffles the rows otherwise: for several models of one kind.
         """
         ...
 
@@ -101,6 +110,22 @@ class Harvest(Part, ABC):
         """Spend the budget. `Client.ask` enforces it and gives back what was answered."""
 
 
+class Public(Protocol):
+    """Rows that everybody has."""
+
+    def __call__(self, n: int, seed: int = 0) -> Examples:
+        """n rows in the teacher's tokens; those of another seed are drawn anew from the same public data."""
+        ...
+
+
+class OwnRows(Protocol):
+    """From the teacher's tokens to those of the attacker's model."""
+
+    def __call__(self, rows: Examples, objective: Objective | None = None) -> Examples:
+        """The rows as an objective reads them; None for the cell's."""
+        ...
+
+
 @dataclass(frozen=True)
 class RecoverContext:
     """What an attacker has while he cleans. Rows are in the teacher's tokens until the last step is done.
@@ -111,35 +136,49 @@ class RecoverContext:
             he cannot tell (he has no checker for that family).
         format: how responses are spelt.
         decode: token rows to texts.
-        public: ``public(n)`` gives n rows of public data (what everybody has), in the same tokens.
+        public: ``public(n)`` gives n rows of public data (what everybody has), in the same tokens; ``public(n, 1)`` others,
+            drawn anew.
         rng: explicit generator of this stage.
         interface: what the API sells, as its documentation says.
         refused: (K,) items that were asked and never answered.
         encode: ``encode(items, texts)`` makes rows of responses to prompts of his, in the same tokens.
+        rows: ``rows(prompts, texts)`` makes rows of responses to prompts of anybody's, in the same tokens; their item is -1.
+        family: (P,) capability family of each of his prompts, as he labels them himself; "" for texts of his own making.
+        tools: runs the tools that his prompts may call; rows are items. None where there are none.
+        max_tokens: of a response.
+        progress: told how far the work is.
         student: builds his own model before any query; a recover step that uses it says ``trains``.
-        fit: trains a copy of his own model on rows in *its* tokens (`own`).
-        own: puts rows into his own model's tokens.
+        fit: trains a copy of his own model on rows in *its* tokens (`own`), and books its steps.
+        own: puts rows into his own model's tokens, as an objective reads them; None for the cell's.
+        compute: what he may spend on his own machines, for steps that say ``trains``; each books there what it draws. What
+            is left is for `Refine`.
     """
 
     texts: Sequence[str]
     check: Callable[[int, str], bool | None]
     format: ResponseFormat
     decode: Callable[[Examples], list[str]]
-    public: Callable[[int], Examples]
+    public: Public
     rng: np.random.Generator
     interface: Interface = field(default_factory=Interface)
     refused: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     encode: Callable[[NDArray[np.int64], Sequence[str]], Examples] | None = None
+    rows: Callable[[Sequence[str], Sequence[str]], Examples] | None = None
+    family: NDArray[np.object_] = field(default_factory=lambda: np.zeros(0, object))
+    tools: ToolRunner | None = None
+    max_tokens: int = 64
+    progress: Progress = untold
     student: Callable[[], LanguageModel] | None = None
     fit: FitRows | None = None
-    own: Callable[[Examples], Examples] | None = None
+    own: OwnRows | None = None
+    compute: ComputeMeter | None = None
 
 
 class Recover(Part, ABC):
     """Cleans what was harvested; several are applied in order.
 
     ``adaptive``: whether it undoes what a defense did, see `Harvest`. ``trains``: whether it uses a model of the attacker's
-    own (then the student, the objective and his base model enter its key).
+    own (then the student, the objective, his base model and his own compute enter its key).
     """
 
     kind: ClassVar[str] = "recover"

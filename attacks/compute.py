@@ -3,7 +3,9 @@ defenses that hold after distillation can fall to what comes after it (arXiv 260
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from configs.errors import MoatBenchError, require
 
@@ -24,8 +26,8 @@ class ComputeExceededError(MoatBenchError):
 
 @dataclass(frozen=True)
 class Compute:
-    """What an attacker can spend of his own after the harvest, besides training on what he harvested. What a harvest or a
-    recover step does with models of his own in between does not count.
+    """What an attacker can spend of his own after the harvest, besides training the student on what he harvested: on recover
+    steps that train or sample models of his own, and on refining. What a harvest trains in between does not count.
 
     Args:
         samples: most responses that he draws from models of his own.
@@ -71,14 +73,20 @@ class ComputeMeter:
 
     Args:
         allowed: most of each.
+        spent: of it before, by name.
 
     Attributes:
         samples: spent or reserved so far; so ``tokens``, ``steps``.
     """
 
-    def __init__(self, allowed: Compute) -> None:
+    def __init__(self, allowed: Compute, spent: Mapping[str, int] = MappingProxyType({})) -> None:
         self.allowed = allowed
-        self.samples = self.tokens = self.steps = 0
+        self.samples, self.tokens, self.steps = (int(spent.get(what, 0)) for what in ("samples", "tokens", "steps"))
+
+    @property
+    def spent(self) -> dict[str, int]:
+        """By name."""
+        return {"samples": self.samples, "tokens": self.tokens, "steps": self.steps}
 
     def left(self, what: str) -> int:
         """How many samples, tokens or steps are left."""

@@ -139,9 +139,11 @@ class HarvestStage(Stage):
             visit = Visit(gateway, users, prompts, len(items), params, self.measure.patience)
             gateway.others = visit.crowd
 
-        def fit_rows(rows: Examples, start: LanguageModel | None = None) -> LanguageModel:
-            seed = derived_seed(self.seed, "between")
-            fitted = self.student.fit(start or base, rows, self.objective, seed, context.progress)
+        def fit_rows(
+            rows: Examples, start: LanguageModel | None = None, objective: Objective | None = None, seed: int = 0
+        ) -> LanguageModel:
+            drawn = derived_seed(self.seed, *(("between",) if seed == 0 else ("between", str(seed))))
+            fitted = self.student.fit(start or base, rows, objective or self.objective, drawn, context.progress)
             return self.student.load(self.task, fitted.weights, self.seed)
 
         def fit(so_far: Harvested) -> LanguageModel:

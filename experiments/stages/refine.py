@@ -24,6 +24,7 @@ from tasks.base import Task
 if TYPE_CHECKING:
     from lm.examples import Examples
     from lm.language_model import LanguageModel
+    from student.objectives.base import Objective
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,19 @@ class RefineStage(Stage):
     def run(self, context: Context) -> Artifact:
         """Weights of the refined student, and what they took."""
         student = model_of(self.student, context.inputs["student"])
-        harvest, spending = self.student.training_set.harvest, ComputeMeter(self.compute)
+        harvest = self.student.training_set.harvest
+        spending = ComputeMeter(self.compute, context.inputs["training_set"].meta.get("spent", {}))
         items, _ = pool_items(self.task, harvest.budget, harvest.seed)
         prompts = prompts_of(self.task, items, student)
 
-        def fit(rows: Examples, start: LanguageModel | None = None) -> LanguageModel:
+        def fit(
+            rows: Examples, start: LanguageModel | None = None, objective: Objective | None = None, seed: int = 0
+        ) -> LanguageModel:
             spending.book(steps=self.spec.steps)
-            seed = derived_seed(self.seed, self.name, "fit")
-            fitted = self.spec.fit(start or student, rows, self.student.objective, seed, context.progress)
+            named = (self.name, "fit") if seed == 0 else (self.name, "fit", str(seed))
+            learnt = objective or self.student.objective
+            drawn = derived_seed(self.seed, *named)
+            fitted = self.spec.fit(start or student, rows, learnt, drawn, context.progress)
             return self.spec.load(self.task, fitted.weights, self.seed)
 
         found = self.refine.run(

@@ -138,9 +138,11 @@ class RowStage(Stage):
         harvests = (harvested_of(context.inputs[name]) for name in ("harvest", "harvest_undefended"))
         training = context.inputs["training_set"].meta
         rows = list(training["rows_after"].values())
+        spent = training.get("spent", {}) if self.refined is None else {}  # refining goes on counting from there
         served, started = self.harvest.served.spec.origin, self.student.spec.origin
         return {
             **exposure(*harvests),
+            **{f"own_{what}": number for what, number in spent.items()},
             "training_rows": rows[-1],
             "same_model": float(served == started != ""),
             "foreign_share": training["foreign_share"],

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from attacks.base import Recover, RecoverContext
 from attacks.budget import allocate
+from attacks.compute import ComputeMeter
 from attacks.examples import to_examples
 from configs.identity import identity
 from experiments.stages.harvest import HarvestStage, checker, harvested_of, pool_items
@@ -55,7 +56,12 @@ class TrainingSetStage(Stage):
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
         checkable = {"checkable": list(self.harvest.task.checkable)} if self.recover else {}
-        trained = {"objective": identity(self.objective), "student": identity(self.harvest.student)}
+        trained = {
+            "objective": identity(self.objective),
+            "student": identity(self.harvest.student),
+            "compute": identity(self.harvest.budget.compute),
+            "max_tokens": self.harvest.max_tokens,
+        }
         scored = {"heldout": self.measure.heldout, "harder": self.measure.harder}
         return {
             **checkable,
@@ -92,25 +98,43 @@ class TrainingSetStage(Stage):
         def encode(asked: NDArray[np.int64], texts: Sequence[str]) -> Examples:
             return said(prompts.tokens.take(asked), texts, served, asked)
 
-        def fit(rows: Examples, start: LanguageModel | None = None) -> LanguageModel:
-            spec, seed = self.harvest.student, derived_seed(self.seed, "recover")
-            fitted = spec.fit(start or student, rows, self.objective, seed, context.progress)
+        def anybodys(asked: Sequence[str], texts: Sequence[str]) -> Examples:
+            return said(served.encode_prompts(asked), texts, served, np.full(len(asked), -1))
+
+        def fit(
+            rows: Examples, start: LanguageModel | None = None, objective: Objective | None = None, seed: int = 0
+        ) -> LanguageModel:
+            spec = self.harvest.student
+            spending.book(steps=spec.steps)
+            named = ("recover",) if seed == 0 else ("recover", str(seed))
+            drawn = derived_seed(self.seed, *named)
+            fitted = spec.fit(start or student, rows, objective or self.objective, drawn, context.progress)
             return spec.load(task, fitted.weights, self.seed)
 
+        def in_own_tokens(rows: Examples, objective: Objective | None = None) -> Examples:
+            return for_student(rows, served, student, objective or self.objective)
+
         trains = any(step.trains for step in self.recover.values())
+        spending = ComputeMeter(self.harvest.budget.compute)
         cleaning = RecoverContext(
             texts=prompts.texts,
             check=checker(task, items),
             format=served.format,
             decode=lambda examples: served.decode(examples.completions),
-            public=lambda n: self._public(n, served),
+            public=lambda n, seed=0: self._public(n, seed, served),
             rng=generator(self.seed, self.name),
             interface=self.harvest.offer.interface,
             refused=refused[~overlaps[refused]],
             encode=encode,
+            rows=anybodys,
+            family=np.array([*(item.family for item in items), *("" for _ in own)], object),
+            tools=prompts.tools,
+            max_tokens=self.harvest.max_tokens,
+            progress=context.progress,
             student=(lambda: student) if trains else None,
             fit=fit if trains else None,
-            own=(lambda rows: for_student(rows, served, student, self.objective)) if trains else None,
+            own=in_own_tokens if trains else None,
+            compute=spending if trains else None,
         )
         counts = {"harvested": len(rows)}
         for name, step in self.recover.items():
@@ -121,13 +145,15 @@ class TrainingSetStage(Stage):
             "rows_after": counts,
             "overlap_dropped": len(harvested) - counts["harvested"],
             "foreign_share": foreign_share(rows.prompts, student),
+            **({"spent": spending.spent} if trains else {}),
         }
         return Artifact(tensors={"examples": to_arrays(rows)}, meta=meta)
 
-    def _public(self, n: int, served: LanguageModel) -> Examples:
+    def _public(self, n: int, seed: int, served: LanguageModel) -> Examples:
         task = self.harvest.task
         counts = allocate(n, shares(task, self.harvest.budget.mix))
-        return reference_examples(draw(task, "public", counts, derived_seed(self.seed, "public")), served)
+        named = ("public",) if seed == 0 else ("public", str(seed))
+        return reference_examples(draw(task, "public", counts, derived_seed(self.seed, *named)), served)
 
 
 def said(prompts: Ragged, texts: Sequence[str], lm: LanguageModel, item: NDArray[np.int64]) -> Examples:
