@@ -11,6 +11,7 @@ FORMATS = ("terminal", "markdown", "csv", "latex")
 PARTS_OF_ATTACKS = ("harvest", "recover", "objective", "refine")
 KINDS = (
     "tasks", "teachers", "defenses", "attacks", "students", "apis", "budgets", "campaigns", "policies", "experiments",
+    "claims",
     *PARTS_OF_ATTACKS,
 )  # fmt: skip
 SHELLS = ("bash", "zsh", "fish")
@@ -163,9 +164,18 @@ COMMANDS = {
         (
             ("moatbench table +experiment=quick", "of an experiment, or of the part that is stored"),
             ("moatbench table +experiment=quick --format latex", "for a paper"),
+            ("moatbench table +experiment=decoding --reference temperature", "others against temperature, not its own"),
+            ("moatbench table +experiment=decoding --reference all", "every pair of defenses at equal honest accuracy"),
             ("moatbench table --all --format csv", "of every row in the store"),
         ),
-        (Option("--all", "every row in the store", None), Option("--format", "how", FORMATS), NAME),
+        (
+            Option("--all", "every row in the store", None),
+            Option("--format", "how", FORMATS),
+            Option(
+                "--reference", "defense that others are compared with at equal honest accuracy; all: each with each"
+            ),
+            NAME,
+        ),
     ),
     "list": Command(
         "choices",

@@ -14,7 +14,8 @@ from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cli.arguments import CARE, COMMANDS, COMPLETE, KINDS, SHELLS, CommandLine
 from experiments.cli.roots import CAMPAIGN, ROOTS, root_of
-from experiments.compose.compose import EXPERIMENT, ROOT, expand
+from experiments.compose.compose import ROOT, expand
+from experiments.compose.grids import EXPERIMENT
 from experiments.compose.hydra_session import HydraSession, session
 
 BASH = """\

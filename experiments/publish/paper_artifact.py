@@ -18,7 +18,9 @@ from omegaconf import OmegaConf
 from configs.errors import MoatBenchError
 from experiments.campaign.campaign_stage import CampaignStage
 from experiments.campaign.joined import report
-from experiments.compose.compose import PATHS, compose_one
+from experiments.claims.reporting import reporting_of
+from experiments.compose.compose import PATHS, REPORT, compose_one
+from experiments.compose.grids import EXPERIMENT
 from experiments.publish.archive import Content
 from experiments.publish.origin import without_paths, without_paths_in
 from experiments.publish.readme import readme
@@ -89,7 +91,9 @@ def _tables(rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
         else:
             results = [result_of(entry) for entry in entries]
             placeless = [replace(result, cell=without_paths_in(result.cell)) for result in results]
-            written = write_report(placeless, Path(folder), "table").files
+            words = [word for word in table.command if re.match(rf"[+]?{REPORT}[.=]|[+]?{EXPERIMENT}=", word)]
+            reporting = reporting_of(compose_one([w for w in words if REPORT in w]).plain, words)
+            written = write_report(placeless, Path(folder), "table", *reporting).files
         texts = {TABLES[kind]: written[kind].read_text(encoding="utf-8") for kind in TABLES}
     named = {file: text.replace("MoatBench: table", f"MoatBench: {table.name}") for file, text in texts.items()}
     return {file: _json(json.loads(text)) if file.endswith(".json") else _text(text) for file, text in named.items()}
