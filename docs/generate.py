@@ -28,8 +28,8 @@ GROUPS = {
     "budget": ("Budgets", "What the attacker may spend: `budget=NAME`."),
     "claim": (
         "Claims",
-        "What the literature predicts, judged by every report whose cells allow it; `moatbench claim NAME` runs the claim's own "
-        "grid, see [add-a-claim.md](add-a-claim.md).",
+        "What the literature predicts, judged by every report whose cells allow it; `moatbench claim NAME` runs the "
+        "claim's own grid, see [add-a-claim.md](add-a-claim.md).",
     ),
     "task": ("Tasks", "`task=NAME`."),
     "teacher": ("Teachers", "`teacher=NAME`."),

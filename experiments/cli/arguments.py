@@ -121,6 +121,20 @@ COMMANDS = {
             PROFILE,
         ),
     ),
+    "claim": Command(
+        "claim",
+        "run the grid of a claim of the literature and say whether its cells bear it out",
+        (
+            ("moatbench claim hidden_trace", "verdict, sentence, and what they rest on"),
+            ("moatbench claim hidden_trace --dry-run", "what its grid would take"),
+            ("moatbench claim rl_closes seed=0,1", "your own overrides win over the file's"),
+            ("moatbench claim matched_drop claim.defense=permuted claim.controls=[temperature]", "of other defenses"),
+        ),
+        (Option("--dry-run", "show the plan and run nothing", None), WORKERS, NAME, PROFILE),
+        takes="name of a claim, and overrides",
+        more="claim.FIELD=VALUE sets a field of the claim. `moatbench list claims` names them; every report judges those "
+        "that its cells allow.\n\n" + OVERRIDES,
+    ),
     "calibrate": Command(
         "calibrate",
         "find the strength of a defense that costs honest users a given share of their accuracy",

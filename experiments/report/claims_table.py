@@ -34,5 +34,19 @@ def claims_table(found: Sequence[tuple[Judge, Finding]]) -> Table | None:
     return Table("claims", "Claims that these cells can judge", columns, tuple(rows), (note,))
 
 
+def evidence_table(finding: Finding) -> Table:
+    """A row a ground of one claim."""
+    rows: list[dict[str, Value]] = [
+        {"what": g.what, "estimate": g.found.estimate, "p": g.found.p, "says": g.says} for g in finding.evidence
+    ]
+    columns = (
+        Column("what", "evidence", "text", 0),
+        Column("estimate", "estimate"),
+        Column("p", "p (Holm)", "p"),
+        Column("says", "says", "text"),
+    )
+    return Table("evidence", "What the verdict rests on", columns, tuple(rows), (WHAT_VERDICTS_MEAN,))
+
+
 def _ground(ground: Ground) -> str:
     return f"{ground.what} {with_interval(ground.found.estimate, 'share')} {ground.says}"
