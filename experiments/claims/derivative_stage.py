@@ -30,7 +30,7 @@ DIRECTION = "grad."
 @dataclass(frozen=True)
 class DerivativeStage(Stage):
     """Δ of the next token after prompts of the provider's own, by central differences in the precision that the defense uses
-    and by the exact Jacobian-vector product in 64 bits.
+    and by the exact derivative in 64 bits.
 
     Args:
         prepared: a defense whose preparation holds a direction in the proxy's parameters.
@@ -41,7 +41,7 @@ class DerivativeStage(Stage):
 
     name: ClassVar[str] = "derivative"
     version: ClassVar[int] = 1
-    seconds: ClassVar[float] = 5.0
+    seconds: ClassVar[float] = 10.0
 
     prepared: PrepareStage
     epsilons: tuple[float, ...]
@@ -88,7 +88,10 @@ class DerivativeStage(Stage):
 
 
 def exact_delta(model: PreTrainedModel, direction: Mapping[str, Tensor], ids_BT: Tensor) -> Tensor:
-    """(B, V) derivative of the log-probabilities of the next token along g, by forward-mode differentiation in 64 bits.
+    """(B, V) derivative of the log-probabilities of the next token along g: the Jacobian-vector product, in 64 bits.
+
+    Taken in reverse mode, of θ + s·g by s, one token after another: kernels of models need no forward mode, and those of the
+    mini architecture have none.
 
     Args:
         model: the proxy; its own weights are left as they are.
@@ -98,18 +101,13 @@ def exact_delta(model: PreTrainedModel, direction: Mapping[str, Tensor], ids_BT:
     import copy
 
     import torch
-    from torch.func import functional_call, jvp
-    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.func import functional_call
 
     twin = copy.deepcopy(model).eval().double().cpu()
-    parameters = {name: p.detach() for name, p in twin.named_parameters()}
-    tangents = {name: direction[name].detach().to(p) for name, p in parameters.items()}
-
-    def at(values: Mapping[str, Tensor]) -> Tensor:
-        output = functional_call(twin, dict(values), kwargs={"input_ids": ids_BT, "use_cache": False})
+    with torch.enable_grad():
+        s = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        moved = {name: p.detach() + s * direction[name].detach().to(p) for name, p in twin.named_parameters()}
+        output = functional_call(twin, moved, kwargs={"input_ids": ids_BT, "use_cache": False})
         logprobs: Tensor = output.logits[:, -1].log_softmax(-1)
-        return logprobs
-
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward mode
-        found: Tensor = jvp(at, (parameters,), (tangents,))[1]
-    return found
+        found = [torch.autograd.grad(one, s, retain_graph=True)[0] for one in logprobs.flatten()]
+    return torch.stack(found).view_as(logprobs)

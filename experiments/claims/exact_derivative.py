@@ -51,7 +51,7 @@ class ExactDerivative(Claim):
     defense: str
     epsilons: tuple[float, ...]
     tolerance: float = 0.01
-    prompts: int = 64
+    prompts: int = 4
 
     def __post_init__(self) -> None:
         at_least(self, 1, "prompts")

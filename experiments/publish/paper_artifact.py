@@ -25,7 +25,7 @@ from experiments.publish.archive import Content
 from experiments.publish.origin import without_paths, without_paths_in
 from experiments.publish.readme import readme
 from experiments.report import write_report
-from experiments.stages.row import result_of
+from experiments.stages.row import RowStage, result_of
 from experiments.store.layout import Ref
 from experiments.store.maintenance.collect import reached_by
 from experiments.store.maintenance.inventory import manifest_of
@@ -49,7 +49,7 @@ def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, 
         with_models: students' weights too.
 
     Raises:
-        MoatBenchError: a row is not stored.
+        MoatBenchError: a row is not stored, or the table is of no rows.
     """
     rows = _rows(store, table)
     reached = {ref: manifest_of(store.root, ref) for ref in sorted(reached_by(store.root, [table]))}
@@ -85,6 +85,9 @@ def _rows(store: Store, table: Kept) -> dict[Ref, Entry]:
 
 def _tables(rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
     entries = list(rows.values())
+    if strange := {ref.stage for ref in rows} - {RowStage.name, CampaignStage.name}:
+        told = f"holds what a claim measured ({', '.join(sorted(strange))}), not rows: only rows can be exported"
+        raise MoatBenchError(f"{table.name} {told}")
     with TemporaryDirectory() as folder:
         if all(ref.stage == CampaignStage.name for ref in rows):
             written: Mapping[str, Path] = report(entries, _reading(table), Path(folder), "table").files

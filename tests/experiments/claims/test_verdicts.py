@@ -26,21 +26,22 @@ def summaries(results):
 
 
 def hidden(chain: float, code: float, seeds=SEEDS):
-    """Undefended cells, and such whose hidden trace leaves a student these accuracies."""
+    """Undefended cells, and such whose hidden trace leaves a student these accuracies; undefended coding is all right."""
+    twin = TRUTH["undefended"] | {"code": 1.0}
     cells = [one("none", None, 0.95, 0.99, s) for s in seeds]
     for s in seeds:
-        student = TRUTH["undefended"] | {"chain": chain, "code": code}
-        cells.append(result(cell("trace_hidden", ["trace_hidden"], None, "imitate", s, adaptive=False), student))
+        stated = cell("trace_hidden", ["trace_hidden"], None, "imitate", s, adaptive=False)
+        cells.append(result(stated, twin | {"chain": chain, "code": code}, truth=TRUTH | {"undefended": twin}))
     return cells
 
 
 @pytest.mark.parametrize(
     ("chain", "code", "seeds", "verdict"),
     [
-        (0.1, 0.98, SEEDS, "holds"),
+        (0.1, 1.0, SEEDS, "holds"),
         (0.95, 0.4, SEEDS, "fails"),
         (0.1, 0.4, SEEDS, "partly"),
-        (0.1, 0.98, (1,), "undecided"),
+        (0.1, 1.0, (1,), "undecided"),
     ],
 )
 def test_hidden_trace(chain, code, seeds, verdict):
@@ -56,8 +57,8 @@ def test_what_is_hidden_most_is_told():
     half = [one("trace_hidden", ("fraction", 0.5), 0.6, 0.99, s, adaptive=False) for s in SEEDS]
     whole = [one("trace_hidden", ("fraction", 1.0), 0.1, 0.99, s, adaptive=False) for s in SEEDS]
     finding = claim_of("hidden_trace").judge(summaries([*cells[:3], *half, *whole]))
-    assert finding.verdict == "holds"
-    assert "reasoning transfer from .9" in finding.sentence
+    assert finding.sentence.startswith("Hiding the trace (imitate) takes reasoning transfer from .9")
+    assert finding.evidence[0].found.estimate.value > 0.8
     assert claim_of("hidden_trace").judge(summaries(cells[:3])) is None
 
 
@@ -78,7 +79,7 @@ def matched(own: float, control: float, seeds=SEEDS):
     ("own", "control", "seeds", "verdict"),
     [
         (0.4, 0.9, SEEDS, "holds"),
-        (0.9, 0.4, SEEDS, "undecided"),
+        (0.9, 0.4, SEEDS, "fails"),
         (0.6, 0.2, SEEDS, "partly"),
         (0.4, 0.9, (1,), "undecided"),
     ],
@@ -86,10 +87,6 @@ def matched(own: float, control: float, seeds=SEEDS):
 def test_matched_drop(own, control, seeds, verdict):
     finding = claim_of("matched_drop").judge(summaries(matched(own, control, seeds)))
     said = {g.what.split()[4]: g.says for g in finding.evidence}
-    if own > control and verdict == "undecided":
-        assert said["permuted"] == "contradicts"
-        assert finding.verdict in ("fails", "undecided")
-        return
     assert finding.verdict == verdict, said
     assert "antidistillation leaves the student at" in finding.sentence
 
@@ -103,12 +100,13 @@ def test_a_control_that_was_not_run_leaves_the_claim_open():
 
 
 @pytest.mark.parametrize(
-    ("chain", "accepted", "seeds", "verdict"),
-    [(0.3, 300, SEEDS, "holds"), (0.95, 300, SEEDS, "fails"), (0.3, 300, (1,), "undecided"), (0.3, 1000, SEEDS, None)],
+    ("right", "accepted", "seeds", "verdict"),
+    [(0.1, 300, SEEDS, "holds"), (1.0, 300, SEEDS, "fails"), (0.1, 300, (1,), "undecided"), (0.1, 1000, SEEDS, None)],
 )
-def test_volume_limits(chain, accepted, seeds, verdict):
-    cells = [one("none", None, 0.95, 0.99, s) for s in seeds]
-    cells += [one("query_quota", None, chain, 0.99, s, accepted=accepted) for s in seeds]
+def test_volume_limits(right, accepted, seeds, verdict):
+    truth = TRUTH | {"undefended": dict.fromkeys(FAMILIES, 0.6)}
+    stated = [cell("query_quota", ["query_quota"], None, "imitate", s, accepted=accepted) for s in seeds]
+    cells = [result(own, dict.fromkeys(FAMILIES, right), truth=truth) for own in stated]
     finding = claim_of("volume_limits").judge(summaries(cells))
     assert (finding and finding.verdict) == verdict
     if finding:
@@ -136,7 +134,7 @@ def refined(name: str, before: float, after: float, seed: int, alone: float = 0.
     own = result(
         cell(name, [] if name == "none" else [name], None, "rl", seed, refine="rl"),
         TRUTH["undefended"] | {"chain": after},
-        truth=TRUTH | {"self": TRUTH["self"] | {"chain": alone}},
+        truth=TRUTH | {"self": TRUTH["self"] | {"chain": alone}, "undefended": TRUTH["undefended"] | {"chain": 0.8}},
     )
     share = {"distilled": before, "student": after, "distilled_undefended": 0.9, "undefended": 0.94}
     return replace(own, passes=passes(share, seed))
@@ -146,7 +144,7 @@ def refined(name: str, before: float, after: float, seed: int, alone: float = 0.
     ("closed", "kept", "alone", "seeds", "verdict"),
     [
         (0.9, 0.1, 0.1, SEEDS, "holds"),
-        (0.35, 0.9, 0.98, SEEDS, "partly"),
+        (0.35, 0.9, 1.0, SEEDS, "partly"),
         (0.35, 0.1, 0.1, SEEDS, "partly"),
         (0.9, 0.1, 0.1, (1,), "undecided"),
     ],
