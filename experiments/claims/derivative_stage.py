@@ -41,7 +41,7 @@ class DerivativeStage(Stage):
 
     name: ClassVar[str] = "derivative"
     version: ClassVar[int] = 1
-    seconds: ClassVar[float] = 10.0
+    seconds: ClassVar[float] = 40.0
 
     prepared: PrepareStage
     epsilons: tuple[float, ...]
