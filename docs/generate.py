@@ -26,6 +26,11 @@ GROUPS = {
     "attack/refine": ("Refine", "What the attacker does afterwards, without the teacher: `attack/refine=NAME`."),
     "api": ("Interface profiles", "What the API sells: `api=NAME`."),
     "budget": ("Budgets", "What the attacker may spend: `budget=NAME`."),
+    "claim": (
+        "Claims",
+        "What the literature predicts, judged by every report whose cells allow it; `moatbench claim NAME` runs the "
+        "claim's own grid, see [add-a-claim.md](add-a-claim.md).",
+    ),
     "task": ("Tasks", "`task=NAME`."),
     "teacher": ("Teachers", "`teacher=NAME`."),
     "student": ("Students", "`student=NAME`."),

@@ -18,7 +18,7 @@ from configs.groups import chosen
 from configs.ranges import whole_number
 from defenses.base import Defense, hooks_of
 from experiments.compose.asked import refuse_asked
-from experiments.compose.compose import PATHS
+from experiments.compose.compose import PATHS, REPORT
 from experiments.compose.interning import Interning
 from experiments.stages.detect import DetectStage, detecting
 from experiments.stages.drop import DropStage
@@ -249,7 +249,7 @@ def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | Non
     else:
         plain = dict(config)
     for name in plain:
-        if name not in (*PARTS, *PATHS, "experiment"):
+        if name not in (*PARTS, *PATHS, REPORT, "experiment"):
             raise ConfigError(name, plain[name], "is not a part of a cell", (*PARTS, *PATHS), meant=name)
     interning, attack = interning or Interning(), chosen(plain, "attack")
     for name in attack:

@@ -299,7 +299,11 @@ def is_method(node: ast.stmt) -> bool:
     )
 
 
-@pytest.mark.parametrize("path", [*parts("defenses"), *parts("attacks"), *parts("student/objectives")], ids=name_of)
+@pytest.mark.parametrize(
+    "path",
+    [*parts("defenses"), *parts("attacks"), *parts("student/objectives"), *parts("experiments/claims")],
+    ids=name_of,
+)
 def test_every_method_can_be_chosen(path):
     module = name_of(path).removesuffix(".py").replace("/", ".")
     assert any(target.rpartition(".")[0] == module for found in named().values() for target in found), (

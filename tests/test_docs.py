@@ -19,6 +19,7 @@ from configs.build import build
 from experiments.calibration.calibration import calibration_of
 from experiments.campaign.from_config import stage_from
 from experiments.cell import cell_from
+from experiments.claims.reporting import reporting_of
 from experiments.cli.arguments import CARE, COMMANDS, KINDS, SHELLS, read
 from experiments.cli.calibrate import own_words
 from experiments.cli.campaign import POLICIES
@@ -27,11 +28,13 @@ from experiments.cli.roots import CAMPAIGN, root_of
 from experiments.compose.asked import asked_of
 from experiments.compose.compose import ROOT as CELL
 from experiments.compose.compose import compose_cells, compose_one
+from experiments.report import write_report
 from lm.batch import collate
 from lm.types import Channel
 from student.objectives.sft import SFT
 from tests.attacks.world import V, client, examples, harvest_context, pool, recover_context
 from tests.defenses.release.responses import assert_aligned, make
+from tests.experiments.report.cells import one
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(p for p in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if p.name != "CHANGELOG.md")
@@ -45,9 +48,10 @@ MOVED = {
     "attacks.recover.shortest": "mine.shortest",
     "student.objectives.smoothed": "mine.smoothed",
     "defenses.admission.windows.round_the_clock": "mine.round_the_clock",
+    "experiments.claims.cheap_noise": "mine.cheap_noise",
 }
 """Module in the tree -> module in a package of one's own."""
-TEACHING = ("add-a-defense.md", "add-an-attack.md", "campaigns.md")
+TEACHING = ("add-a-claim.md", "add-a-defense.md", "add-an-attack.md", "campaigns.md")
 """Pages that say which files to write."""
 
 
@@ -101,6 +105,7 @@ def test_pages_show_whole_files():
         "configs/defense/trace_budget.yaml",
     }
     assert len(files_of("add-an-attack.md")) == 7
+    assert len(files_of("add-a-claim.md")) == 2
     assert len(files_of("campaigns.md")) == 4
 
 
@@ -190,6 +195,18 @@ def test_the_objective_is_cross_entropy_when_nothing_is_smoothed(written):
     torch.testing.assert_close(kind(smoothing=0.1).loss(logits, batch), 0.9 * plain + 0.1 * uniform)
 
 
+@pytest.mark.parametrize("form", ["tree", "package"])
+def test_the_claim_is_judged_by_a_report(written, form, tmp_path):
+    cells = [
+        one(name, None, 0.95, users, s) for s in (1, 2, 3) for name, users in (("none", 0.99), ("gaussian_noise", 0.4))
+    ]
+    made = write_report(cells, tmp_path, "r", *reporting_of({}, [getattr(written, form)]))
+    assert made.findings["cheap_noise"].verdict == "fails", made.findings["cheap_noise"].evidence
+    same = [one(name, None, 0.95, 0.99, s) for s in (1, 2, 3) for name in ("none", "gaussian_noise")]
+    made = write_report(same, tmp_path, "r", *reporting_of({}, [getattr(written, form)]))
+    assert made.findings["cheap_noise"].verdict == "holds", made.findings["cheap_noise"].evidence
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_links_resolve(page):
     for target in LINK.findall(page.read_text()):
@@ -236,6 +253,8 @@ def test_commands_compose(page, line, written):
     if command == "completion":
         assert arguments[0] in SHELLS
         return
+    if command == "claim":
+        arguments = [f"+claim={w}" if "=" not in w else w for w in arguments]
     if command == "calibrate":
         arguments = own_words(arguments).overrides
     overrides = [w for w in arguments if "=" in w]

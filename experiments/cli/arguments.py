@@ -11,6 +11,7 @@ FORMATS = ("terminal", "markdown", "csv", "latex")
 PARTS_OF_ATTACKS = ("harvest", "recover", "objective", "refine")
 KINDS = (
     "tasks", "teachers", "defenses", "attacks", "students", "apis", "budgets", "campaigns", "policies", "experiments",
+    "claims",
     *PARTS_OF_ATTACKS,
 )  # fmt: skip
 SHELLS = ("bash", "zsh", "fish")
@@ -120,6 +121,20 @@ COMMANDS = {
             PROFILE,
         ),
     ),
+    "claim": Command(
+        "claim",
+        "run the grid of a claim of the literature and say whether its cells bear it out",
+        (
+            ("moatbench claim hidden_trace", "verdict, sentence, and what they rest on"),
+            ("moatbench claim hidden_trace --dry-run", "what its grid would take"),
+            ("moatbench claim rl_closes seed=0,1", "your own overrides win over the file's"),
+            ("moatbench claim matched_drop claim.defense=permuted claim.controls=[temperature]", "of other defenses"),
+        ),
+        (Option("--dry-run", "show the plan and run nothing", None), WORKERS, NAME, PROFILE),
+        takes="name of a claim, and overrides",
+        more="claim.FIELD=VALUE sets a field of the claim. `moatbench list claims` names them; every report judges those "
+        "that its cells allow.\n\n" + OVERRIDES,
+    ),
     "calibrate": Command(
         "calibrate",
         "find the strength of a defense that costs honest users a given share of their accuracy",
@@ -163,9 +178,18 @@ COMMANDS = {
         (
             ("moatbench table +experiment=quick", "of an experiment, or of the part that is stored"),
             ("moatbench table +experiment=quick --format latex", "for a paper"),
+            ("moatbench table +experiment=decoding --reference temperature", "others against temperature, not its own"),
+            ("moatbench table +experiment=decoding --reference all", "every pair of defenses at equal honest accuracy"),
             ("moatbench table --all --format csv", "of every row in the store"),
         ),
-        (Option("--all", "every row in the store", None), Option("--format", "how", FORMATS), NAME),
+        (
+            Option("--all", "every row in the store", None),
+            Option("--format", "how", FORMATS),
+            Option(
+                "--reference", "defense that others are compared with at equal honest accuracy; all: each with each"
+            ),
+            NAME,
+        ),
     ),
     "costs": Command(
         "costs",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cli.arguments import CommandLine
-from experiments.compose.compose import Composed, compose_sweep, experiment_names
+from experiments.compose.compose import Composed, compose_sweep
+from experiments.compose.grids import experiment_names
 from experiments.report.file_names import stem
 from lm.timing import collecting, timed
 

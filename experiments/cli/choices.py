@@ -31,6 +31,7 @@ GROUPS = {
     "campaigns": ("campaign", "operation", "population", "market", "link"),
     "policies": ("policy",),
     "experiments": ("experiment", "experiment/campaign"),
+    "claims": ("claim",),
     **{part: (f"attack/{part}",) for part in PARTS_OF_ATTACKS},
 }
 
@@ -38,6 +39,7 @@ DEFAULT = "default"
 
 TYPED = {
     "operation": "+operation@campaign.operations.OWN_NAME",
+    "claim": "+claim",
     "experiment": "+experiment",
     "experiment/campaign": "+experiment",
 }

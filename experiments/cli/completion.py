@@ -14,7 +14,8 @@ from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cli.arguments import CARE, COMMANDS, COMPLETE, KINDS, SHELLS, CommandLine
 from experiments.cli.roots import CAMPAIGN, ROOTS, root_of
-from experiments.compose.compose import EXPERIMENT, ROOT, expand
+from experiments.compose.compose import ROOT, expand
+from experiments.compose.grids import CLAIM, EXPERIMENT
 from experiments.compose.hydra_session import HydraSession, session
 
 BASH = """\
@@ -76,6 +77,9 @@ def complete(line: str) -> list[str]:
     if words[0] == "store":
         return _for_store(word, words[1:])
     kinds = _starting(word, KINDS) if words[0] == "list" else []
+    if words[0] == CLAIM and not any("=" not in w and not w.startswith("-") for w in words[1:]):
+        with session() as hydra:
+            kinds = _starting(word, hydra.options(CLAIM, words[1:]))
     if words[0] == "calibrate":
         kinds = [own for own in CALIBRATES if own.startswith(word)]
         words = [w for w in words if not w.startswith(CALIBRATES)]
@@ -130,7 +134,7 @@ def _from_hydra(word: str, others: list[str], hydra: HydraSession, root: str) ->
 def _is_of(known: set[str], name: str) -> bool:
     """Whether something that could be typed is about one of these parts, or names an experiment."""
     part = re.split(r"[=./@]", name.lstrip("+~"))[0]
-    return part in known or name == EXPERIMENT
+    return part in known or part == CLAIM or name == EXPERIMENT
 
 
 def _experiments(word: str, others: list[str], hydra: HydraSession, root: str, folder: str = EXPERIMENT) -> list[str]:
@@ -148,7 +152,7 @@ def _experiments(word: str, others: list[str], hydra: HydraSession, root: str, f
 
 def _open(name: str) -> list[str]:
     """Hydra gives a group that has both choices and groups below it without a sign."""
-    if name == EXPERIMENT:  # its folders are typed as part of the name, see `_experiments`
+    if name in (EXPERIMENT, CLAIM):  # an experiment's folders are typed as part of the name, see `_experiments`
         return [f"+{name}="]
     return [name] if name.endswith(("=", ".", "/")) else [f"{name}=", f"{name}/"]
 

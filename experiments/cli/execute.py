@@ -12,6 +12,7 @@ from rich.console import Console
 
 from configs.build import build
 from configs.errors import ConfigError, require
+from experiments.claims.reporting import NOTHING_ASKED, Reporting
 from experiments.cli.consoles import count, not_written, remarks, results
 from experiments.cli.failures import conclude
 from experiments.cli.foresight import foresee
@@ -28,6 +29,7 @@ from experiments.engine.log import Logged, log_path
 from experiments.engine.memory import require_memory
 from experiments.report import write_report
 from experiments.report.tracking import Tracking
+from experiments.stages.row import RowStage
 from experiments.store.disk import FULL, READ_ONLY
 from experiments.store.entry import Entry
 from experiments.store.maintenance.kept import Kept, keep, one_by_one
@@ -81,16 +83,23 @@ class Cells:
 
     Args:
         difference: for whose number of seeds a dry run is asked.
+        reporting: what their report compares and judges.
     """
 
-    def __init__(self, difference: float | None = None) -> None:
+    def __init__(self, difference: float | None = None, reporting: Reporting = NOTHING_ASKED) -> None:
         if difference is not None:
             require(0 < difference <= 1, "--difference", difference, "must be more than 0 and at most 1")
-        self.difference = difference
+        self.difference, self.reporting = difference, reporting
 
     def wanted(self, cells: Sequence[Composed]) -> list[Wanted]:
-        """See `Kind.wanted`."""
-        return wanted_rows(cells)
+        """See `Kind.wanted`; also refuses a reference that none of the cells can be."""
+        rows = wanted_rows(cells)
+        facts = [row.stage.cell for row in rows if isinstance(row.stage, RowStage)]
+        names = {"+".join(cell["defense_name"]) for cell in facts if cell["strength"] is not None}
+        reference = self.reporting.reference
+        if facts and not any(reference.name.startswith(name) for name in names):  # settings may follow the name
+            reference.require(names)
+        return rows
 
     def facts(self, entry: Entry) -> Mapping[str, Any]:
         """See `Kind.facts`."""
@@ -102,7 +111,7 @@ class Cells:
 
     def report(self, entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> Shown:
         """See `Kind.report`."""
-        return write_report(results_of(entries, cells), folder, name)
+        return write_report(results_of(entries, cells), folder, name, *self.reporting)
 
 
 def carry_out(

@@ -17,7 +17,8 @@ from omegaconf import DictConfig
 
 from configs.errors import ConfigError
 from experiments.cli import guarded
-from experiments.compose.compose import EXPERIMENT, Composed
+from experiments.compose.compose import Composed
+from experiments.compose.grids import EXPERIMENT
 from experiments.compose.resolved import resolved
 from experiments.compose.search_path import admit
 
@@ -35,14 +36,16 @@ def main(config: DictConfig) -> None:
 def _run(config: DictConfig) -> int:
     from hydra.core.hydra_config import HydraConfig
 
-    from experiments.cli.execute import carry_out
+    from experiments.claims.reporting import reporting_of
+    from experiments.cli.execute import Cells, carry_out
 
     if EXPERIMENT in config:
         raise ConfigError(EXPERIMENT, "", "is a union of grids, which Hydra cannot sweep: use moatbench sweep")
     overrides = tuple(HydraConfig.get().overrides.task)
     admit(HydraConfig.get().overrides.hydra)
     cell = Composed(overrides, resolved(config), " ".join(overrides))
-    return carry_out([cell], "hydra", run=_multirun(HydraConfig.get()))
+    kind = Cells(reporting=reporting_of(cell.plain, HydraConfig.get().overrides.hydra))
+    return carry_out([cell], "hydra", run=_multirun(HydraConfig.get()), kind=kind)
 
 
 def _multirun(settings: DictConfig) -> str:

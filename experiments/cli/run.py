@@ -7,7 +7,8 @@ import sys
 from experiments.calibration.settle import settle
 from experiments.cli.arguments import CommandLine
 from experiments.cli.calibrate import find, waiting
-from experiments.compose.compose import Sweep, compose_one, compose_sweep, experiment_names
+from experiments.compose.compose import Sweep, compose_one, compose_sweep
+from experiments.compose.grids import experiment_names
 from experiments.report.file_names import stem
 from lm.timing import collecting, timed
 
@@ -19,6 +20,7 @@ def main(asked: CommandLine) -> int:
             one = asked.command == "run"
             sweep = Sweep([compose_one(asked.words)]) if one else compose_sweep(asked.words)
             name = stem(asked.options.name, experiment_names(asked.words), asked.command)
+            from experiments.claims.reporting import reporting_of
             from experiments.cli.execute import Cells, carry_out
             from experiments.cli.plan import repetitions
         for remark in repetitions(sweep):
@@ -35,5 +37,5 @@ def main(asked: CommandLine) -> int:
             print(f"moatbench: {remark}", file=sys.stderr)
         if not settled.cells:  # of a plan, all of whose cells wait
             return 0
-        kind = Cells(getattr(options, "difference", None))
+        kind = Cells(getattr(options, "difference", None), reporting_of(settled.cells[0].plain, asked.words))
         return carry_out(settled.cells, name, options.workers, dry, options.profile, words, kind)

@@ -9,7 +9,8 @@ from configs.errors import MoatBenchError
 from experiments.calibration.settle import settle
 from experiments.cli import consoles
 from experiments.cli.arguments import CommandLine
-from experiments.compose.compose import compose_cells, compose_one, experiment_names
+from experiments.compose.compose import compose_cells, compose_one
+from experiments.compose.grids import experiment_names
 from experiments.report.file_names import stem
 from experiments.store.places import somewhere
 
@@ -23,6 +24,7 @@ def main(asked: CommandLine) -> int:
     """Print the table, and write it with all other formats and the plot."""
     cells = [compose_one(asked.words)] if asked.options.all else compose_cells(asked.words)
     name = stem(asked.options.name, experiment_names(asked.words), "all" if asked.options.all else "table")
+    from experiments.claims.reporting import reporting_of
     from experiments.cli.stored_rows import newest, out_of, store_of, stored_results, wanted_rows
     from experiments.report import write_report
 
@@ -40,8 +42,9 @@ def main(asked: CommandLine) -> int:
         raise MoatBenchError(
             f"no such rows in the store {store.root}: run the cells first, or name another with store="
         )
+    reporting = reporting_of(cells[0].plain, asked.words, asked.options.reference)
     with somewhere(out) as place:
-        report = write_report(results, place, name)
+        report = write_report(results, place, name, *reporting)
         if asked.options.format == "terminal":
             report.terminal(consoles.results())
         else:

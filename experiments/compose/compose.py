@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,20 +19,20 @@ from typing import Any, NamedTuple
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from configs.errors import ConfigError, require
 from configs.groups import chosen
 from experiments.compose.assembly import Assembly, Plain
+from experiments.compose.grids import CLAIM, EXPERIMENT, grids_of
 from experiments.compose.hydra_errors import in_words
 from experiments.compose.hydra_session import HydraSession, session
-from experiments.compose.resolved import resolved
+from experiments.compose.whole import whole
 
 ROOT = "cell"
-EXPERIMENT = "experiment"
-FIELDS = ("description", "grids", "of")
 PATHS = ("store", "out", "tracking", "launcher")
 """Parts of a configuration that say where and how a cell runs, not what it is."""
+REPORT = "report"
+"""Part of a configuration that says what a report compares, not what a cell is."""
 MOST_CELLS, MANY_CELLS = 20_000, 2_000
 
 
@@ -64,8 +63,8 @@ class Composed:
         return json.dumps(self.content())  # unsorted: the order of a stack matters
 
     def content(self) -> dict[str, Any]:
-        """The plain configuration without where and how it runs."""
-        return {name: part for name, part in self.plain.items() if name not in PATHS}
+        """The plain configuration without where and how it runs, and what a report of it compares."""
+        return {name: part for name, part in self.plain.items() if name not in (*PATHS, REPORT)}
 
 
 class Sweep(NamedTuple):
@@ -104,7 +103,7 @@ def compose_sweep(arguments: Sequence[str], root: str = ROOT) -> Sweep:
 
     Args:
         arguments: Hydra overrides, with commas, ``range`` and ``choice`` for sweeps; ``+experiment=NAME`` takes the union of
-            that file's grids, to each of which the other overrides are applied last.
+            that file's grids, to each of which the other overrides are applied last; so does ``+claim=NAME``.
         root: configuration that is composed: a ``cell``, or a ``campaign``.
 
     Raises:
@@ -117,8 +116,8 @@ def compose_sweep(arguments: Sequence[str], root: str = ROOT) -> Sweep:
         ]
     for cell in (cell for grid in grids for cell in grid):
         _require_paths(cell.plain)
-    for part in PATHS:
-        ways = {str(cell.plain[part]) for grid in grids for cell in grid}
+    for part in (*PATHS, REPORT):
+        ways = {str(cell.plain.get(part)) for grid in grids for cell in grid}
         if len(ways) > 1:
             raise ConfigError(part, ", ".join(sorted(ways)), "must be the same for all cells of a sweep")
     cells: dict[str, Composed] = {}
@@ -136,85 +135,28 @@ def compose_sweep(arguments: Sequence[str], root: str = ROOT) -> Sweep:
 
 def expand(arguments: Sequence[str], hydra: HydraSession, root: str = ROOT) -> list[list[tuple[str, ...]]]:
     """The overrides of each cell of each grid."""
-    names, rest = [], []
+    names, rest, own = [], [], []
     for override in _parsed(arguments, hydra):
-        if override.key_or_group == EXPERIMENT:
-            names += [value.partition("=")[2] for value in _choices(override)]
+        group, _, field = str(override.key_or_group).partition(".")
+        if group in (EXPERIMENT, CLAIM) and not field:
+            names += [(group, value.partition("=")[2]) for value in _choices(override)]
+        elif group == CLAIM:
+            own.append(str(override.input_line))
         else:
             rest.append(override)
     if not names:
         grids = [rest]
     else:
-        search = [o.input_line for o in rest if o.is_hydra_override()]
-        lines = [line for name in names for line in experiment_grids(name, hydra, search, root)]
+        search = [o.input_line for o in rest if o.is_hydra_override()] + own
+        lines = [line for group, name in names for line in grids_of(group, name, hydra, search, root)]
         grids = [_merged(_parsed(line, hydra), rest) for line in lines]
     _require_few(sum(math.prod(_count(o) for o in _last(grid).values()) for grid in grids), arguments)
     return [_product(grid) for grid in grids]
 
 
-def experiment_names(arguments: Sequence[str]) -> list[str]:
-    """Names of the experiments that a command line asks for."""
-    asked = [a.partition("=")[2] for a in arguments if a.lstrip("+").partition("=")[0] == EXPERIMENT]
-    return [name for value in asked for name in value.split(",")]
-
-
-def experiment_grids(name: str, hydra: HydraSession, search: Sequence[str] = (), root: str = ROOT) -> list[list[str]]:
-    """The command lines of ``configs/experiment/NAME.yaml``, in words.
-
-    Args:
-        name: of the experiment.
-        hydra: an open session.
-        search: overrides of Hydra's search path.
-        root: what its grids are of; an experiment says so where it is not of cells (``of: campaign``).
-
-    Raises:
-        ConfigError: there is no such file, it holds other things than a description and grids, or grids of something else.
-    """
-    group, _, last = f"{EXPERIMENT}/{name}".rpartition("/")
-    if last not in hydra.options(group, search):
-        raise ConfigError(EXPERIMENT, name, "there is no such experiment", _experiments(hydra, search, root))
-    node = _whole((*search, f"+{EXPERIMENT}={name}"), hydra, root)[EXPERIMENT]
-    field = f"{EXPERIMENT}.{name}"
-    for key in node:
-        if key not in FIELDS:
-            raise ConfigError(f"{field}.{key}", node[key], "is not a field here", FIELDS)
-    of = node.get("of", ROOT)
-    if of != root:
-        how = "moatbench campaign" if of == "campaign" else "moatbench sweep"
-        raise ConfigError(EXPERIMENT, name, f"has grids of a {of}: run it with {how} +experiment={name}")
-    grids = node.get("grids") or []
-    if not grids or not all(isinstance(line, str) for line in grids):
-        raise ConfigError(f"{field}.grids", grids, "must be a list of at least one command line")
-    return [_words(line, f"{field}.grids") for line in grids]
-
-
-def _words(line: str, field: str) -> list[str]:
-    """The words of a command line in a file. Where configurations come from, and whose, is for the user alone to say."""
-    try:
-        words = shlex.split(line)
-    except ValueError as error:
-        raise ConfigError(field, line, f"is not a command line ({error})") from error
-    for word in words:
-        require(not word.lstrip("+~").startswith("hydra."), field, word, "is for the user's own command line only")
-    return words
-
-
-def _experiments(hydra: HydraSession, search: Sequence[str], root: str) -> list[str]:
-    """Names of the experiments whose grids are of this root, as they are typed."""
-    files = [f"{f}/{name}" for f in _folders(EXPERIMENT, hydra, search) for name in hydra.options(f, search)]
-    read = {name: hydra.repository(search).load_config(name) for name in files}
-    wanted = [name for name, found in read.items() if found is not None and found.config.get("of", ROOT) == root]
-    return sorted(name.removeprefix(f"{EXPERIMENT}/") for name in wanted)
-
-
-def _folders(group: str, hydra: HydraSession, search: Sequence[str]) -> list[str]:
-    inner = [_folders(f"{group}/{name}", hydra, search) for name in hydra.groups(group, search)]
-    return [group, *itertools.chain.from_iterable(inner)]
-
-
 def _composed(overrides: Sequence[str], hydra: HydraSession, assembly: Assembly, root: str) -> Plain:
     config = assembly.config(overrides)
-    return config if config is not None else _whole(overrides, hydra, root)
+    return config if config is not None else whole(overrides, hydra, root)
 
 
 def _require_paths(plain: Plain) -> None:
@@ -225,23 +167,15 @@ def _require_paths(plain: Plain) -> None:
             raise ConfigError(part, name, f"must be a folder: {part}=PATH")
     for part in ("tracking", "launcher"):
         chosen(plain, part)
-
-
-def _whole(overrides: Sequence[str], hydra: HydraSession, root: str) -> Plain:
-    try:
-        config = hydra.compose(overrides, root)
-        plain = resolved(config)
-        missing = sorted(OmegaConf.missing_keys(config))
-    except (HydraException, OmegaConfBaseException, ValueError) as error:  # of a choice that is null, a bare ValueError
-        raise in_words(error, overrides, lambda fewer: hydra.compose(fewer, root)) from error
-    if missing:
-        raise ConfigError(missing[0], "???", "must be given")
-    return plain
+    said = plain.get(REPORT)
+    for field, value in said.items() if isinstance(said, Mapping) else ():
+        reason = f"is not a setting of reports: {REPORT}.reference=DEFENSE, or all"
+        require(field == "reference" and isinstance(value, str | None), f"{REPORT}.{field}", value, reason)
 
 
 def _labelled(cells: Sequence[Composed]) -> list[Composed]:
     """Give each cell the overrides that the others do not have too; all of them where there is but one."""
-    told = [[o for o in c.overrides if not o.lstrip("+~").startswith((*PATHS, "hydra."))] for c in cells]
+    told = [[o for o in c.overrides if not o.lstrip("+~").startswith((*PATHS, REPORT, "hydra."))] for c in cells]
     common = set.intersection(*map(set, told)) if len(cells) > 1 else set()
     names = [" ".join(o for o in own if o not in common) for own in told]
     return [replace(cell, label=name or "defaults") for cell, name in zip(cells, names, strict=True)]

@@ -18,12 +18,14 @@ from omegaconf import OmegaConf
 from configs.errors import MoatBenchError
 from experiments.campaign.campaign_stage import CampaignStage
 from experiments.campaign.joined import report
-from experiments.compose.compose import PATHS, compose_one
+from experiments.claims.reporting import reporting_of
+from experiments.compose.compose import PATHS, REPORT, compose_one
+from experiments.compose.grids import EXPERIMENT
 from experiments.publish.archive import Content
 from experiments.publish.origin import without_paths, without_paths_in
 from experiments.publish.readme import readme
 from experiments.report import write_report
-from experiments.stages.row import result_of
+from experiments.stages.row import RowStage, result_of
 from experiments.store.layout import Ref
 from experiments.store.maintenance.collect import reached_by
 from experiments.store.maintenance.inventory import manifest_of
@@ -47,7 +49,7 @@ def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, 
         with_models: students' weights too.
 
     Raises:
-        MoatBenchError: a row is not stored.
+        MoatBenchError: a row is not stored, or the table is of no rows.
     """
     rows = _rows(store, table)
     reached = {ref: manifest_of(store.root, ref) for ref in sorted(reached_by(store.root, [table]))}
@@ -83,13 +85,18 @@ def _rows(store: Store, table: Kept) -> dict[Ref, Entry]:
 
 def _tables(rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
     entries = list(rows.values())
+    if strange := {ref.stage for ref in rows} - {RowStage.name, CampaignStage.name}:
+        told = f"holds what a claim measured ({', '.join(sorted(strange))}), not rows: only rows can be exported"
+        raise MoatBenchError(f"{table.name} {told}")
     with TemporaryDirectory() as folder:
         if all(ref.stage == CampaignStage.name for ref in rows):
             written: Mapping[str, Path] = report(entries, _reading(table), Path(folder), "table").files
         else:
             results = [result_of(entry) for entry in entries]
             placeless = [replace(result, cell=without_paths_in(result.cell)) for result in results]
-            written = write_report(placeless, Path(folder), "table").files
+            words = [word for word in table.command if re.match(rf"[+]?{REPORT}[.=]|[+]?{EXPERIMENT}=", word)]
+            reporting = reporting_of(compose_one([w for w in words if REPORT in w]).plain, words)
+            written = write_report(placeless, Path(folder), "table", *reporting).files
         texts = {TABLES[kind]: written[kind].read_text(encoding="utf-8") for kind in TABLES}
     named = {file: text.replace("MoatBench: table", f"MoatBench: {table.name}") for file, text in texts.items()}
     return {file: _json(json.loads(text)) if file.endswith(".json") else _text(text) for file, text in named.items()}

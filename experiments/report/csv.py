@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.measure.estimate import Estimate
+from experiments.measure.losses import loss_verdicts
 from experiments.measure.row import flat
 from experiments.measure.summary import Summary
 from experiments.report.cells import PlainWriter
-from experiments.report.main_table import loss_verdicts
 from experiments.report.matched_table import Comparison
 
 MEASURE = ("measure", "family", "decoding", "grader", "value", "low", "high", "seeds", "p", "mark", "reason")
@@ -59,8 +59,8 @@ def render(summaries: Sequence[Summary], found: Sequence[Comparison]) -> str:
                 writer.writerow(
                     _at_drop(c) | {"defense": name, "measure": "slack_at_drop", "value": _text(c.slack[name])}
                 )
-        for name, verdict in c.difference.items():
-            head = _at_drop(c) | {"defense": c.reference, "compared_with": name, "measure": "difference_at_drop"}
+        for (first, second), verdict in c.difference.items():
+            head = _at_drop(c) | {"defense": first, "compared_with": second, "measure": "difference_at_drop"}
             writer.writerow(head | _estimate(verdict.estimate) | {"p": _text(verdict.p)})
     return out.getvalue()
 

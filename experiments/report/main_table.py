@@ -1,4 +1,4 @@
-"""The defense × attack table, and the tables of the two claims that every report answers."""
+"""The defense × attack table."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from experiments.measure.panel import ALL
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
-from experiments.measure.verdict import HolmVerdict, verdicts
 from experiments.report.floor import floor_note
-from experiments.report.grouping import axis_text, setting_text, varying_axes
+from experiments.report.grouping import axis_text, varying_axes
 from experiments.report.guard_notes import guard_notes
 from experiments.report.names import (
     AXES,
-    HIDDEN_TRACE,
     family_name,
     family_order,
     seeds_caveat,
@@ -107,60 +105,3 @@ def _main_notes(summaries: Sequence[Summary]) -> tuple[str, ...]:
         seeds_caveat(summaries),
     )
     return tuple(filter(None, notes))
-
-
-def loss_verdicts(summaries: Sequence[Summary]) -> dict[tuple[int, str], HolmVerdict]:
-    """What every defended cell loses of the undefended transfer, by (index of summary, family), corrected over all cells and
-    families of the report."""
-    keys = [(i, f) for i, s in enumerate(summaries) if s.names for f in s.families]
-    found = verdicts([summaries[i].headline_estimate("transfer_lost", family) for i, family in keys])
-    return dict(zip(keys, found, strict=True))
-
-
-def hidden_trace_table(summaries: Sequence[Summary]) -> Table | None:
-    """What hiding the trace takes, per family, against the same attack on the undefended API (claim C1: much where the
-    answer needs steps, about nothing where it does not). None where no cell hides the trace and nothing else."""
-    judged = loss_verdicts(summaries)
-    rows: list[Row] = []
-    chosen = [(i, s) for i, s in enumerate(summaries) if s.names == (HIDDEN_TRACE,)]
-    for i, s in chosen:
-        for family in (f for f in family_order(s.families) if f != POOLED):
-            verdict = judged[i, family]
-            rows.append(
-                {
-                    "attack": setting_text(s, [other for _, other in chosen]),
-                    "family": family_name(family),
-                    "before": s.headline_estimate("transfer_undefended", family),
-                    "after": s.headline_estimate("transfer", family),
-                    "formed": s.estimate("S_def_formed_share", family, s.decoding).value,
-                    "lost": verdict.estimate,
-                    "p": verdict.p,
-                    "reading": verdict.reading,
-                }
-            )
-    if not rows:
-        return None
-    columns = (
-        Column("attack", "attack", "text", 0),
-        Column("family", "family", "text", 0),
-        Column("before", "trace shown"),
-        Column("after", "trace hidden"),
-        Column("formed", "well formed"),
-        Column("lost", "transfer lost"),
-        Column("p", "p (Holm)", "p"),
-        Column("reading", "reading", "text"),
-    )
-    note = (
-        f"p, the interval of the loss and its reading are corrected for the {len(judged)} losses of the report (Holm): "
-        "lost, or gained, where the interval excludes 0, which is where p < .05; unchanged where it lies within ±.05; "
-        "otherwise undecided."
-    )
-    lost = {
-        family: [judged[i, family].estimate for i, s in chosen if family in s.families] for family in _families(chosen)
-    }
-    notes = filter(None, (note, floor_note("loss", lost), seeds_caveat([s for _, s in chosen])))
-    return Table("hidden_trace", "Hiding the trace (claim C1)", columns, tuple(rows), tuple(notes))
-
-
-def _families(chosen: Sequence[tuple[int, Summary]]) -> list[str]:
-    return family_order(sorted({family for _, s in chosen for family in s.families}))

@@ -1,4 +1,4 @@
-"""Defenses at equal honest accuracy (claim C2): students at matched teacher drop, and their differences."""
+"""Defenses at equal honest accuracy: students at matched teacher drop, and their differences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from experiments.measure.transfer import POOLED
 from experiments.measure.verdict import HolmVerdict, verdicts
 from experiments.report.floor import floor_note
 from experiments.report.grouping import setting_text
-from experiments.report.names import REFERENCE_DEFENSE, family_name, family_order, is_passive, seeds_caveat
+from experiments.report.names import family_name, family_order, is_passive, seeds_caveat
+from experiments.report.reference import EVERY_PAIR, FIRST, Reference, pairs
 from experiments.report.spelling import Value, share
 from experiments.report.structure import Column, Table
 
@@ -34,9 +35,9 @@ class Comparison:
         drop: of honest accuracy.
         common: whether the drop is the largest that all defenses reach, instead of a fixed one.
         accuracy: of the student, by defense.
-        difference: of the reference defense's student to each other's, corrected for all comparisons of the report.
+        difference: of the first defense's student less the second's, by pair, corrected for all comparisons of the report.
         slack: how much lower a student may be at most if the curve is convex, see `experiments.measure.matched`.
-        reference: the defense compared with the others.
+        reference: the defense compared with the others, first of each pair; `EVERY_PAIR` where each is with each.
         passive: whether the attack does not answer to the defense.
     """
 
@@ -45,10 +46,15 @@ class Comparison:
     drop: float
     common: bool
     accuracy: dict[str, Estimate]
-    difference: dict[str, HolmVerdict]
+    difference: dict[tuple[str, str], HolmVerdict]
     slack: dict[str, float]
     reference: str
     passive: bool
+
+    @property
+    def of_reference(self) -> dict[str, HolmVerdict]:
+        """The reference's student less each other's, by the other; nothing where each is compared with each."""
+        return {second: verdict for (first, second), verdict in self.difference.items() if first == self.reference}
 
 
 class _Reading(NamedTuple):
@@ -65,7 +71,7 @@ class _Reading(NamedTuple):
     undefended: Quantity
 
 
-def comparisons(summaries: Sequence[Summary]) -> tuple[list[Comparison], list[Summary]]:
+def comparisons(summaries: Sequence[Summary], reference: Reference = FIRST) -> tuple[list[Comparison], list[Summary]]:
     """All comparisons that the results allow, and the summaries they rest on.
 
     Defenses are compared under one threat model and attack, on the seeds that all their cells have. Defenses without a
@@ -74,6 +80,10 @@ def comparisons(summaries: Sequence[Summary]) -> tuple[list[Comparison], list[Su
 
     Args:
         summaries: all of a report, told apart.
+        reference: the defense that the others are compared with.
+
+    Raises:
+        ConfigError: there is no such defense, and there has to be.
     """
     groups: dict[tuple[object, ...], list[Summary]] = {}
     strong = [s for s in summaries if s.configuration.get("strength") is not None]
@@ -81,6 +91,7 @@ def comparisons(summaries: Sequence[Summary]) -> tuple[list[Comparison], list[Su
         groups.setdefault((s.threat, s.attack), []).append(s)
     read: list[_Reading] = []
     used: list[Summary] = []
+    reference.require({_curve_name(s) for s in strong})
     for group in groups.values():
         shared = set.intersection(*(set(s.seeds) for s in group))
         curves: dict[str, list[Summary]] = {}
@@ -89,13 +100,13 @@ def comparisons(summaries: Sequence[Summary]) -> tuple[list[Comparison], list[Su
         if len(curves) > 1:
             used += group
             for family in family_order([*sorted({f for s in group for f in s.families}), POOLED]):
-                read += _of_family(curves, family, setting_text(group[0], strong), is_passive(group[0]))
+                read += _of_family(curves, family, setting_text(group[0], strong), is_passive(group[0]), reference)
     return _estimated(read), used
 
 
 def _estimated(read: Sequence[_Reading]) -> list[Comparison]:
     accuracies: list[dict[str, Estimate]] = [{} for _ in read]
-    gaps: dict[tuple[int, str], Estimate] = {}
+    gaps: dict[tuple[int, tuple[str, str]], Estimate] = {}
     for family in dict.fromkeys(r.family for r in read):
         places = [i for i, r in enumerate(read) if r.family == family]
         students = [q for i in places for q in read[i].students]
@@ -103,9 +114,9 @@ def _estimated(read: Sequence[_Reading]) -> list[Comparison]:
         keys = [(i, name) for i in places for name in read[i].values]
         for (i, name), e in zip(keys, estimates([read[i].values[n].value for i, n in keys], students), strict=True):
             accuracies[i][name] = e
-        pairs = [(i, name) for i, name in keys if name != read[i].reference]
-        apart = [difference(read[i].values[read[i].reference].value, read[i].values[n].value) for i, n in pairs]
-        gaps |= dict(zip(pairs, estimates(apart, losses), strict=True))
+        compared = [(i, pair) for i in places for pair in pairs(list(read[i].values), read[i].reference)]
+        apart = [difference(read[i].values[a].value, read[i].values[b].value) for i, (a, b) in compared]
+        gaps |= dict(zip(compared, estimates(apart, losses), strict=True))
     judged = dict(zip(gaps, verdicts(list(gaps.values())), strict=True))
     return [
         Comparison(
@@ -114,7 +125,7 @@ def _estimated(read: Sequence[_Reading]) -> list[Comparison]:
             r.drop,
             r.common,
             accuracies[i],
-            {name: judged[i, name] for name in r.values if name != r.reference},
+            {pair: judged[i, pair] for pair in pairs(list(r.values), r.reference)},
             {name: each.slack for name, each in r.values.items()},
             r.reference,
             r.passive,
@@ -129,12 +140,15 @@ def _curve_name(summary: Summary) -> str:
     return "+".join(summary.names) + summary.defense.removeprefix(own)
 
 
-def _of_family(by_defense: dict[str, list[Summary]], family: str, setting: str, passive: bool) -> list[_Reading]:
+def _of_family(
+    by_defense: dict[str, list[Summary]], family: str, setting: str, passive: bool, wanted: Reference
+) -> list[_Reading]:
     points = {name: _points(cells, family) for name, cells in by_defense.items()}
     every = [q for drop, accuracy in (p for own in points.values() for p in own) for q in (drop, accuracy) if q.known]
     cells = [s for own in by_defense.values() for s in own]
     undefended = next((q for q in (s.headline("S_undef", family) for s in cells) if q.known), None)
-    if undefended is None or not every:
+    reference = wanted.among(by_defense)
+    if undefended is None or not every or reference is None:
         return []
     seeds = shared_seeds([undefended, *every])
     if not seeds:
@@ -145,7 +159,6 @@ def _of_family(by_defense: dict[str, list[Summary]], family: str, setting: str, 
         for name, own in points.items()
     }
     students = tuple(a.on(seeds) for own in points.values() for _, a in own if a.known)
-    reference = REFERENCE_DEFENSE if REFERENCE_DEFENSE in lines else sorted(lines)[0]
     found = []
     for target, common in _targets([line for line in lines.values() if line is not None]):
         values = {name: at_drop(line, target) for name, line in lines.items()}
@@ -173,11 +186,12 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
     """The comparisons as a table; None where there are none."""
     if not found:
         return None
-    reference = found[0].reference
+    references = list(dict.fromkeys(c.reference for c in found))
+    reference, every = references[0], EVERY_PAIR in references
     names = {name for c in found for name, estimate in c.accuracy.items() if estimate.value is not None}
     defenses = sorted(names, key=lambda name: (name != reference, name))
     without = sorted({name for c in found for name in c.accuracy} - names)
-    shown, left_out = _worth_showing(found)
+    shown, left_out = worth_showing(found)
     rows: list[dict[str, Value]] = []
     for c in shown:
         row: dict[str, Value] = {
@@ -186,21 +200,24 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
             "drop": f"{100 * c.drop:.1f}" + ("*" if c.common else ""),
         }
         row |= {name: c.accuracy.get(name) for name in defenses}
-        row |= {f"minus {name}": c.difference[name].estimate for name in defenses if name in c.difference}
+        if not every:
+            row |= {
+                _minus(pair, references): verdict.estimate for pair, verdict in c.difference.items() if pair[1] in names
+            }
         rows.append(row)
+    compared = sorted({pair for c in found if not every for pair in c.difference if pair[1] in names})
     columns = (
         Column("attack", "attack", "text", 0),
         Column("family", "family", "text", 0),
         Column("drop", "drop", "text", 0),
         *(Column(name, name) for name in defenses),
-        *(Column(f"minus {name}", f"less {name}", "share", 2) for name in defenses if name != reference),
+        *(Column(_minus(pair, references), _less(pair, references), "share", 2) for pair in compared),
     )
-    count = sum(len(c.difference) for c in found)
     notes = [
         "Drop: points of honest accuracy in the family (pooled: of all honest users). Of strengths that cost honest users "
         "nothing the best counts; in between, student accuracy lies on straight lines. Blank (–) where the drop was not "
         "reached: nothing is extrapolated.",
-        f"Differences: intervals corrected for the report's {count} comparisons (Holm).",
+        *([] if every else [corrected(found)]),
     ]
     slack = max((value for c in shown for value in c.slack.values()), default=0.0)
     if slack > 0:
@@ -221,15 +238,30 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
         notes.append("* the largest drop that all defenses with a value in the row reach.")
     return Table(
         "matched",
-        "Student accuracy at equal honest accuracy (claim C2)",
+        "Student accuracy at equal honest accuracy",
         columns,
         tuple(rows),
         tuple(filter(None, (*notes, seeds_caveat(used)))),
-        ("Student accuracy", f"Difference: {reference} less the other"),
+        ("Student accuracy", f"Difference: {reference} less the other" if len(references) == 1 else "Difference"),
     )
 
 
-def _worth_showing(found: Sequence[Comparison]) -> tuple[list[Comparison], list[str]]:
+def corrected(found: Sequence[Comparison]) -> str:
+    """What the intervals of differences are corrected for."""
+    count = sum(len(c.difference) for c in found)
+    return f"Differences: intervals corrected for the report's {count} comparisons (Holm)."
+
+
+def _minus(pair: tuple[str, str], references: Sequence[str]) -> str:
+    """Key of a difference; where there are several references it names its own."""
+    return f"minus {pair[1]}" if len(references) == 1 else f"{pair[0]} minus {pair[1]}"
+
+
+def _less(pair: tuple[str, str], references: Sequence[str]) -> str:
+    return f"less {pair[1]}" if len(references) == 1 else f"{pair[0]} less {pair[1]}"
+
+
+def worth_showing(found: Sequence[Comparison]) -> tuple[list[Comparison], list[str]]:
     """The pooled comparisons and those of families in which some difference is resolved; names of the families left out."""
     resolved = {c.family for c in found if any(v.reading in TOLD_APART for v in c.difference.values())} | {POOLED}
     left_out = [family for family in family_order(sorted({c.family for c in found})) if family not in resolved]

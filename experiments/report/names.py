@@ -20,9 +20,6 @@ AXES = {
     "accounts": "accounts",
     "hours": "hours",
 }
-HIDDEN_TRACE = "trace_hidden"
-REFERENCE_DEFENSE = "antidistillation"
-LIMITS = ("token_bucket", "query_quota")
 STACKS = ("defense", "recover")
 """Settings that hold parts by name."""
 

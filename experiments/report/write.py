@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,16 @@ from experiments.measure.estimate import Estimate
 from experiments.measure.row import column_name
 from experiments.measure.summary import Summary, against_best, estimated, summarise
 from experiments.report import csv, latex, markdown, terminal
+from experiments.report.claims_table import claims_table
 from experiments.report.file_names import require_name
+from experiments.report.finding import Finding, Judge
 from experiments.report.honest_table import honest_table
-from experiments.report.main_table import hidden_trace_table, main_table
+from experiments.report.main_table import main_table
 from experiments.report.matched_table import Comparison, comparisons, matched_table
 from experiments.report.names import told_apart
+from experiments.report.pairs_table import pairs_table
 from experiments.report.pass_table import pass_table
+from experiments.report.reference import FIRST, Reference
 from experiments.report.sentences import sentences
 from experiments.report.spelling import Value
 from experiments.report.structure import Table
@@ -38,12 +42,14 @@ class Report:
         tables: main table first, then those whose comparisons the cells allow.
         words: what the tables show, a sentence each.
         files: paths by kind: md, csv, tex, page (a document around the fragment tex), png, pdf, json.
+        findings: by name of the claim, of those that the cells let be judged.
     """
 
     name: str
     tables: tuple[Table, ...]
     words: tuple[str, ...]
     files: dict[str, Path]
+    findings: Mapping[str, Finding] = field(default_factory=dict)
 
     def terminal(self, console: Console) -> None:
         """Print tables, then words; readable from 100 columns on. A note that several tables have is printed once."""
@@ -55,7 +61,13 @@ class Report:
             console.print(Text(sentence))
 
 
-def write_report(results: Sequence[CellResult], out: Path, name: str) -> Report:
+def write_report(
+    results: Sequence[CellResult],
+    out: Path,
+    name: str,
+    reference: Reference = FIRST,
+    claims: Sequence[Judge] = (),
+) -> Report:
     """Aggregate over seeds and write NAME.md, .csv, .tex, NAME_page.tex, .png, .pdf and .json.
 
     The same rows give the same bytes in md, csv, tex and json, in whatever order they come.
@@ -64,24 +76,30 @@ def write_report(results: Sequence[CellResult], out: Path, name: str) -> Report:
         results: one per cell and seed; seeds of a configuration may be missing.
         out: folder, created if need be.
         name: stem of the files.
+        reference: the defense that others are compared with at equal honest accuracy.
+        claims: to be judged, in order.
 
     Raises:
+        ConfigError: the reference has to be in the table, and is not.
         MoatBenchError: no results, or two cells that nothing tells apart.
         OSError: the folder cannot be written.
     """
     if not results:
         raise MoatBenchError("a report needs at least one result")
     summaries = told_apart(estimated(against_best([summarise(group) for group in by_configuration(results)])))
-    found, used = comparisons(summaries)
+    found, used = comparisons(summaries, reference)
+    judged = [(claim, finding) for claim in claims if (finding := claim.judge(summaries)) is not None]
     extra = (
-        hidden_trace_table(summaries),
+        claims_table(judged),
+        *(finding.table for _, finding in judged),
         matched_table(found, used),
+        pairs_table(found),
         worst_table(summaries),
         pass_table(summaries),
         honest_table(summaries),
     )
     tables = (main_table(summaries), *(table for table in extra if table is not None))
-    words = tuple(sentences(summaries, found))
+    words = tuple(sentences(summaries, found, [finding for _, finding in judged]))
     require_name("name", name)
     out.mkdir(parents=True, exist_ok=True)
     files = {kind: out / f"{name}.{kind}" for kind in ("md", "csv", "tex", "png", "pdf", "json")}
@@ -92,13 +110,18 @@ def write_report(results: Sequence[CellResult], out: Path, name: str) -> Report:
         "csv": csv.render(summaries, found),
         "tex": latex.fragment(tables),
         "page": latex.page(files["tex"].name, title, words),
-        "json": json.dumps(_document(name, summaries, found, tables, words), indent=1, sort_keys=True, allow_nan=False)
+        "json": json.dumps(
+            _document(name, summaries, found, tables, words) | {"claims": [claim_record(*pair) for pair in judged]},
+            indent=1,
+            sort_keys=True,
+            allow_nan=False,
+        )
         + "\n",
     }
     for kind, text in texts.items():
         files[kind].write_text(text, encoding="utf-8")
     _draw(summaries, files["png"], files["pdf"])
-    return Report(name, tables, words, files)
+    return Report(name, tables, words, files, {claim.name: finding for claim, finding in judged})
 
 
 def _draw(summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
@@ -109,6 +132,22 @@ def _draw(summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
 
     with rc_context({"text.parse_math": False}):  # a name with dollar signs is no formula
         plot.draw(summaries, png, pdf)
+
+
+def claim_record(claim: Judge, finding: Finding) -> dict[str, Any]:
+    """A claim and what was found, JSON-able."""
+    return {
+        "name": claim.name,
+        "label": claim.label,
+        "source": claim.source,
+        "statement": claim.statement,
+        "verdict": finding.verdict,
+        "sentence": finding.sentence,
+        "evidence": [
+            {"what": g.what, "says": g.says, "estimate": _plain(g.found.estimate), "p_holm": _plain(g.found.p)}
+            for g in finding.evidence
+        ],
+    }
 
 
 def _document(
@@ -136,7 +175,11 @@ def _document(
                 "largest_common": c.common,
                 "reference": c.reference,
                 "student": {d: _plain(e) for d, e in c.accuracy.items()},
-                "difference": {d: _plain(v.estimate) | {"p_holm": _plain(v.p)} for d, v in c.difference.items()},
+                "difference": {
+                    second if c.reference == first else f"{first} less {second}": _plain(v.estimate)
+                    | {"p_holm": _plain(v.p)}
+                    for (first, second), v in c.difference.items()
+                },
                 "slack": {d: _plain(value) for d, value in c.slack.items() if value},
             }
             for c in found

@@ -29,7 +29,8 @@ OF_CAMPAIGNS = [n for n in EXPERIMENTS if OmegaConf.load(FOLDER / f"{n}.yaml").g
 OF_CELLS = [name for name in EXPERIMENTS if name not in OF_CAMPAIGNS]
 OPERATION = "operation"
 """A group whose choices are put into a campaign under a name."""
-CHOICES = [name for name in YAMLS if name not in (*ROOTS, *EXPERIMENTS)]
+CLAIMS = [name for name in YAMLS if name.startswith("claim/")]
+CHOICES = [name for name in YAMLS if name not in (*ROOTS, *EXPERIMENTS, *CLAIMS)]
 
 
 def in_campaigns_only(name: str) -> bool:
@@ -108,9 +109,10 @@ def test_option_becomes_a_cell(name, data):
     }
 
 
-@pytest.mark.parametrize("name", OF_CELLS)
-def test_experiment_becomes_cells(name):
-    cells, interning = compose_cells([f"+experiment={name.removeprefix('experiment/')}"]), Interning()
+@pytest.mark.parametrize("name", [*OF_CELLS, *CLAIMS])
+def test_a_file_of_grids_becomes_cells(name):
+    group, _, choice = name.partition("/")
+    cells, interning = compose_cells([f"+{group}={choice}"]), Interning()
     assert cells
     keys = {cell_from(stated(cell.plain), interning).row_stage().key for cell in cells}
     assert len(keys) == len(cells)

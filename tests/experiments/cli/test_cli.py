@@ -43,8 +43,8 @@ def fake(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("experiments.cli.stored_rows.cell_from", lambda config, sharing: FakeCell(config, marks))
     monkeypatch.setattr("experiments.cli.stored_rows.result_of", lambda entry: entry)
-    monkeypatch.setattr("experiments.cli.execute.write_report", lambda results, out, name: FakeReport(results))
-    monkeypatch.setattr("experiments.report.write_report", lambda results, out, name: FakeReport(results))
+    monkeypatch.setattr("experiments.cli.execute.write_report", lambda results, *_: FakeReport(results))
+    monkeypatch.setattr("experiments.report.write_report", lambda results, *_: FakeReport(results))
     return marks
 
 

@@ -13,7 +13,8 @@ from omegaconf.errors import ReadonlyConfigError
 
 from configs.errors import ConfigError
 from experiments.cli.roots import root_of
-from experiments.compose.compose import compose_cells, compose_one, experiment_names
+from experiments.compose.compose import compose_cells, compose_one
+from experiments.compose.grids import experiment_names
 from experiments.compose.hydra_session import session
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from experiments.claims.reporting import claims_of
 from experiments.report import Report, write_report
+from experiments.report.reference import Reference
 from tests.experiments.report.cells import grid
 
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The grid of two seeds and two attacks."""
-    return write_report(grid(), tmp_path_factory.mktemp("report"), "quick")
+    folder = tmp_path_factory.mktemp("report")
+    return write_report(grid(), folder, "quick", Reference("antidistillation"), claims_of())

@@ -24,7 +24,8 @@ def comparison(
         name: Estimate(None if gap.estimate.value is None else own - gap.estimate.value) for name, gap in gaps.items()
     }
     accuracy = {"antidistillation": Estimate(own, own - 0.05, own + 0.05), **others}
-    return Comparison("imitate", family, drop, False, accuracy, gaps, {}, "antidistillation", True)
+    pairs = {("antidistillation", name): gap for name, gap in gaps.items()}
+    return Comparison("imitate", family, drop, False, accuracy, pairs, {}, "antidistillation", True)
 
 
 def test_the_report_says_what_the_grid_was_made_to_show(report):

@@ -1,0 +1,132 @@
+"""Files that hold command lines: experiments, and claims with the grid that lets them be judged."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from configs.errors import ConfigError, require
+from experiments.compose.hydra_session import HydraSession, session
+from experiments.compose.resolved import resolved
+from experiments.compose.search_path import SEARCH_PATH
+from experiments.compose.whole import whole
+
+CELL = "cell"
+"""What grids are of, where a file does not say otherwise."""
+EXPERIMENT, CLAIM = "experiment", "claim"
+"""Groups whose files have grids."""
+FIELDS = ("description", "grids", "of", "reference")
+
+
+def experiment_names(arguments: Sequence[str]) -> list[str]:
+    """Names of the experiments, and claims, whose grids a command line asks for."""
+    asked = [a.partition("=")[2] for a in arguments if a.lstrip("+").partition("=")[0] in (EXPERIMENT, CLAIM)]
+    return [name for value in asked for name in value.split(",")]
+
+
+def reference_of(arguments: Sequence[str]) -> str:
+    """The defense that others are compared with, as the first experiment of a command line that names one says; else "".
+
+    Raises:
+        ConfigError: it is no name.
+    """
+    names = [a.partition("=")[2].split(",") for a in arguments if a.lstrip("+").partition("=")[0] == EXPERIMENT]
+    search = [a for a in arguments if a.lstrip("+").startswith(f"{SEARCH_PATH}=")]
+    with session(arguments) as hydra:
+        for name in itertools.chain.from_iterable(names):
+            found = hydra.repository(search).load_config(f"{EXPERIMENT}/{name}")
+            said = "" if found is None else found.config.get("reference", "")
+            require(isinstance(said, str), f"{EXPERIMENT}.{name}.reference", said, "must be the name of a defense")
+            if said:
+                return str(said)
+    return ""
+
+
+def grids_of(
+    group: str, name: str, hydra: HydraSession, search: Sequence[str] = (), root: str = CELL
+) -> list[list[str]]:
+    """The command lines of ``configs/GROUP/NAME.yaml``, in words.
+
+    Args:
+        group: `EXPERIMENT` or `CLAIM`; what else a claim's file holds is for its class to check.
+        name: of the experiment.
+        hydra: an open session.
+        search: overrides of Hydra's search path.
+        root: what its grids are of; an experiment says so where it is not of cells (``of: campaign``).
+
+    Raises:
+        ConfigError: there is no such file, it holds other things than a description and grids, or grids of something else.
+    """
+    field = f"{group}.{name}"
+    node = choice_of(group, name, search, hydra) if group == CLAIM else _experiment(name, hydra, search, root)
+    of = node.get("of", CELL)
+    if of != root:
+        how = "moatbench campaign" if of == "campaign" else "moatbench sweep"
+        raise ConfigError(group, name, f"has grids of a {of}: run it with {how} +{group}={name}")
+    grids = node.get("grids") or []
+    if not grids or not all(isinstance(line, str) for line in grids):
+        raise ConfigError(f"{field}.grids", grids, "must be a list of at least one command line")
+    return [_words(line, f"{field}.grids") for line in grids]
+
+
+def choice_of(group: str, name: str, arguments: Sequence[str], hydra: HydraSession) -> Any:
+    """One choice of a group that no cell has, composed: a mapping in plain containers.
+
+    Args:
+        group: as ``claim``.
+        name: of the choice.
+        arguments: of the command line, of which those count that are about the group's fields or the search path.
+        hydra: an open session.
+
+    Raises:
+        ConfigError: there is no such choice, or it does not compose.
+    """
+    search = [a for a in arguments if a.lstrip("+").startswith(f"{SEARCH_PATH}=")]
+    if name not in hydra.options(group, search):
+        raise ConfigError(group, name, f"there is no such {group}", hydra.options(group, search))
+    own = [a for a in arguments if a.lstrip("+~").startswith(f"{group}.")]
+    read = hydra.repository(search).load_config(f"{group}/{name}")
+    if own or read is None or read.defaults_list or read.header["package"]:
+        return whole((*search, *own), hydra, f"{group}/{name}")[group]
+    return resolved(OmegaConf.create({group: read.config}))[
+        group
+    ]  # what composing it would give, in a tenth of the time
+
+
+def _experiment(name: str, hydra: HydraSession, search: Sequence[str], root: str) -> Mapping[str, Any]:
+    folder, _, last = f"{EXPERIMENT}/{name}".rpartition("/")
+    if last not in hydra.options(folder, search):
+        raise ConfigError(EXPERIMENT, name, "there is no such experiment", _experiments(hydra, search, root))
+    node: Mapping[str, Any] = whole((*search, f"+{EXPERIMENT}={name}"), hydra, root)[EXPERIMENT]
+    for key in node:
+        if key not in FIELDS:
+            raise ConfigError(f"{EXPERIMENT}.{name}.{key}", node[key], "is not a field here", FIELDS)
+    return node
+
+
+def _words(line: str, field: str) -> list[str]:
+    """The words of a command line in a file. Where configurations come from, and whose, is for the user alone to say."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise ConfigError(field, line, f"is not a command line ({error})") from error
+    for word in words:
+        require(not word.lstrip("+~").startswith("hydra."), field, word, "is for the user's own command line only")
+    return words
+
+
+def _experiments(hydra: HydraSession, search: Sequence[str], root: str) -> list[str]:
+    """Names of the experiments whose grids are of this root, as they are typed."""
+    files = [f"{f}/{name}" for f in _folders(EXPERIMENT, hydra, search) for name in hydra.options(f, search)]
+    read = {name: hydra.repository(search).load_config(name) for name in files}
+    wanted = [name for name, found in read.items() if found is not None and found.config.get("of", CELL) == root]
+    return sorted(name.removeprefix(f"{EXPERIMENT}/") for name in wanted)
+
+
+def _folders(group: str, hydra: HydraSession, search: Sequence[str]) -> list[str]:
+    inner = [_folders(f"{group}/{name}", hydra, search) for name in hydra.groups(group, search)]
+    return [group, *itertools.chain.from_iterable(inner)]

@@ -1,0 +1,82 @@
+"""Who is compared with whom at equal honest accuracy."""
+
+from __future__ import annotations
+
+import json
+import re
+from io import StringIO
+from itertools import combinations
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from configs.errors import ConfigError
+from experiments.compose.compose import compose_one
+from experiments.report import write_report
+from experiments.report.reference import EVERY_PAIR, Reference
+from tests.experiments.report.cells import grid, one
+
+DEFENSES = ("antidistillation", "permuted", "temperature")
+CELLS = grid(attacks=("imitate",))
+
+
+def made(tmp_path, *reference):
+    return write_report(CELLS, tmp_path, "r", Reference(*reference))
+
+
+def matched(report):
+    return next(table for table in report.tables if table.name == "matched")
+
+
+def test_others_are_compared_with_the_reference(tmp_path):
+    report = made(tmp_path, "temperature", True)
+    keys = [c.key for c in matched(report).columns if c.key.startswith("minus")]
+    assert keys == ["minus antidistillation", "minus permuted"]
+    assert report.words[0].startswith(
+        "At a 5-point drop of honest accuracy in reasoning, temperature leaves the student"
+    )
+    assert re.search(r"above \.\d\d for antidistillation \(difference \.[34]", report.words[0]), report.words[0]
+    assert matched(report).blocks()[1][0] == "Difference: temperature less the other"
+
+
+def test_without_one_it_is_the_first_by_name(tmp_path):
+    for reference in (Reference(), Reference("not_run")):
+        report = write_report(CELLS, tmp_path, "r", reference)
+        assert {c["reference"] for c in json.loads(report.files["json"].read_text())["matched"]} == {"antidistillation"}
+
+
+def test_one_that_has_to_be_there_and_is_not_is_refused(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"did you mean 'permuted'.*choices: all, antidistillation, permuted, temperature"
+    ):
+        made(tmp_path, "permutd", True)
+    with pytest.raises(ConfigError, match=r"report\.reference"):
+        write_report([one("none", None, 0.9, 0.99, 1)], tmp_path, "r", Reference("permuted", True))
+
+
+def test_every_pair(tmp_path):
+    report = made(tmp_path, EVERY_PAIR, True)
+    table = next(t for t in report.tables if t.name == "pairs")
+    told = {(r["first"], r["second"]): r for r in table.rows if r["family"] == "reasoning" and r["drop"] == "5.0"}
+    assert list(told) == list(combinations(DEFENSES, 2))
+    assert told["antidistillation", "permuted"]["reading"] == "lower"
+    assert not any(c.key.startswith("minus") for c in matched(report).columns)
+    document = json.loads(report.files["json"].read_text())["matched"]
+    assert {c["reference"] for c in document} == {EVERY_PAIR}
+    names = [name for c in document for name in c["difference"]]
+    assert set(names) == {f"{a} less {b}" for a, b in combinations(DEFENSES, 2)}
+    assert f"the report's {len(names)} comparisons (Holm)" in table.notes[0], "corrected over all of them"
+    csv = pl.read_csv(report.files["csv"], infer_schema_length=None).filter(pl.col("measure") == "difference_at_drop")
+    assert {*zip(csv["defense"], csv["compared_with"], strict=True)} == set(combinations(DEFENSES, 2))
+    out = StringIO()
+    report.terminal(Console(file=out, width=100))
+    assert "Every pair at equal honest accuracy" in out.getvalue()
+
+
+def test_the_setting_enters_no_cell():
+    plain, chosen = compose_one([]), compose_one(["report.reference=all"])
+    assert chosen.plain["report"] == {"reference": "all"}
+    assert plain.identity == chosen.identity
+    with pytest.raises(ConfigError, match=r"report\.reference"):
+        compose_one(["report.reference=[a]"])
