@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from configs.errors import ConfigError, require
 from configs.groups import chosen
 from experiments.compose.assembly import Assembly, Plain
+from experiments.compose.config_files import ConfigFiles
 from experiments.compose.hydra_errors import in_words
 from experiments.compose.hydra_session import HydraSession, session
 from experiments.compose.resolved import resolved
@@ -170,9 +171,10 @@ def experiment_grids(name: str, hydra: HydraSession, search: Sequence[str] = (),
     Raises:
         ConfigError: there is no such file, it holds other things than a description and grids, or grids of something else.
     """
+    files = hydra.files(search)
     group, _, last = f"{EXPERIMENT}/{name}".rpartition("/")
-    if last not in hydra.options(group, search):
-        raise ConfigError(EXPERIMENT, name, "there is no such experiment", _experiments(hydra, search, root))
+    if last not in files.options(group):
+        raise ConfigError(EXPERIMENT, name, "there is no such experiment", experiments_of(root, files))
     node = _whole((*search, f"+{EXPERIMENT}={name}"), hydra, root)[EXPERIMENT]
     field = f"{EXPERIMENT}.{name}"
     for key in node:
@@ -199,16 +201,16 @@ def _words(line: str, field: str) -> list[str]:
     return words
 
 
-def _experiments(hydra: HydraSession, search: Sequence[str], root: str) -> list[str]:
+def experiments_of(root: str, files: ConfigFiles) -> list[str]:
     """Names of the experiments whose grids are of this root, as they are typed."""
-    files = [f"{f}/{name}" for f in _folders(EXPERIMENT, hydra, search) for name in hydra.options(f, search)]
-    read = {name: hydra.repository(search).load_config(name) for name in files}
+    names = [f"{folder}/{name}" for folder in _folders(EXPERIMENT, files) for name in files.options(folder)]
+    read = {name: files.read(name) for name in names}
     wanted = [name for name, found in read.items() if found is not None and found.config.get("of", ROOT) == root]
     return sorted(name.removeprefix(f"{EXPERIMENT}/") for name in wanted)
 
 
-def _folders(group: str, hydra: HydraSession, search: Sequence[str]) -> list[str]:
-    inner = [_folders(f"{group}/{name}", hydra, search) for name in hydra.groups(group, search)]
+def _folders(group: str, files: ConfigFiles) -> list[str]:
+    inner = [_folders(f"{group}/{name}", files) for name in files.groups(group)]
     return [group, *itertools.chain.from_iterable(inner)]
 
 
