@@ -40,6 +40,10 @@ class CheckedSource(ConfigSource):
         self.place: ConfigSource = place_at(provider, path.removeprefix(self.around("")))
         self.path = self.place.path
 
+    def __repr__(self) -> str:
+        """As the place itself: Hydra's messages name it."""
+        return repr(self.place)
+
     @staticmethod
     def scheme() -> str:
         """How its path begins."""

@@ -112,7 +112,10 @@ class HydraSession:
         return found
 
     def _hydras(self, name: str, overrides: Sequence[str]) -> DictConfig:
-        return compose(name, [self._checking(line) for line in overrides])
+        try:
+            return compose(name, [self._checking(line) for line in overrides])
+        except RecursionError:
+            raise ConfigError("command line", " ".join(overrides), "chooses files that choose each other") from None
 
     def _checking(self, line: str) -> str:
         """The override, by which files of a user's own search path are looked at before Hydra reads them."""
