@@ -50,7 +50,7 @@ def claims_of(words: Sequence[str] = ()) -> tuple[Claim, ...]:
     """Every claim in the places that a command line looks into; raises `ConfigError` for one that cannot be built."""
     search = [word for word in words if word.lstrip("+").startswith(f"{SEARCH_PATH}=")]
     with session(search) as hydra:
-        nodes = {name: choice_of(CLAIM, name, search, hydra) for name in hydra.options(CLAIM, search)}
+        nodes = {name: choice_of(CLAIM, name, search, hydra) for name in hydra.files(search).options(CLAIM)}
     claims = [_built(name, node) for name, node in nodes.items()]
     require_unique(claims)
     return tuple(sorted(claims, key=order))

@@ -18,7 +18,6 @@ from experiments.cli import consoles
 from experiments.cli.arguments import KINDS, PARTS_OF_ATTACKS, CommandLine
 from experiments.compose.hydra_session import HydraSession, session
 from experiments.compose.search_path import SEARCH_PATH
-from experiments.compose.yaml_file import check_yaml, text_of
 
 GROUPS = {
     "tasks": ("task",),
@@ -80,7 +79,8 @@ def main(asked: CommandLine) -> int:
 
 def items(group: str, hydra: HydraSession, overrides: Sequence[str] = ()) -> list[Choice]:
     """All choices of a group, from every place in the search path; experiments in folders are called as they are typed."""
-    found = [_item(group, name, hydra, overrides) for name in hydra.options(group, overrides)]
+    files = hydra.files(overrides)
+    found = [_item(files.text(f"{group}/{name}"), name) for name in files.options(group)]
     top, _, below = group.partition("/")
     return [i._replace(name=f"{below}/{i.name}") for i in found] if top == "experiment" and below else found
 
@@ -101,8 +101,7 @@ def _table(group: str, found: Sequence[Choice], wide: bool) -> Table:
     return table
 
 
-def _item(group: str, name: str, hydra: HydraSession, overrides: Sequence[str]) -> Choice:
-    text = _text(f"{group}/{name}", hydra, overrides)
+def _item(text: str, name: str) -> Choice:
     first = text.lstrip().splitlines()[0] if text.strip() else ""
     node = OmegaConf.to_container(OmegaConf.create(text))
     assert isinstance(node, dict)
@@ -143,15 +142,6 @@ def _reports(node: Any) -> Iterator[str]:
         rows = figures.table("campaigns").rows_by_key("preset", named=True, unique=True)
         found = [rows[name] for name in named if name in rows]
         yield from dict.fromkeys(f"{row['report']} ({row['source']})" for row in found)
-
-
-def _text(path: str, hydra: HydraSession, overrides: Sequence[str]) -> str:
-    for place in hydra.repository(overrides).get_sources():
-        if place.is_config(path):
-            if place.provider.startswith(SEARCH_PATH):
-                check_yaml(place, path)
-            return text_of(place, path)
-    return ""
 
 
 @lru_cache(maxsize=1024)

@@ -71,7 +71,7 @@ def named(words: Sequence[str]) -> tuple[str, list[str]]:
     plain, overrides = ([w for w in words if ("=" in w) == given] for given in (False, True))
     if len(plain) != 1:
         with session(overrides) as hydra:
-            known = hydra.options(CLAIM, [o for o in overrides if o.startswith("hydra.")])
+            known = hydra.files([o for o in overrides if o.startswith("hydra.")]).options(CLAIM)
         raise ConfigError(CLAIM, " ".join(plain), "name one claim: moatbench claim NAME", known)
     return plain[0], overrides
 

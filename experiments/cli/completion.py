@@ -1,6 +1,6 @@
 """``moatbench completion`` and what the shells call while a line is being typed.
 
-Groups, their choices and all fields come from Hydra's own completion; commands, options and sweeps are added.
+Groups, their choices and all fields come from `suggestions`; commands, options, sweeps and experiments are added.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterable
 
 from hydra.errors import HydraException
-from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cli.arguments import CARE, COMMANDS, COMPLETE, KINDS, SHELLS, CommandLine
 from experiments.cli.roots import CAMPAIGN, ROOTS, root_of
+from experiments.cli.suggestions import suggested
 from experiments.compose.compose import ROOT, expand
-from experiments.compose.grids import CLAIM, EXPERIMENT
+from experiments.compose.grids import CLAIM, EXPERIMENT, experiments_of
 from experiments.compose.hydra_session import HydraSession, session
 
 BASH = """\
@@ -79,7 +79,7 @@ def complete(line: str) -> list[str]:
     kinds = _starting(word, KINDS) if words[0] == "list" else []
     if words[0] == CLAIM and not any("=" not in w and not w.startswith("-") for w in words[1:]):
         with session() as hydra:
-            kinds = _starting(word, hydra.options(CLAIM, words[1:]))
+            kinds = _starting(word, hydra.files(words[1:]).options(CLAIM))
     if words[0] == "calibrate":
         kinds = [own for own in CALIBRATES if own.startswith(word)]
         words = [w for w in words if not w.startswith(CALIBRATES)]
@@ -111,50 +111,32 @@ def _overrides(word: str, others: list[str], root: str) -> list[str]:
     opening = "" if comma or not last.startswith("[") else "["
     plain = f"{key}{equals}{last.removeprefix('[')}"
     with session(others) as hydra:
-        found = _from_hydra(plain, _one_cell(others, hydra, root), hydra, root)
-    if not equals:
-        return sorted(option for name in found for option in _open(name))
+        found = _within_cell(plain, _one_cell(others, hydra, root), hydra, root)
     head = f"{key}={opening}{before}{comma}"
-    return [head + f.removeprefix(f"{key}=") for f in found]
+    return [head + f.removeprefix(f"{key}=") for f in found] if equals else sorted(found)
 
 
-def _from_hydra(word: str, others: list[str], hydra: HydraSession, root: str) -> list[str]:
-    plugin = DefaultCompletionPlugin(hydra.loader)
-    line = " ".join([*others, word]) if word else "".join(f"{o} " for o in others)
+def _within_cell(word: str, others: list[str], hydra: HydraSession, root: str) -> list[str]:
+    start, equals, _ = word.partition("=")
     try:
-        if word.lstrip("+").startswith(f"{EXPERIMENT}="):
-            return _experiments(word, others, hydra, root)
-        found = plugin._query(config_name=root, line=line)
+        if equals and start.lstrip("+") == EXPERIMENT:
+            names = experiments_of(root, hydra.files(others))
+            return [f"{start}={name}" for name in names if f"{start}={name}".startswith(word)]
+        if equals and start.lstrip("+") == CLAIM:
+            return [
+                f"{start}={name}" for name in hydra.files(others).options(CLAIM) if f"{start}={name}".startswith(word)
+            ]
         known = {str(part) for part in hydra.base(root, ())}
-    except HydraException:
+        found = suggested(word, others, hydra, root)
+    except (MoatBenchError, HydraException):
         return []
-    return [f for f in found if _is_of(known, f) and not f.endswith("_target_=")]
+    more = [f"+{group}=" for group in (EXPERIMENT, CLAIM) if group.startswith(word.lstrip("+"))]
+    return [f for f in found if _part(f) in known and not f.endswith("_target_=")] + more
 
 
-def _is_of(known: set[str], name: str) -> bool:
-    """Whether something that could be typed is about one of these parts, or names an experiment."""
-    part = re.split(r"[=./@]", name.lstrip("+~"))[0]
-    return part in known or part == CLAIM or name == EXPERIMENT
-
-
-def _experiments(word: str, others: list[str], hydra: HydraSession, root: str, folder: str = EXPERIMENT) -> list[str]:
-    """Experiments whose grids are of this root, those in folders too, which Hydra does not look into."""
-    start = f"{word.partition('=')[0]}="
-    repository, found = hydra.repository(others), list[str]()
-    for name in hydra.options(folder, others):
-        read = repository.load_config(f"{folder}/{name}")
-        if read is not None and read.config.get("of", ROOT) == root:
-            found.append(f"{start}{folder}/{name}".replace(f"={EXPERIMENT}/", "="))
-    for name in hydra.groups(folder, others):
-        found += _experiments(start, others, hydra, root, f"{folder}/{name}")
-    return [f for f in found if f.startswith(word)]
-
-
-def _open(name: str) -> list[str]:
-    """Hydra gives a group that has both choices and groups below it without a sign."""
-    if name in (EXPERIMENT, CLAIM):  # an experiment's folders are typed as part of the name, see `_experiments`
-        return [f"+{name}="]
-    return [name] if name.endswith(("=", ".", "/")) else [f"{name}=", f"{name}/"]
+def _part(name: str) -> str:
+    """The part of a configuration that something that could be typed is about."""
+    return re.split(r"[=./@]", name.lstrip("+~"))[0]
 
 
 def _one_cell(others: list[str], hydra: HydraSession, root: str) -> list[str]:

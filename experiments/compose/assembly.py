@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.text import require_plain
+from experiments.compose.fields import RefusedError, set_fields
 from experiments.compose.hydra_session import HydraSession
 
 Plain = Mapping[str, Any]
@@ -45,7 +45,7 @@ class Assembly:
             config = dict(self._whole(surroundings))
             for part, own in by_part.items():
                 config[part] = self._part(part, surroundings, tuple(own))
-        except (_NotSeparableError, HydraException, OmegaConfBaseException, ValueError):
+        except (_NotSeparableError, RefusedError, HydraException, OmegaConfBaseException, ValueError):
             return None
         return config
 
@@ -61,7 +61,7 @@ class Assembly:
 
     def _whole(self, choices: tuple[str, ...]) -> Plain:
         if choices not in self._wholes:
-            self._wholes[choices] = _plain(self._hydra.base(self._name, choices))
+            self._wholes[choices] = _settled(self._hydra.plain(self._name, choices))
         return self._wholes[choices]
 
     def _part(self, part: str, surroundings: tuple[str, ...], own: tuple[str, ...]) -> Any:
@@ -77,13 +77,14 @@ class Assembly:
             raise _NotSeparableError
         if not fields:
             return chosen[part]
-        base = self._hydra.base(self._name, choices)
-        alone = OmegaConf.create({part: base._get_node(part)}, flags={"struct": True})
-        ConfigLoaderImpl._apply_overrides_to_config(fields, alone)
-        changed = _plain(alone)
+        alone = OmegaConf.masked_copy(self._hydra.base(self._name, choices), part)
+        OmegaConf.set_struct(alone, True)
+        set_fields(alone, fields)
+        changed = OmegaConf.to_container(alone)
+        assert isinstance(changed, dict)
         if list(changed) != [part]:
             raise _NotSeparableError
-        return changed[part]
+        return _settled(changed)[part]
 
 
 class _NotSeparableError(Exception):
@@ -100,19 +101,17 @@ def _part_of(override: Override) -> str:
     return key.partition("/")[0].partition(".")[0]
 
 
-def _plain(config: DictConfig) -> Plain:
-    plain = OmegaConf.to_container(config)
-    assert isinstance(plain, dict)
-    if not _settled(plain):
+def _settled(plain: Plain) -> Plain:
+    if not _is_settled(plain):
         raise _NotSeparableError
     require_plain(plain, "")
-    return {str(key): value for key, value in plain.items()}
+    return plain
 
 
-def _settled(value: Any) -> bool:
+def _is_settled(value: Any) -> bool:
     """Whether nothing is interpolated and nothing missing."""
     if isinstance(value, Mapping):
-        return all(_settled(v) for v in (*value, *value.values()))
+        return all(_is_settled(v) for v in (*value, *value.values()))
     if isinstance(value, list):
-        return all(_settled(v) for v in value)
+        return all(_is_settled(v) for v in value)
     return not (isinstance(value, str) and ("${" in value or value == "???"))

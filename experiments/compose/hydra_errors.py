@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
@@ -44,25 +42,6 @@ def in_words(
         key = found.group(1)
         return ConfigError(key, _value(key, overrides), f"exists already: write {key}=VALUE, without the plus sign")
     return ConfigError("command line", " ".join(overrides), f"does not compose: {text}")
-
-
-@contextmanager
-def unavailable_search_path() -> Iterator[None]:
-    """Turn Hydra's warning about a place in ``hydra.searchpath`` that does not exist into a `ConfigError`."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=r"provider=hydra\.searchpath", category=UserWarning)
-        try:
-            yield
-        except UserWarning as warning:
-            if "is not available" not in str(warning):
-                raise
-            path = re.search(r"path=(.*) is not", str(warning))
-            place = path.group(1) if path else str(warning)
-            raise ConfigError(
-                "hydra.searchpath",
-                place,
-                "cannot be found: neither in this folder nor installed; write pkg://PACKAGE or file:///FOLDER",
-            ) from None
 
 
 def _quoting(error: OverrideParseException) -> str:

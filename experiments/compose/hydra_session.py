@@ -4,29 +4,25 @@ once, each choice of groups composed once. Raises Hydra's own errors; knows noth
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from typing import Any
 
 from hydra import compose, initialize_config_module
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository
-from hydra._internal.defaults_list import create_defaults_list
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigResult
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.errors import ConfigError
-from experiments.compose.hydra_errors import unavailable_search_path
+from experiments.compose.config_files import CheckedSource, ConfigFiles
+from experiments.compose.defaults import Defaults, NotPlainError
+from experiments.compose.fields import RefusedError, set_fields
 from experiments.compose.search_path import SEARCH_PATH, admit
-from experiments.compose.yaml_file import check_yaml
 
 STACKS = ("defense", "attack/recover")
 """Groups of which several choices are made at once, or none."""
@@ -39,13 +35,14 @@ class HydraSession:
         loader: Hydra's.
     """
 
-    def __init__(self, loader: ConfigLoaderImpl) -> None:
-        self.loader = loader
+    def __init__(self, loader: ConfigLoader) -> None:
+        self._files = ConfigFiles(loader.get_sources())
         self._parser = OverridesParser.create(config_loader=loader)
         self._parsed: dict[str, Override] = {}
+        self._plain: dict[tuple[str, ...], dict[str, Any]] = {}
         self._bases: dict[tuple[str, ...], DictConfig] = {}
-        self._repositories: dict[tuple[str, ...], CachingConfigRepository] = {}
-        self._accepted: set[tuple[str, ...]] = set()
+        self._searched: dict[tuple[str, ...], tuple[ConfigFiles, Defaults]] = {}
+        self._accepted: set[tuple[str, ...]] = {()}
 
     def parse(self, arguments: Sequence[str]) -> list[Override]:
         """Hydra's overrides; raises `OverrideParseException`."""
@@ -58,113 +55,73 @@ class HydraSession:
         """What ``hydra.compose`` gives, unresolved."""
         choices, fields = self.split(overrides)
         config = copy.deepcopy(self.base(name, choices))
-        ConfigLoaderImpl._apply_overrides_to_config(fields, config)
+        try:
+            set_fields(config, fields)
+        except (RefusedError, OmegaConfBaseException):
+            return self._hydras(name, (*choices, *(str(field.input_line) for field in fields)))
         return config
 
     def split(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
         """Overrides that choose from groups or are Hydra's own, and those that set fields."""
-        repository, parsed = self.repository(overrides), self.parse(overrides)
-        chosen = [o.is_hydra_override() or _chooses(o, repository) for o in parsed]
-        choices = tuple(self._choice(o, overrides) for o, is_choice in zip(parsed, chosen, strict=True) if is_choice)
+        files, parsed = self.files(overrides), self.parse(overrides)
+        chosen = [o.is_hydra_override() or _chooses(o, files) for o in parsed]
+        choices = tuple(_choice(o, files) for o, is_choice in zip(parsed, chosen, strict=True) if is_choice)
         return choices, [o for o, is_choice in zip(parsed, chosen, strict=True) if not is_choice]
+
+    def plain(self, name: str, choices: tuple[str, ...]) -> dict[str, Any]:
+        """The configuration of a choice of groups in plain containers, unresolved, not to be changed."""
+        known = self._plain.get((name, *choices))
+        if known is None:
+            known = self._plain[name, *choices] = self._from_defaults(name, choices) or _containers(
+                self.base(name, choices)
+            )
+        return known
 
     def base(self, name: str, choices: tuple[str, ...]) -> DictConfig:
         """The configuration of a choice of groups, not to be changed."""
         known = self._bases.get((name, *choices))
         if known is None:
-            known = self._bases[name, *choices] = self._composed(name, choices)
+            plain = self._from_defaults(name, choices)
+            known = self._hydras(name, choices) if plain is None else OmegaConf.create(plain, flags={"struct": True})
+            self._bases[name, *choices] = known
         return known
 
-    def repository(self, overrides: Sequence[str]) -> CachingConfigRepository:
-        """All places that configurations come from, ``hydra.searchpath`` among these overrides included."""
-        places = _places(overrides)
-        if places not in self._repositories:
-            _, found = self.loader._parse_overrides_and_create_caching_repo(None, list(places))
-            self._repositories[places] = _Checked(found)
-        return self._repositories[places]
+    def files(self, overrides: Sequence[str] = ()) -> ConfigFiles:
+        """All files that configurations come from, those of ``hydra.searchpath`` among these overrides included."""
+        return self._search(overrides)[0]
 
-    def options(self, group: str, overrides: Sequence[str] = ()) -> list[str]:
-        """Names of the YAML files of a group."""
-        found: list[str] = self.repository(overrides).get_group_options(group, ObjectType.CONFIG)
+    def _search(self, overrides: Sequence[str]) -> tuple[ConfigFiles, Defaults]:
+        places = _places(overrides)
+        if places not in self._searched:
+            own = [path for override in self.parse(places) for path in _paths(override)]
+            files = self._files.with_own(own) if own else self._files
+            self._searched[places] = (files, Defaults(files))
+        return self._searched[places]
+
+    def _from_defaults(self, name: str, choices: tuple[str, ...]) -> dict[str, Any] | None:
+        """The short way; None where Hydra has to compose. It is shown its own overrides once, to refuse the wrong ones."""
+        parsed = self.parse(choices)
+        try:
+            found = self._search(choices)[1].config(name, [o for o in parsed if not o.is_hydra_override()])
+        except (NotPlainError, OmegaConfBaseException):
+            return None
+        own = tuple(str(o.input_line) for o in parsed if o.is_hydra_override() and not _paths(o))
+        if own not in self._accepted:
+            self._hydras(name, own)
+            self._accepted.add(own)
         return found
 
-    def groups(self, parent: str = "", overrides: Sequence[str] = ()) -> list[str]:
-        """Names of the groups within a group, Hydra's own left out."""
-        found: list[str] = self.repository(overrides).get_group_options(parent, ObjectType.GROUP)
-        return [name for name in found if name != "hydra" and not name.startswith("__")]
+    def _hydras(self, name: str, overrides: Sequence[str]) -> DictConfig:
+        try:
+            return compose(name, [self._checking(line) for line in overrides])
+        except RecursionError:
+            raise ConfigError("command line", " ".join(overrides), "chooses files that choose each other") from None
 
-    def _choice(self, override: Override, overrides: Sequence[str]) -> str:
-        """What is chosen from a group, as it is typed; a `ConfigError` with the choices where that is no name."""
-        line, value = str(override.input_line), override.value()
-        if override.is_hydra_override() or override.is_delete() or isinstance(value, str):
-            return line
-        group = str(override.key_or_group)
-        if isinstance(value, list) and group in STACKS:
-            return line
-        if value is None and group in STACKS:
-            return f"{line.partition('=')[0]}=[]"
-        if isinstance(value, list):
-            reason = f"takes one choice; to compare several, write {group}={','.join(map(str, value))}"
-            raise ConfigError(group, value, reason, self.options(group, overrides))
-        raise ConfigError(group, value, "must be one of the choices", self.options(group, overrides))
-
-    def _composed(self, name: str, choices: tuple[str, ...]) -> DictConfig:
-        """``hydra.compose`` reads all files again each time, and merges its own settings, which are thrown away. So it is
-        asked once for each set of Hydra's own overrides, and where the short way fails: its errors are the ones to show."""
-        own = tuple(o for o, parsed in zip(choices, self.parse(choices), strict=True) if parsed.is_hydra_override())
-        if _places(choices):  # files of somebody else are looked at before Hydra reads them
-            with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
-                self._merged(name, choices)
-        if (name, *own) in self._accepted:
-            try:
-                config = self._merged(name, choices)
-            except (HydraException, OmegaConfBaseException):
-                return compose(name, list(choices))
-            if "hydra" not in config:
-                return config
-        config = compose(name, list(choices))
-        self._accepted.add((name, *own))
-        return config
-
-    def _merged(self, name: str, choices: tuple[str, ...]) -> DictConfig:
-        repository = self.repository(choices)
-        listed = create_defaults_list(
-            repo=repository,
-            config_name=name,
-            overrides_list=[o for o in self.parse(choices) if not o.is_hydra_override()],
-            prepend_hydra=False,
-            skip_missing=False,
-        )
-        config = self.loader._compose_config_from_defaults_list(listed.defaults, _Copies(repository))
-        OmegaConf.set_struct(config, True)
-        ConfigLoaderImpl._apply_overrides_to_config(listed.config_overrides, config)
-        return config
-
-
-class _Checked(CachingConfigRepository):
-    """Looks at files of the user's own search path before they are read."""
-
-    def __init__(self, read: CachingConfigRepository) -> None:
-        super().__init__(read.delegate)
-
-    def load_config(self, config_path: str) -> ConfigResult | None:
-        if f"config_path={config_path}" not in self.cache:
-            own = (place for place in self.get_sources() if place.is_config(config_path))
-            place = next(own, None)
-            if place is not None and place.provider.startswith(SEARCH_PATH):
-                check_yaml(place, config_path)
-        return super().load_config(config_path)
-
-
-class _Copies(CachingConfigRepository):
-    """Gives copies of what another repository has read, since Hydra merges into the first node it is given."""
-
-    def __init__(self, read: CachingConfigRepository) -> None:
-        self.delegate, self._read = read.delegate, read
-
-    def load_config(self, config_path: str) -> ConfigResult | None:
-        found = self._read.load_config(config_path)
-        return found and replace(found, config=copy.deepcopy(found.config))
+    def _checking(self, line: str) -> str:
+        """The override, by which files of a user's own search path are looked at before Hydra reads them."""
+        paths = _paths(self.parse([line])[0])
+        quoted = [QuotedString(CheckedSource.around(path), Quote.single).with_quotes() for path in paths]
+        return f"{SEARCH_PATH}=[{','.join(quoted)}]" if paths else line
 
 
 @contextmanager
@@ -175,12 +132,35 @@ def session(arguments: Sequence[str] = ()) -> Iterator[HydraSession]:
         arguments: of the command line; packages that they look into are let in.
     """
     admit(arguments)
-    with unavailable_search_path(), initialize_config_module("configs", job_name="moatbench", version_base="1.3"):
+    Plugins.instance().register(CheckedSource)
+    with initialize_config_module("configs", job_name="moatbench", version_base="1.3"):
         yield HydraSession(GlobalHydra.instance().config_loader())
+
+
+def _choice(override: Override, files: ConfigFiles) -> str:
+    """What is chosen from a group, as it is typed; a `ConfigError` with the choices where that is no name."""
+    line, value = str(override.input_line), override.value()
+    if override.is_hydra_override() or override.is_delete() or isinstance(value, str):
+        return line
+    group = str(override.key_or_group)
+    if isinstance(value, list) and group in STACKS:
+        return line
+    if value is None and group in STACKS:
+        return f"{line.partition('=')[0]}=[]"
+    if isinstance(value, list):
+        reason = f"takes one choice; to compare several, write {group}={','.join(map(str, value))}"
+        raise ConfigError(group, value, reason, files.options(group))
+    raise ConfigError(group, value, "must be one of the choices", files.options(group))
 
 
 def _places(overrides: Sequence[str]) -> tuple[str, ...]:
     return tuple(o for o in overrides if o.startswith(f"{SEARCH_PATH}="))
+
+
+def _paths(override: Override) -> list[str]:
+    """The places that an override of the search path names; none where it is no list of them, which Hydra refuses."""
+    value = override.value() if _places([str(override.input_line)]) else None
+    return value if isinstance(value, list) and all(isinstance(path, str) for path in value) else []
 
 
 def _said_fully(override: Override) -> Override:
@@ -190,6 +170,12 @@ def _said_fully(override: Override) -> Override:
     return override
 
 
-def _chooses(override: Override, repository: CachingConfigRepository) -> bool:
+def _chooses(override: Override, files: ConfigFiles) -> bool:
     """Whether an override chooses from a group (Hydra's own rule)."""
-    return not isinstance(override.value(), dict) and repository.group_exists(override.key_or_group)
+    return not isinstance(override.value(), dict) and files.group_exists(override.key_or_group)
+
+
+def _containers(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

@@ -6,11 +6,12 @@ for where things lie (`PLACES`) alone, also by way of another field.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from omegaconf import DictConfig, Node, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
@@ -43,7 +44,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         if name in PLACES:
             plain[str(name)] = config[name]
             continue
-        with _without_environment():
+        with _without_environment(config):
             node = config[name]
             plain[str(name)] = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     require_plain(plain, "")
@@ -51,20 +52,29 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def _without_environment() -> Iterator[None]:
-    refused: list[ConfigError] = []
+def _without_environment(config: DictConfig) -> Iterator[None]:
+    refused: list[str] = []
 
-    def refuse(*_words: Any, _node_: Node) -> str:
-        refused.append(ConfigError(str(_node_._get_full_key(None)), _node_._value(), REASON))
-        return ""
+    def refuse(*words: Any) -> str:
+        refused.append(str(words))
+        raise LookupError  # OmegaConf says where
 
     OmegaConf.register_new_resolver(ENVIRONMENT, refuse, replace=True)
     try:
         yield
-    except OmegaConfBaseException:
+    except OmegaConfBaseException as error:
         if not refused:
             raise
+        raise ConfigError(str(error.full_key), _written(config, str(error.full_key)), REASON) from None
     finally:
         OmegaConf.register_new_resolver(ENVIRONMENT, oc.env, replace=True)
     if refused:
-        raise refused[0]
+        raise ConfigError("command line", refused[0], REASON)
+
+
+def _written(config: DictConfig, key: str) -> str:
+    """A field as it was written, unresolved."""
+    node = OmegaConf.to_container(config)
+    for name in re.findall(r"[^.\[\]]+", key):
+        node = node.get(name) if isinstance(node, dict) else node[int(name)] if isinstance(node, list) else node
+    return str(node)

@@ -192,7 +192,8 @@ def network_of(cidr: str) -> int:
 
 def _object(kind: Any, said: list[Any], created: datetime, **properties: Any) -> Any:
     """A STIX object whose identifier follows from what it says."""
-    return kind(id=_name(kind._type, said), created=created, modified=created, **properties)
+    called = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()  # AttackPattern is an attack-pattern
+    return kind(id=_name(called, said), created=created, modified=created, **properties)
 
 
 def _name(kind: str, said: list[Any]) -> str:
