@@ -39,26 +39,34 @@ def test_only_what_is_missing_is_run(cell, store):
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*.safetensors")} == before
 
 
-@pytest.mark.parametrize("which", ["cell", "adaptive"])
-def test_every_stage_behind_the_row_has_a_name(which, request):
-    opened = request.getfixturevalue(which)
+def behind(opened: OpenCell) -> set[str]:
+    """Keys of the row and of everything that it is made from."""
     keys, left = set(), [opened.last]
     while left:
         stage = left.pop()
         if stage.key not in keys:
             keys.add(stage.key)
             left += stage.inputs().values()
+    return keys
+
+
+@pytest.mark.parametrize("which", ["cell", "adaptive"])
+def test_every_stage_behind_the_row_has_a_name(which, request):
+    opened = request.getfixturevalue(which)
     table = opened.stages()
-    assert set(table["key"]) == keys
+    assert set(table["key"]) == behind(opened)
     assert table["name"].is_unique().all()
     assert table["stored"].all()
     assert table["seconds"].is_not_null().all()
     assert table.filter(pl.col("name") == "row")["key"].to_list() == [opened.key]
 
 
-def test_a_preparation_and_a_suspect_have_names_before_anything_runs(tmp_path):
-    stages = open_cell([*TINY, "defense=[antidistillation,kgw]"], tmp_path / "none").stages()
-    assert {"prepared.antidistillation", "evidence.student", "evidence.undefended"} <= set(stages["name"])
+def test_stages_have_names_before_anything_runs(tmp_path):
+    opened = open_cell([*TINY, "defense=[antidistillation,kgw,doge]", "attack=rl"], tmp_path / "none")
+    stages = opened.stages()
+    assert set(stages["key"]) == behind(opened)
+    names = {"prepared.antidistillation", "evidence.student", "evidence.undefended", "passes.distilled", "proxy_student"}
+    assert names <= set(stages["name"])
     assert not stages["stored"].any()
     assert stages["seconds"].null_count() == len(stages)
     assert not (tmp_path / "none").exists(), "nothing is written"
