@@ -65,7 +65,13 @@ def test_stages_have_names_before_anything_runs(tmp_path):
     opened = open_cell([*TINY, "defense=[antidistillation,kgw,doge]", "attack=rl"], tmp_path / "none")
     stages = opened.stages()
     assert set(stages["key"]) == behind(opened)
-    names = {"prepared.antidistillation", "evidence.student", "evidence.undefended", "passes.distilled", "proxy_student"}
+    names = {
+        "prepared.antidistillation",
+        "evidence.student",
+        "evidence.undefended",
+        "passes.distilled",
+        "proxy_student",
+    }
     assert names <= set(stages["name"])
     assert not stages["stored"].any()
     assert stages["seconds"].null_count() == len(stages)
