@@ -93,6 +93,25 @@ class Harvest(Part, ABC):
     between (then the student and the objective enter its key). ``own_texts``: whether it asks texts of its own making
     (`Client.own`). These may ask what is held out, which he does not know: answers to what a scored item asks are not
     learnt from (then the scored items enter the training set's key).
+
+    One that asks the longest prompts first, greedily, as an example:
+
+    >>> @dataclass(frozen=True)
+    ... class LongestFirst(Harvest):
+    ...     name: ClassVar[str] = "longest_first"
+    ...     version: ClassVar[int] = 1
+    ...     source: ClassVar[str] = "an example"
+    ...
+    ...     def run(self, client, pool, context):
+    ...         order = np.argsort([-len(text) for text in pool.texts], kind="stable")
+    ...         return client.ask(order[: client.remaining], temperature=0.0)
+    >>> class ClientThatShows:
+    ...     remaining = 2
+    ...     def ask(self, items, **parameters):
+    ...         return items.tolist(), parameters
+    >>> pool = Pool(["1 + 1", "2 + 2 + 2", "3 + 3 + 3 + 3"], np.array(["sums"] * 3, object), {"sums": 1.0})
+    >>> LongestFirst().run(ClientThatShows(), pool, context=None)
+    ([2, 1], {'temperature': 0.0})
     """
 
     kind: ClassVar[str] = "harvest"
@@ -179,6 +198,22 @@ class Recover(Part, ABC):
 
     ``adaptive``: whether it undoes what a defense did, see `Harvest`. ``trains``: whether it uses a model of the attacker's
     own (then the student, the objective, his base model and his own compute enter its key).
+
+    One that drops responses whose trace was visibly cut, as an example:
+
+    >>> @dataclass(frozen=True)
+    ... class Whole(Recover):
+    ...     name: ClassVar[str] = "whole"
+    ...     version: ClassVar[int] = 1
+    ...     source: ClassVar[str] = "an example"
+    ...
+    ...     def apply(self, data, context):
+    ...         return data.where(~data.cut)
+    >>> tokens, answer = Ragged.of([[7], [8], [9]]), np.full(3, 4, np.uint8)
+    >>> cut = np.array([False, True, False])
+    >>> rows = Examples(tokens, tokens, answer, np.ones(3, np.float32), np.arange(3), cut)
+    >>> Whole().apply(rows, context=None).item.tolist()
+    [0, 2]
     """
 
     kind: ClassVar[str] = "recover"
@@ -240,6 +275,21 @@ class Refine(Part, ABC):
     """What the attacker does after distillation, without the teacher, on his own compute (`Compute`).
 
     ``adaptive``: whether it is meant against a defense, see `Harvest`.
+
+    One that trains the student on its training set once more, as an example:
+
+    >>> @dataclass(frozen=True)
+    ... class OnceMore(Refine):
+    ...     name: ClassVar[str] = "once_more"
+    ...     version: ClassVar[int] = 1
+    ...     source: ClassVar[str] = "an example"
+    ...
+    ...     def run(self, context):
+    ...         return Refined(context.fit(context.data, context.student), curve=np.zeros(0, np.float32))
+    >>> from types import SimpleNamespace
+    >>> known = SimpleNamespace(student="student", data="its rows", fit=lambda rows, start: f"{start} after {rows} again")
+    >>> OnceMore().run(known).model
+    'student after its rows again'
     """
 
     kind: ClassVar[str] = "refine"

@@ -218,6 +218,13 @@ class Defense(Part, Hooks):
     ...         return responses.keep_tokens(responses.tokens.position == 0)
     >>> hooks_of(FirstWord())
     ('release',)
+    >>> from lm.ragged import Ragged
+    >>> from teacher.api.schema import Responses
+    >>> yes = np.ones(2, np.bool_)
+    >>> answers = Responses(np.arange(2), Ragged.of([[5, 6, 7], [8]]), np.full(4, 4, np.uint8), yes, ~yes, np.array([3, 1]))
+    >>> released = FirstWord().release(answers, context=None)
+    >>> [row.tolist() for row in released.tokens], released.cut.tolist()
+    ([[5], [8]], [True, False])
     """
 
     kind: ClassVar[str] = "defense"

@@ -22,6 +22,31 @@ class ModelSpec(Part, ABC):
     """One kind of teacher or student: a frozen dataclass whose fields are its configuration.
 
     ``train`` is run once and its weights stored; ``load`` builds the model from them. Randomness comes from ``seed``.
+
+    A mini model that is not trained at all, as an example:
+
+    >>> from dataclasses import dataclass
+    >>> from lm.from_words import fresh_model, mini_language_model
+    >>> @dataclass(frozen=True)
+    ... class Untrained(ModelSpec):
+    ...     name: ClassVar[str] = "untrained"
+    ...     version: ClassVar[int] = 1
+    ...     width: int = 16
+    ...
+    ...     @property
+    ...     def label(self):
+    ...         return f"untrained-{self.width}"
+    ...
+    ...     def train(self, task, seed, progress):
+    ...         return fresh_model(self.width, 1, 2, seed).state_dict()
+    ...
+    ...     def load(self, task, weights, seed):
+    ...         model = fresh_model(self.width, 1, 2, seed)
+    ...         model.load_state_dict(weights)
+    ...         return mini_language_model(model)
+    >>> lm = Untrained().load(None, Untrained().train(None, 0, None), 0)
+    >>> lm.score(lm.encode_prompts(["chain 3"]), lm.encode(["add 4"])).logprob.shape
+    (2,)
     """
 
     kind: ClassVar[str] = "model"

@@ -36,6 +36,22 @@ class StudentSpec(ModelSpec):
     """A `ModelSpec` that can also be fitted: `train` gives the base model before any query.
 
     ``refinable``: whether its weights can be changed after the fit (`attacks.base.Refine`) and stored again (`stored`).
+
+    A student that learns nothing, as an example of what `fit` takes and gives (`ModelSpec` shows `train` and `load`):
+
+    >>> class Stubborn(StudentSpec):
+    ...     name, version, steps, label = "stubborn", 1, 0, "stubborn"
+    ...
+    ...     def train(self, task, seed, progress):
+    ...         return {}
+    ...
+    ...     def load(self, task, weights, seed):
+    ...         return weights
+    ...
+    ...     def fit(self, lm, examples, objective, seed, progress):
+    ...         return Fitted(lm, losses=np.zeros(self.steps, np.float32))
+    >>> Stubborn().fit({"w": 1}, examples=None, objective=None, seed=0, progress=None).weights
+    {'w': 1}
     """
 
     refinable: ClassVar[bool] = False

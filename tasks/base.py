@@ -50,7 +50,29 @@ class Verdict(NamedTuple):
 
 
 class Task(Part, ABC):
-    """A suite: a frozen dataclass whose fields are its configuration. Same fields and seed, same items."""
+    """A suite: a frozen dataclass whose fields are its configuration. Same fields and seed, same items.
+
+    Sums of two numbers, as an example (every split has first summands of its own, so none share a prompt):
+
+    >>> @dataclass(frozen=True)
+    ... class Sums(Task):
+    ...     name: ClassVar[str] = "sums"
+    ...     version: ClassVar[int] = 1
+    ...     source: ClassVar[str] = "an example"
+    ...     families: ClassVar[tuple[str, ...]] = ("sums",)
+    ...
+    ...     def items(self, split, family, n, seed):
+    ...         a = ("train", "heldout", "harder", "public", "provider").index(split)
+    ...         sums = [(a, b) for b in range(seed, seed + n)]
+    ...         return [Item(f"{a}+{b}", family, 1, f"{a} + {b} =", answer=str(a + b)) for a, b in sums]
+    ...
+    ...     def verify(self, item, response):
+    ...         words = response.split()
+    ...         return Verdict(strict=words == [item.answer], lenient=words[-1:] == [item.answer])
+    >>> (item,) = Sums().items("heldout", "sums", n=1, seed=6)
+    >>> item.prompt, Sums().verify(item, "it is 7"), Sums().verify(item, "8").lenient
+    ('1 + 6 =', Verdict(strict=False, lenient=True), False)
+    """
 
     kind: ClassVar[str] = "task"
     changes: ClassVar[Mapping[int, str]] = {}

@@ -75,6 +75,11 @@ def written(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(other))
         for name, text in {n: t for page in TEACHING for n, t in files_of(page).items()}.items():
+            if name.startswith("mine/"):  # shown as it is in a package
+                place = other / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_text(text)
+                continue
             place = tree / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
@@ -103,8 +108,11 @@ def test_pages_show_whole_files():
     assert set(files_of("add-a-defense.md")) == {
         "defenses/release/trace_budget.py",
         "configs/defense/trace_budget.yaml",
+        "mine/hooks.py",
+        "mine/configs/defense/toys.yaml",
+        "mine/configs/experiment/budgets.yaml",
     }
-    assert len(files_of("add-an-attack.md")) == 7
+    assert len(files_of("add-an-attack.md")) == 11
     assert len(files_of("add-a-claim.md")) == 2
     assert len(files_of("campaigns.md")) == 4
 
@@ -224,7 +232,7 @@ def commands() -> list[tuple[str, str]]:
         for block in FENCE.findall(page.read_text()):
             for line in block.replace("\\\n", " ").splitlines():
                 line = line.strip().removeprefix("$ ").partition("  #")[0]
-                line = line.removeprefix('eval "$(').removesuffix(')"')
+                line = line.removeprefix('eval "$(').removesuffix(')"').removeprefix("PYTHONPATH=/path/to/my/code ")
                 if line.startswith(("moatbench ", "python -m experiments.cli.hydra_app ")):
                     found.append((page.name, " ".join(line.split())))
     helped = [(f"{name} --help", line) for name, command in COMMANDS.items() for line, _ in command.examples]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import pytest
 from defenses.release.trace_hidden import TraceHidden
 from student.mini import MiniStudent
 from teacher.mini import MiniTeacher
+from tests.experiments.test_cell import TINY
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.mark.parametrize("defenses", [{}, {"trace_hidden": TraceHidden()}], ids=["none", "trace_hidden"])
@@ -31,3 +35,21 @@ def test_one_cell(defenses, tmp_path):
     assert found.keys() == {"teacher", "base", "student", "dollars"}
     assert all(0 <= found[name] <= 1 for name in ("teacher", "base", "student"))
     assert found["dollars"] > 0
+
+
+def test_a_cell_in_python(tmp_path, monkeypatch, capsys):
+    """The lines of docs/python.md as they stand, but for the size of the cell, in a folder of their own."""
+    (lines,) = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert len(lines.replace("\n\n", "\n").splitlines()) == 10
+    assert lines.count("open_cell([") == 1
+    monkeypatch.chdir(tmp_path)
+    Path("asked.py").write_text(lines.replace("open_cell([", f"open_cell([*{TINY!r}, "))
+    found = runpy.run_path("asked.py")
+    assert len(found["rows"]) == len(found["after"]) == len(found["before"]) == 60
+    assert sum(map(len, found["after"]["text"])) < sum(map(len, found["before"]["text"]))
+    assert len(found["wrong"]) == len(found["sampled"]) == len(found["scored"]) > 0
+    assert (found["scored"]["logprob"] < 0).all()
+    assert "scores.undefended" in capsys.readouterr().out
+    assert (tmp_path / "results" / "store").is_dir()

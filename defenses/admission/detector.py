@@ -60,6 +60,34 @@ class Detector(Defense):
         delay_hours: hours from an alarm to what follows, in a lab cell; a campaign has the ladder's own delay.
         benign_requests: past requests of honest accounts to be fitted on, in a lab cell.
         action: what follows, in a lab cell: ``refuse`` or ``mark``; a campaign has the ladder's rungs.
+
+    One that suspects whoever sends more requests than any honest account did, as an example:
+
+    >>> from types import SimpleNamespace
+    >>> import torch
+    >>> @dataclass(frozen=True)
+    ... class Busiest(Detector):
+    ...     name: ClassVar[str] = "busiest"
+    ...     version: ClassVar[int] = 1
+    ...     source: ClassVar[str] = "an example"
+    ...
+    ...     def fit(self, benign, red_team, rng):
+    ...         return {"most": torch.tensor(np.bincount(benign.requests.account).max())}
+    ...
+    ...     def watch(self, requests, output_tokens, state):
+    ...         sent = np.bincount(requests.account, minlength=len(state.accounts))
+    ...         state.memory["sent"] = state.memory.get("sent", 0) + sent
+    ...
+    ...     def examine(self, state, now):
+    ...         return Suspicion.alone(np.arange(len(state.accounts)), state.memory["sent"], int(state.prepared["most"]))
+    >>> def requests(*account):
+    ...     return SimpleNamespace(account=np.array(account))
+    >>> prepared = Busiest().fit(SimpleNamespace(requests=requests(0, 1, 1)), None, None)
+    >>> state = SimpleNamespace(accounts=["a", "b"], memory={}, prepared=prepared)
+    >>> Busiest().watch(requests(0, 1, 1), None, state)
+    >>> Busiest().watch(requests(1, 0), None, state)
+    >>> Busiest().examine(state, now=3600.0).alarm.tolist()
+    [False, True]
     """
 
     name: ClassVar[str] = "detector"

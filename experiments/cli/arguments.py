@@ -28,11 +28,11 @@ Every part of a cell is set as GROUP=NAME or FIELD=VALUE, in Hydra's override sy
 
 
 CALIBRATE = """\
-drop=SHARE      of honest accuracy that the defense may cost, pooled over families: 0.05 is five points
-family=NAME     whose drop instead, one family of the task
-seed=0,1,2      seeds that it is the mean of (the default)
+drop=SHARE      honest accuracy that the defense may cost, pooled over families: 0.05 is five points
+family=NAME     measure the drop in this family of the task only
+seed=0,1,2      seeds over which the drop is averaged (these by default)
 The range of each strength is declared by its defense. Honest users ask measure.heldout of the provider's own items of each
-family, never held-out ones. As a value in a grid, FIELD=drop:0.05 stands for the strength so found.
+family, never held-out ones. In a grid, write FIELD=drop:0.05 for the strength that costs five points.
 
 """
 
@@ -76,15 +76,15 @@ class Command(NamedTuple):
     text: str
     examples: tuple[tuple[str, str], ...]
     options: tuple[Option, ...] = ()
-    takes: str = "overrides"
+    takes: str = "GROUP=NAME or FIELD=VALUE, see below"
     more: str = OVERRIDES
 
 
 WORKERS = Option(
-    "--workers", "processes at a time; default one per core, or 1 with a GPU; 0: all in this process", kind=int
+    "--workers", "processes at a time; default: one per core, or 1 with a GPU; 0: all in this process", kind=int
 )
-NAME = Option("--name", "stem of the files in OUT; default the experiment's name, or the command's")
-PROFILE = Option("--profile", "say where the time went, by what was done, and write it to OUT as JSON", None)
+NAME = Option("--name", "name of the report's files; default: the experiment's name, or the command's")
+PROFILE = Option("--profile", "show where the time went, and write it beside the report as JSON", None)
 
 COMMANDS = {
     "run": Command(
@@ -114,8 +114,12 @@ COMMANDS = {
             ("moatbench sweep +experiment=quick seed=5 --workers 1", "your own overrides win over the file's"),
         ),
         (
-            Option("--dry-run", "show the plan and the noise floor, and run nothing", None),
-            Option("--difference", "with --dry-run: say how many seeds it takes to show this one, as 0.05", kind=float),
+            Option("--dry-run", "show the plan and the smallest effect it can show, and run nothing", None),
+            Option(
+                "--difference",
+                "with --dry-run: also say how many seeds it takes to show a loss of this size, such as 0.05",
+                kind=float,
+            ),
             WORKERS,
             NAME,
             PROFILE,
@@ -140,8 +144,11 @@ COMMANDS = {
         "find the strength of a defense that costs honest users a given share of their accuracy",
         (
             ("moatbench calibrate defense=temperature drop=0.05", "five points, mean over the seeds 0, 1 and 2"),
-            ("moatbench calibrate defense=temperature drop=0.02,0.05", "both; they share evaluations"),
-            ("moatbench calibrate defense=permuted drop=0.05 family=chain seed=0,1", "of one family, over two seeds"),
+            ("moatbench calibrate defense=temperature drop=0.02,0.05", "two targets, which share evaluations"),
+            (
+                "moatbench calibrate defense=permuted drop=0.05 family=chain seed=0,1",
+                "the drop in one family, over two seeds",
+            ),
             (
                 "moatbench calibrate defense=antidistillation drop=0.05 --dry-run",
                 "what the first evaluation would take",
@@ -149,7 +156,7 @@ COMMANDS = {
             ("moatbench calibrate +experiment=matched", "everything that an experiment leaves to calibration"),
             (
                 "moatbench run defense=temperature defense.temperature.tau=drop:0.05",
-                "found first where it is not known",
+                "the strength is searched first, unless the store has it",
             ),
         ),
         (
@@ -163,7 +170,7 @@ COMMANDS = {
         "campaign",
         "simulate a campaign of many accounts against providers and their policies",
         (
-            ("moatbench campaign campaign=small population=small", "a small one under all policies, in a minute"),
+            ("moatbench campaign campaign=small population=small", "a small campaign under five policies, in a minute"),
             ("moatbench campaign campaign=aggregate_feb2026", "24,000 accounts, 16 million exchanges, five policies"),
             ("moatbench campaign policy=linking policy.ladder.delay_hours=0,24,168", "a sweep over a field"),
             ("moatbench campaign +experiment=campaign/bans", "the grids of configs/experiment/campaign/bans.yaml"),
@@ -176,11 +183,11 @@ COMMANDS = {
         "table",
         "print the table of stored rows; runs nothing",
         (
-            ("moatbench table +experiment=quick", "of an experiment, or of the part that is stored"),
+            ("moatbench table +experiment=quick", "those of an experiment that are stored"),
             ("moatbench table +experiment=quick --format latex", "for a paper"),
             ("moatbench table +experiment=decoding --reference temperature", "others against temperature, not its own"),
             ("moatbench table +experiment=decoding --reference all", "every pair of defenses at equal honest accuracy"),
-            ("moatbench table --all --format csv", "of every row in the store"),
+            ("moatbench table --all --format csv", "every row in the store"),
         ),
         (
             Option("--all", "every row in the store", None),
@@ -225,27 +232,30 @@ COMMANDS = {
     ),
     "store": Command(
         "store",
-        "look after stored results: list, measure, collect, check, export",
+        "manage stored results: list, measure, remove, check, export",
         (
             ("moatbench store ls", "kinds of entries and kept tables"),
             ("moatbench store ls row", "the entries of one kind"),
             ("moatbench store du", "where the space goes"),
-            ("moatbench store gc --dry-run", "what no kept table was made from"),
-            ("moatbench store gc --keep quick,main --older-than 7d", "give up other tables, and what is a week old"),
+            ("moatbench store gc --dry-run", "what would go: results that no kept table was made from"),
+            (
+                "moatbench store gc --keep quick,main --older-than 7d",
+                "keep two tables, and whatever was read this week",
+            ),
             ("moatbench store forget quick", "give up a table; the next gc removes what only it needs"),
             ("moatbench store forget recover/dedup", "remove all results that a part influenced"),
             ("moatbench store verify --repair", "check every byte; what is corrupt is removed and made again"),
-            ("moatbench store export quick quick.tar.gz", "a table with all it stands on, to go with a paper"),
+            ("moatbench store export quick quick.tar.gz", "a table with all that it was computed from, for a paper"),
             ("moatbench store made quick", "one sentence for its caption: revision, seeds, packages, machine, time"),
             ("moatbench store migrate store=old/store", "set a store of an older version aside, begin a new one"),
         ),
         (
             Option("--dry-run", "gc: say what would go and remove nothing", None),
-            Option("--keep", "gc: keep these tables only, with commas; default all"),
-            Option("--older-than", "gc: spare what was of use within this time (90s, 30m, 12h, 7d); default 1h"),
-            Option("--all", "gc: also where there is no kept table, so that everything goes", None),
+            Option("--keep", "gc: keep only these tables, separated by commas; default: all"),
+            Option("--older-than", "gc: keep entries read within this period (90s, 30m, 12h, 7d); default: 1h"),
+            Option("--all", "gc: also if no table is kept; then everything is removed", None),
             Option("--repair", "verify: remove what is corrupt", None),
-            Option("--with-models", "export: the students' weights too", None),
+            Option("--with-models", "export: include the students' weights", None),
         ),
         takes="what to do, and overrides",
         more=f"Actions: {', '.join(CARE)}.\n`run` and `sweep` keep the tables that they write, by name.\n"

@@ -18,7 +18,19 @@ Scalar = (bool, int, float, str)
 
 
 class Tracking(ABC):
-    """A frozen dataclass that a ``tracking`` YAML describes."""
+    """A frozen dataclass that a ``tracking`` YAML describes.
+
+    One that prints a measure of each row, as an example:
+
+    >>> @dataclass(frozen=True)
+    ... class Printed(Tracking):
+    ...     measure: str = "transfer/all/greedy/strict"
+    ...
+    ...     def row(self, key, name, config, values):
+    ...         print(name, values["defense"], values[self.measure])
+    >>> Printed().row("9f2c", "main", {}, {"defense": "none", "transfer/all/greedy/strict": 0.87})
+    main none 0.87
+    """
 
     @abstractmethod
     def row(self, key: str, name: str, config: Mapping[str, Any], values: Mapping[str, Any]) -> None:

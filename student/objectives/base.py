@@ -19,6 +19,26 @@ class Objective(Part, ABC):
     ``needs_top_logprobs``: whether the API must sell top-k logprobs (and teacher and student share a tokenizer).
     ``uses_trace``: whether the student sees the trace at all; where it does not, the rows go through
     `student.objectives.sft_answers.strip_trace` before training.
+
+    The Brier score of the next token, Σ_v (p_v − y_v)², as an example; the second target has no weight:
+
+    >>> import torch
+    >>> from dataclasses import dataclass
+    >>> from torch.nn.functional import one_hot
+    >>> from lm.batch import Batch
+    >>> @dataclass(frozen=True)
+    ... class Brier(Objective):
+    ...     name: ClassVar[str] = "brier"
+    ...     version: ClassVar[int] = 1
+    ...     source: ClassVar[str] = "Brier 1950"
+    ...
+    ...     def losses(self, logits_BTV, batch):
+    ...         wanted_BTV = one_hot(batch.target_BT, logits_BTV.shape[-1])
+    ...         return (logits_BTV.softmax(-1) - wanted_BTV).square().sum(-1), batch.weight_BT
+    >>> ids = torch.tensor([[1, 3]])
+    >>> batch = Batch(input_BT=ids, target_BT=ids, weight_BT=torch.tensor([[1.0, 0.0]]), channel_BT=ids, mask_BT=ids)
+    >>> float(Brier().loss(torch.zeros(1, 2, 4), batch))  # p is 1/4 everywhere: (3/4)² + 3 (1/4)²
+    0.75
     """
 
     kind: ClassVar[str] = "objective"
