@@ -42,7 +42,7 @@ class LastLayerSVD(Harvest):
     for d.
 
     P and M are chosen as large as each other with the queries there are; M is less than V, P at most twice M. Answers to
-    these requests are forced tokens and teach nothing: their rows are left empty. The rest of the budget is asked at random.
+    these requests are forced tokens and teach nothing: they are no rows. The rest of the budget is asked at random.
 
     Args:
         share: of the query budget that may go into this, in (0, 1].
@@ -51,7 +51,7 @@ class LastLayerSVD(Harvest):
     """
 
     name: ClassVar[str] = "last_layer_svd"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     source: ClassVar[str] = "Carlini et al. 2024, arXiv 2403.06634, sections 4 and 5"
 
     share: float = 0.75
@@ -86,8 +86,7 @@ class LastLayerSVD(Harvest):
         got = client.ask(np.repeat(items, plan.groups), max_tokens=1, temperature=1.0, logit_bias=raised * plan.prompts)
         logits_PM = rebuilt(got, groups_GK, int(tokens[0]), plan.prompts)[:, : plan.tokens]
         found = self._found(logits_PM)
-        nothing = got.responses.keep_tokens(np.zeros(len(got.responses.channel), np.bool_))
-        got = replace(got, responses=replace(nothing, cut=got.responses.cut), findings=found)
+        got = replace(got.take(np.zeros(0, np.int64)), findings=found)  # what was biased teaches nothing
         return Harvested.concat([got, client.ask(others)]) if left else got
 
     def _found(self, logits_PM: Array) -> dict[str, float]:

@@ -108,7 +108,7 @@ def _rows(stack: Stack, input_GN: Tensor) -> Tensor:
 
 def _embedded(stack: Stack, input_GN: Tensor) -> Tensor:
     table = stack["embed.weight"]
-    return table.reshape(-1, table.shape[2]).index_select(0, _rows(stack, input_GN)).view(*input_GN.shape, -1)
+    return table.reshape(-1, table.shape[2]).index_select(0, _rows(stack, input_GN)).view(*input_GN.shape, table.shape[2])
 
 
 def _embedded_back(stack: Stack, input_GN: Tensor, g_GNd: Tensor) -> None:
@@ -120,7 +120,7 @@ def _embedded_back(stack: Stack, input_GN: Tensor, g_GNd: Tensor) -> None:
 
 def _taken(x_GNd: Tensor, kept_GM: Tensor) -> Tensor:
     """The kept tokens (places among the flattened G·N), (G, M, d)."""
-    return x_GNd.reshape(-1, x_GNd.shape[2]).index_select(0, kept_GM.view(-1)).view(*kept_GM.shape, -1)
+    return x_GNd.reshape(-1, x_GNd.shape[2]).index_select(0, kept_GM.view(-1)).view(*kept_GM.shape, x_GNd.shape[2])
 
 
 def _put_back(g_GMd: Tensor, kept_GM: Tensor, shape: torch.Size) -> Tensor:

@@ -205,3 +205,17 @@ def test_a_stack_holds_what_memory_holds(monkeypatch):
     assert sizes[0] > 1.5 * sizes[1] > 1
     assert sizes[2] == 1
     assert stack_size([member(0, RECIPE)]) == 1
+
+
+@pytest.mark.parametrize("company", [1, 2])
+def test_a_step_with_nothing_to_learn_changes_nothing(company):
+    """Empty responses, as of an API that hides all of them, fill whole batches where most are."""
+    lm, rows = tiny(1), examples(0, [(3, 0), (4, 0), (2, 5)])
+    before = copy.deepcopy(lm.model.state_dict())
+    recipe = Recipe(steps=1, batch_size=2, weight_decay=0.0)
+    nothing = rows.take(np.array([0, 1]))
+    models = [copy.deepcopy(lm.model) for _ in range(company)]
+    members = [Member(model, lambda step: nothing, SFT().losses, recipe) for model in models]
+    losses = train_stack(members, 0, quiet)
+    assert [float(loss[0]) for loss in losses] == [0.0] * company
+    assert all(torch.equal(value, before[name]) for model in models for name, value in model.state_dict().items())
