@@ -84,7 +84,7 @@ class Cell:
             "base": base,
             "teacher": teacher,
         }
-        sampled: dict[str, StudentStage | RefineStage] = {}
+        sampled: dict[str, BaseStage | StudentStage | RefineStage] = {}
         if after is not student:
             scores |= {"distilled": student, "distilled_undefended": twin}
             sampled = {
@@ -92,6 +92,8 @@ class Cell:
                 "undefended": after_twin,
                 "distilled": student,
                 "distilled_undefended": twin,
+                "self": own,
+                "base": base,
             }
         suspects = dict(zip(SUSPECTS, (after, after_twin, own), strict=True)) if detecting(self.offer.defenses) else {}
         return RowStage(

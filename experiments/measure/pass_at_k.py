@@ -19,8 +19,11 @@ ROLES = {
     "distilled": "S_def_distilled",
     "undefended": "S_undef",
     "distilled_undefended": "S_undef_distilled",
+    "self": "S_self",
+    "base": "S_base",
 }
-"""By role of a model (after and before refining, defended and not), how its measures begin."""
+"""By role of a model (after and before refining, defended and not; refined without the teacher; before any query), how its
+measures begin."""
 
 
 def pass_at_k(n: int, right: NDArray[np.integer], k: int) -> NDArray[np.float64]:

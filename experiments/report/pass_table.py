@@ -19,12 +19,17 @@ WHEN = {
     "undefended": (", undefended", "refined"),
 }
 """By role, what it is."""
+ALONE = {"base": "before any query", "self": "refined without the teacher"}
+"""The same of the students that no defense has a part in."""
 
 
 def pass_table(summaries: Sequence[Summary]) -> Table | None:
     """A row a defense, attack, family and time of measurement; None where no cell refines its student."""
     rows: list[dict[str, Value]] = []
+    met: set[object] = set()
     for s in summaries:
+        alone = {} if (s.threat, s.attack) in met else ALONE
+        met.add((s.threat, s.attack))
         families = family_order(sorted({m.family for m in s.quantities if m.name == f"{ROLES['student']}_pass_at_1"}))
         for family in families:
             rows += [
@@ -33,11 +38,14 @@ def pass_table(summaries: Sequence[Summary]) -> Table | None:
                     "attack": s.attack,
                     "threat": threat_text(s, summaries),
                     "family": family_name(family),
-                    "when": when + suffix,
+                    "when": when,
                     **{f"k{k}": s.estimate(f"{ROLES[role]}_pass_at_{k}", family) for k in KS},
                 }
-                for role, (suffix, when) in WHEN.items()
-                if (s.names or not suffix) and s.quantity(f"{ROLES[role]}_pass_at_1", family).known
+                for role, when in (
+                    *((role, when + suffix) for role, (suffix, when) in WHEN.items() if s.names or not suffix),
+                    *alone.items(),
+                )
+                if s.quantity(f"{ROLES[role]}_pass_at_1", family).known
             ]
     if not rows:
         return None
@@ -53,6 +61,7 @@ def pass_table(summaries: Sequence[Summary]) -> Table | None:
     note = (
         f"Pass@k: how often at least one of k responses at temperature 1 is right, from {DRAWS} samples an item "
         "(unbiased, Chen et al. 2021). Distilled: before the attacker refines his student; undefended: the same attack's, "
-        f"where there is a defense, without it. {family_name(POOLED)}: mean over families."
+        "where there is a defense, without it. Without the teacher: the same effort, and refining, on the base student's own "
+        f"answers. {family_name(POOLED)}: mean over families."
     )
     return Table("pass_at_k", "Pass@k before and after refining", columns, tuple(rows), (note,))

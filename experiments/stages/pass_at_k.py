@@ -11,6 +11,7 @@ import polars as pl
 from configs.identity import identity
 from experiments.measure.pass_at_k import DRAWS
 from experiments.stages.loading import model_of
+from experiments.stages.models import BaseStage
 from experiments.stages.prompts import prompts_of, scored_items
 from experiments.stages.refine import RefineStage
 from experiments.stages.settings import Measure
@@ -36,7 +37,7 @@ class PassAtKStage(Stage):
     version: ClassVar[int] = 1
     seconds: ClassVar[float] = 6.0
 
-    model: StudentStage | RefineStage
+    model: BaseStage | StudentStage | RefineStage
     measure: Measure
     max_tokens: int
     seed: int

@@ -108,7 +108,9 @@ def _rows(stack: Stack, input_GN: Tensor) -> Tensor:
 
 def _embedded(stack: Stack, input_GN: Tensor) -> Tensor:
     table = stack["embed.weight"]
-    return table.reshape(-1, table.shape[2]).index_select(0, _rows(stack, input_GN)).view(*input_GN.shape, table.shape[2])
+    return (
+        table.reshape(-1, table.shape[2]).index_select(0, _rows(stack, input_GN)).view(*input_GN.shape, table.shape[2])
+    )
 
 
 def _embedded_back(stack: Stack, input_GN: Tensor, g_GNd: Tensor) -> None:
