@@ -27,6 +27,7 @@ class StudentStage(Stage):
     name: ClassVar[str] = "student"
     version: ClassVar[int] = 3
     seconds: ClassVar[float] = 8.0
+    part: ClassVar[str] = "student"
 
     base: BaseStage
     training_set: TrainingSetStage
