@@ -74,7 +74,7 @@ class HarvestContext:
         student: builds his own model before any query (public base weights).
         fit: trains a copy of his model on what he has so far; for harvests that train in between.
         rng: explicit generator of this stage.
-        check: his own checker, as in `RecoverContext`; None for texts of his own making.
+        check: his own checker, as in `RecoverContext`, for harvests that say ``checks``; None for texts of his own making.
         fit_rows: trains on rows of his own making, also from a model trained before (`trains_between`).
     """
 
@@ -92,7 +92,8 @@ class Harvest(Part, ABC):
     of the worst case tell such attacks from passive ones. ``trains_between``: whether it trains the attacker's student in
     between (then the student and the objective enter its key). ``own_texts``: whether it asks texts of its own making
     (`Client.own`). These may ask what is held out, which he does not know: answers to what a scored item asks are not
-    learnt from (then the scored items enter the training set's key).
+    learnt from (then the scored items enter the training set's key). ``checks``: whether it uses his own checker (then the
+    families that he can check enter its key).
 
     One that asks the longest prompts first, greedily, as an example:
 
@@ -119,6 +120,7 @@ class Harvest(Part, ABC):
     adaptive: ClassVar[bool] = False
     trains_between: ClassVar[bool] = False
     own_texts: ClassVar[bool] = False
+    checks: ClassVar[bool] = False
 
     def prompts_needed(self, queries: int) -> int:
         """How many distinct prompts a budget of so many queries takes."""

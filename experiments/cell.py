@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, TypeVar, cast
 
@@ -306,8 +306,9 @@ LONGEST_RESPONSE = 1_000_000
 def check(cell: Cell) -> None:
     """Refuse parts that do not fit each other, before anything runs."""
     interface = cell.offer.interface
-    _check_model(cell, cell.teacher, "teacher")
-    _check_model(cell, cell.student, "student")
+    for model, part in ((cell.teacher, "teacher"), (cell.student, "student")):
+        with model.named(part):
+            model.check(cell.task, cell.max_tokens)
     require_sold(cell.offer.defenses, interface)
     if cell.objective.needs_top_logprobs and not interface.top_logprobs:
         raise ConfigError(
@@ -319,16 +320,6 @@ def check(cell: Cell) -> None:
         reason = f"cannot be done with a {type(cell.student).__name__}: its weights cannot be stored after it"
         raise ConfigError("attack.refine", cell.refine.name, reason)
     _check_budget(cell)
-
-
-def _check_model(cell: Cell, model: ModelSpec, part: str) -> None:
-    """Let a model refuse what it cannot do. Teacher and student have fields of the same names: say whose field it is."""
-    try:
-        model.check(cell.task, cell.max_tokens)
-    except ConfigError as error:
-        if error.field.partition(".")[0] in {own.name for own in fields(model)}:  # type: ignore[arg-type]
-            raise error.within(part) from error
-        raise
 
 
 def _check_budget(cell: Cell) -> None:

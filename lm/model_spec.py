@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+from configs.errors import ConfigError
 from configs.identity import Part
 from lm.types import Progress
 
@@ -76,6 +80,21 @@ class ModelSpec(Part, ABC):
     def memory(self, task: Task) -> int:
         """Bytes that it takes at least, trained or used; 0 where that is not known. Loads nothing."""
         return 0
+
+    @contextmanager
+    def named(self, part: str) -> Iterator[None]:
+        """Within it an error about a field of this model says whose field it is: teacher and student have fields of the same
+        names.
+
+        Args:
+            part: of the configuration that this model is, ``teacher`` or ``student``.
+        """
+        try:
+            yield
+        except ConfigError as error:
+            if error.field.partition(".")[0] in {own.name for own in fields(self)}:  # type: ignore[arg-type]
+                raise error.within(part) from error
+            raise
 
     @abstractmethod
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:

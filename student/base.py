@@ -80,14 +80,14 @@ class StudentSpec(ModelSpec):
         """
         return {name: tensor.detach().cpu().clone() for name, tensor in lm.model.state_dict().items()}
 
-    def company(self) -> str:
-        """Students of one class and equal company can be fitted together, whatever their data, objective, length and seed;
+    def cohort_key(self) -> str:
+        """Students of one class and equal key can be fitted together, whatever their data, objective, length and seed;
         "" for one that is fitted alone."""
         return ""
 
     @classmethod
     def fit_together(cls, fits: Sequence[Fit], progress: Progress) -> list[Fitted]:
-        """What `fit` gives for each of several students of this class and one company, in their order."""
+        """What `fit` gives for each of several students of this class and one key, in their order."""
         return [f.spec.fit(f.lm, f.examples, f.objective, f.seed, progress) for f in fits]
 
     def base_config(self) -> dict[str, Any]:

@@ -112,8 +112,8 @@ class MiniStudent(StudentSpec):
         """See `StudentSpec.steps`."""
         return self.recipe.steps
 
-    def company(self) -> str:
-        """See `StudentSpec.company`: one shape, one optimizer."""
+    def cohort_key(self) -> str:
+        """See `StudentSpec.cohort_key`: one shape, one optimizer."""
         return f"{self.width} {self.layers} {self.heads} {self.recipe.optimizer}"
 
     @classmethod

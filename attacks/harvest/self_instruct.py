@@ -28,7 +28,7 @@ class SelfInstruct(Harvest):
     prompt of its family with the same kinds of words (`kind`), so that the new text has the form of the first. A text that
     the pool holds, or that was made before, is not kept. Where no new text is found, a prompt of the pool is asked instead.
     Nobody says whether a recombined text makes sense, or checks its answer. Nor does he know which prompts are held out: in
-    the mini world, at ``own`` = .5, 51 to 68 of the 1,064 new texts ask what a scored item asks (seeds 0 to 2). He pays for
+    the mini world, at ``own`` = .5, 44 to 68 of the 1,064 new texts ask what a scored item asks (seeds 0 to 2). He pays for
     them as for others; the answers are not learnt from.
 
     Each new text is charged to the data budget as a prompt of the pool is. With ``own`` = 0 the requests are those of

@@ -14,7 +14,7 @@ from experiments.compose.compose import Composed
 from experiments.compose.interning import Interning
 from experiments.engine.graph import Wanted
 from experiments.measure.cell_result import CellResult
-from experiments.stages.row import RowStage, result_of
+from experiments.stages.row import RowStage, resolved_of, result_of
 from experiments.store.entry import Entry
 from experiments.store.places import folder
 from experiments.store.store import Store
@@ -71,7 +71,7 @@ def newest(store: Store) -> Iterator[CellResult]:
     """The newest row of every cell there is, of the present version."""
     seen = set()
     for entry in store.entries(RowStage.name):
-        cell = json.dumps(by_class(entry.meta["config"]), sort_keys=True)
+        cell = json.dumps(by_class(resolved_of(entry)), sort_keys=True)
         if entry.manifest["version"] == RowStage.version and cell not in seen:
             seen.add(cell)
             yield result_of(entry)

@@ -8,6 +8,7 @@ from typing import Any
 
 from configs.errors import MoatBenchError
 from configs.text import one_line
+from experiments.stages.row import resolved_of
 from experiments.store.maintenance.inventory import manifest_of
 from experiments.store.maintenance.kept import Kept
 from experiments.store.maintenance.reach import reach
@@ -26,7 +27,7 @@ def made(store: Store, table: Kept) -> str:
         table: which.
 
     Raises:
-        MoatBenchError: a row is not stored.
+        MoatBenchError: a row is not stored, or holds something else than a row.
     """
     reached = (manifest_of(store.root, ref) for ref in sorted(reach(store.root, table.rows)))
     manifests = [manifest for manifest in reached if manifest is not None]
@@ -34,7 +35,7 @@ def made(store: Store, table: Kept) -> str:
     stored = [row for row in rows if row is not None]
     if not stored or len(stored) < len(rows):
         raise MoatBenchError(f"{len(rows) - len(stored)} of the {len(rows)} rows of {table.name} are not stored")
-    seeds = len({str(row.meta["config"].get("seed")) for row in stored})
+    seeds = len({str(resolved_of(row).get("seed")) for row in stored})
     parts = [
         _days(m["written"] for m in manifests),
         f"revision {_revisions(manifests)}",
@@ -58,9 +59,15 @@ def _revisions(manifests: Sequence[Mapping[str, Any]]) -> str:
 
 def _packages(manifests: Sequence[Mapping[str, Any]]) -> str:
     """Versions, and whether they are those of the lock."""
-    every = [dict(m.get("packages") or {}) for m in manifests]
+    told_of = [m.get("packages") for m in manifests]  # asked of no manifest, so it may be anything
+    every = [{str(n): str(v) for n, v in found.items()} if isinstance(found, dict) else {} for found in told_of]
     locked = _locked()
-    same = bool(locked) and all(locked.get(n, v) == v.partition("+")[0] for each in every for n, v in each.items())
+    readable = all(found is None or isinstance(found, dict) for found in told_of)
+    same = (
+        readable
+        and bool(locked)
+        and all(locked.get(n, v) == v.partition("+")[0] for each in every for n, v in each.items())
+    )
     told = ", ".join(f"{name} {' and '.join(_each(p[name] for p in every if name in p))}" for name in TOLD)
     python = " and ".join(_each(str(m.get("python")) for m in manifests))
     return f"{'packages of requirements/lock.txt' if same else 'packages not as locked'} ({told}, Python {python})"

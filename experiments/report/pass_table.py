@@ -61,7 +61,7 @@ def pass_table(summaries: Sequence[Summary]) -> Table | None:
     note = (
         f"Pass@k: how often at least one of k responses at temperature 1 is right, from {DRAWS} samples an item "
         "(unbiased, Chen et al. 2021). Distilled: before the attacker refines his student; undefended: the same attack's, "
-        "where there is a defense, without it. Without the teacher: the same effort, and refining, on the base student's own "
-        f"answers. {family_name(POOLED)}: mean over families."
+        "where there is a defense, without it. Without the teacher: the same effort, and refining, from the base student "
+        f"and its own answers. {family_name(POOLED)}: mean over families."
     )
     return Table("pass_at_k", "Pass@k before and after refining", columns, tuple(rows), (note,))

@@ -15,6 +15,7 @@ from attacks.base import Harvest, HarvestContext, Pool
 from attacks.budget import Budget, allocate
 from attacks.client import Client, Harvested
 from attacks.examples import to_examples
+from configs.errors import ConfigError
 from configs.identity import identity
 from experiments.campaign.config.population import ACCOUNT
 from experiments.stages.loading import model_of
@@ -85,6 +86,7 @@ class HarvestStage(Stage):
         together = {} if self.measure is None else {"together": identity(self.measure)}
         return {
             **together,
+            **({"checkable": list(self.task.checkable)} if self.harvest.checks else {}),
             "offer": self.offer.identity(),
             "harvest": identity(self.harvest),
             "budget": {name: value for name, value in identity(self.budget).items() if name != "compute"},
@@ -157,7 +159,7 @@ class HarvestStage(Stage):
                 lambda: base,
                 fit,
                 generator(self.seed, self.name, self.harvest.name),
-                checker(self.task, items),
+                checker(self.task, items) if self.harvest.checks else undeclared,
                 fit_rows if self.harvest.trains_between else None,
             ),
         )
@@ -198,6 +200,15 @@ def checker(task: Task, items: Sequence[Item]) -> Callable[[int, str], bool | No
         return task.verify(items[item], text).strict if known else None
 
     return check
+
+
+def undeclared(item: int, text: str) -> bool | None:
+    """The checker of harvests that do not say that they use it: what it can check is then in no key.
+
+    Raises:
+        ConfigError: always.
+    """
+    raise ConfigError("attack.harvest.checks", False, "a harvest that uses `HarvestContext.check` says `checks = True`")
 
 
 def pool_items(task: Task, budget: Budget, seed: int) -> tuple[list[Item], dict[str, float]]:

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 class ModelStage(Protocol):
-    """A stage whose artifact holds the weights of one model."""
+    """A stage whose artifact holds the weights of one model: the ``teacher`` or a ``student``, as ``part`` says."""
 
     @property
     def key(self) -> str: ...  # noqa: D102
+    @property
+    def part(self) -> str: ...  # noqa: D102
     @property
     def task(self) -> Task: ...  # noqa: D102
     @property
@@ -47,4 +49,5 @@ def model_of(stage: ModelStage, entry: Entry) -> LanguageModel:
 @lru_cache(maxsize=4)
 def _loaded(handle: _Handle) -> LanguageModel:
     stage = handle.stage
-    return stage.spec.load(stage.task, handle.entry.tensors("weights"), stage.seed)
+    with stage.spec.named(stage.part):
+        return stage.spec.load(stage.task, handle.entry.tensors("weights"), stage.seed)

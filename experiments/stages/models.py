@@ -21,6 +21,7 @@ class TeacherStage(Stage):
     name: ClassVar[str] = "teacher"
     version: ClassVar[int] = 2
     seconds: ClassVar[float] = 60.0
+    part: ClassVar[str] = "teacher"
 
     task: Task
     spec: ModelSpec
@@ -36,7 +37,8 @@ class TeacherStage(Stage):
 
     def run(self, context: Context) -> Artifact:
         """Weights of the teacher."""
-        weights = self.spec.train(self.task, derived_seed(self.seed, self.name), context.progress)
+        with self.spec.named(self.part):
+            weights = self.spec.train(self.task, derived_seed(self.seed, self.name), context.progress)
         return Artifact(tensors={"weights": weights})
 
 
@@ -47,6 +49,7 @@ class BaseStage(Stage):
     name: ClassVar[str] = "base"
     version: ClassVar[int] = 2
     seconds: ClassVar[float] = 10.0
+    part: ClassVar[str] = "student"
 
     task: Task
     spec: StudentSpec
@@ -62,5 +65,6 @@ class BaseStage(Stage):
 
     def run(self, context: Context) -> Artifact:
         """Weights of the base model."""
-        weights = self.spec.train(self.task, derived_seed(self.seed, self.name), context.progress)
+        with self.spec.named(self.part):
+            weights = self.spec.train(self.task, derived_seed(self.seed, self.name), context.progress)
         return Artifact(tensors={"weights": weights})

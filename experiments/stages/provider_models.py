@@ -104,6 +104,7 @@ class ProxyStudentStage(Stage):
     name: ClassVar[str] = "proxy_student"
     version: ClassVar[int] = 1
     seconds: ClassVar[float] = 10.0
+    part: ClassVar[str] = "student"
 
     teacher: TeacherStage
     base: BaseStage

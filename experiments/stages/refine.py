@@ -42,6 +42,7 @@ class RefineStage(Stage):
     name: ClassVar[str] = "refine"
     version: ClassVar[int] = 1
     seconds: ClassVar[float] = 15.0
+    part: ClassVar[str] = "student"
 
     student: StudentStage
     refine: Refine

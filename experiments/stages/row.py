@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -156,17 +157,32 @@ def result_of(entry: Entry) -> CellResult:
     Raises:
         MoatBenchError: the row holds something else, which a store that somebody wrote by hand may.
     """
-    try:
+    with _reading(entry):
         items, users = entry.table("items"), entry.table("honest")
         roles = items["model"].unique(maintain_order=True).to_list()
         return CellResult(
-            {**entry.meta["cell"], "settings": by_class(entry.meta["config"])},
+            {**entry.meta["cell"], "settings": by_class(resolved_of(entry))},
             {role: items.filter(pl.col("model") == role).drop("model") for role in roles},
             users.filter(pl.col("defended")).drop("defended"),
             users.filter(~pl.col("defended")).drop("defended"),
             entry.table("load"),
             entry.table("passes") if "passes.parquet" in entry.manifest["files"] else None,
         )
+
+
+def resolved_of(entry: Entry) -> dict[str, Any]:
+    """The resolved configuration that is kept with a stored row; raises as `result_of`."""
+    with _reading(entry):
+        config = entry.meta["config"]
+        if not isinstance(config, dict):
+            raise TypeError("its config is no mapping")
+        return config
+
+
+@contextmanager
+def _reading(entry: Entry) -> Iterator[None]:
+    try:
+        yield
     except (LookupError, TypeError, ValueError, PolarsError) as error:
         told = one_line(str(error))[:200]
         raise MoatBenchError(

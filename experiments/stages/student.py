@@ -27,6 +27,7 @@ class StudentStage(Stage):
     name: ClassVar[str] = "student"
     version: ClassVar[int] = 3
     seconds: ClassVar[float] = 8.0
+    part: ClassVar[str] = "student"
 
     base: BaseStage
     training_set: TrainingSetStage
@@ -49,7 +50,7 @@ class StudentStage(Stage):
 
     def cohort_key(self) -> str:
         """See `Stage.cohort_key`."""
-        return self.spec.company()
+        return self.spec.cohort_key()
 
     def run(self, context: Context) -> Artifact:
         """Weights of the fitted student; an empty training set leaves the base as it is."""

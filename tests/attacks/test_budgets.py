@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import attacks.client
@@ -148,6 +148,7 @@ COMPUTE = st.builds(
 
 @pytest.mark.parametrize("name", names("refine"))
 @settings(max_examples=25)
+@example(allowed=Compute(64, 400, 2), each=2, length=5, every=1)
 @given(allowed=COMPUTE, each=st.sampled_from([1, 2, 7]), length=st.sampled_from([1, 5]), every=st.integers(1, 3))
 def test_refining(name, allowed, each, length, every):
     """Samples and tokens where the model says them, steps where it is trained; ``each`` a fit."""

@@ -32,7 +32,7 @@ def rows(lm, count, seed=0, family="code"):
 def test_members_of_a_cohort_are_those_of_their_own_fits():
     specs = [MiniStudent(width=16, layers=1, heads=2, recipe=Recipe(steps=s, batch_size=4)) for s in (2, 3)]
     lm = tiny(width=16, layers=1)
-    assert len({spec.company() for spec in specs}) == 1
+    assert len({spec.cohort_key() for spec in specs}) == 1
     fits = [Fit(spec, lm, rows(lm, 6, seed=i), SFT(), 7 + i) for i, spec in enumerate(specs)]
     before = {name: tensor.clone() for name, tensor in lm.model.state_dict().items()}
     together = MiniStudent.fit_together(fits, quiet)
@@ -49,8 +49,8 @@ def test_members_of_a_cohort_are_those_of_their_own_fits():
 def test_shapes_and_optimizers_are_kept_apart():
     base = MiniStudent()
     others = [MiniStudent(width=32), MiniStudent(layers=1), MiniStudent(recipe=Recipe(optimizer="adamw"))]
-    assert base.company() not in {other.company() for other in others}
-    assert MiniStudent(recipe=Recipe(steps=9, lr=0.1)).company() == base.company()
+    assert base.cohort_key() not in {other.cohort_key() for other in others}
+    assert MiniStudent(recipe=Recipe(steps=9, lr=0.1)).cohort_key() == base.cohort_key()
 
 
 def test_a_member_without_rows_or_logprobs_is_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -66,3 +67,24 @@ def test_a_row_that_is_gone_is_no_table(tmp_path):
     (tmp_path / "row" / table.rows[0].key).rename(tmp_path / "away")
     with pytest.raises(MoatBenchError, match="1 of the 4 rows of main"):
         made(Store(tmp_path), table)
+
+
+@pytest.mark.parametrize(
+    ("meta", "told"),
+    [("{}", "KeyError: 'config'"), ('{"config": []}', "no mapping"), ("[]", "no object"), ("{", "JSONDecodeError")],
+)
+def test_a_row_that_holds_something_else_is_named(tmp_path, meta, told):
+    stored(tmp_path)
+    folder = tmp_path / "row" / kept(tmp_path)[0].rows[0].key
+    (folder / "meta.json").write_text(meta)
+    sums = {"size": len(meta), "sha256": hashlib.sha256(meta.encode()).hexdigest()}
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"]["meta.json"] = sums
+    (folder / MANIFEST).write_text(json.dumps(signed({k: v for k, v in manifest.items() if k != "sha256"})))
+    with pytest.raises(MoatBenchError, match=f"row {folder.name[:8]} .*{told}.*remove its folder"):
+        made(Store(tmp_path), kept(tmp_path)[0])
+
+
+@pytest.mark.parametrize("packages", ["torch 2", ["torch"], {"torch": 2}, None])
+def test_packages_may_be_anything(tmp_path, packages):
+    assert "packages not as locked" in stored(tmp_path, {"packages": packages}) or not packages

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from attacks.base import Harvest, Recover
+from attacks.client import Harvested
 from attacks.recover.dedup import Dedup
 from experiments.cell import cell_from
 from experiments.compose.compose import compose_one
+from experiments.compose.interning import Interning
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
@@ -148,3 +150,44 @@ def test_what_is_scored_is_in_the_key_where_texts_are_own(harvest, kept):
     other = replace(one, measure=replace(CELL.measure, heldout=7))
     keys = [cell.row_stage().student.training_set.key for cell in (one, other)]
     assert (keys[0] == keys[1]) == kept
+
+
+@dataclass(frozen=True)
+class Checking(Asks):
+    """Asks again what it got wrong."""
+
+    name: ClassVar[str] = "checking"
+    version: ClassVar[int] = 1
+    own_texts: ClassVar[bool] = False
+    checks: ClassVar[bool] = True
+
+    def run(self, client, pool, context):
+        got = client.ask(np.arange(self.pool))
+        wrong = [item for item in range(self.pool) if context.check(item, "# 0") is False]
+        return Harvested.concat([got, client.ask(np.array(wrong, np.int64))])
+
+
+@dataclass(frozen=True)
+class CheckingUnsaid(Checking):
+    """The same, and does not say so."""
+
+    name: ClassVar[str] = "checking_unsaid"
+    version: ClassVar[int] = 1
+    checks: ClassVar[bool] = False
+
+
+@pytest.mark.parametrize(("harvest", "same"), [(Asks(), True), (Checking(), False)])
+def test_what_he_can_check_is_in_the_key_where_a_harvest_checks(harvest, same, monkeypatch):
+    def key():
+        return replace(CELL, harvest=harvest, interning=Interning()).row_stage().harvest.key
+
+    before = key()
+    monkeypatch.setattr(type(TASK), "checkable", ("chain",))
+    assert (key() == before) == same
+
+
+def test_only_a_harvest_that_says_so_has_the_checker(store):
+    assert store.get(run(store, Checking()).harvest).meta["asked"] > 20
+    row = replace(CELL, harvest=CheckingUnsaid(), recover={}).row_stage()
+    outcome = LocalEngine(workers=0).run(plan([Wanted(row.harvest, "t")], store), store, SilentDisplay())
+    assert any("says `checks = True`" in f.traceback.read_text() for f in outcome.failures)
