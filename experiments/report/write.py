@@ -18,6 +18,7 @@ from experiments.measure.row import column_name
 from experiments.measure.summary import Summary, against_best, estimated, summarise
 from experiments.report import csv, latex, markdown, terminal
 from experiments.report.claims_table import claims_table
+from experiments.report.evidence_table import evidence_table, findings_table
 from experiments.report.file_names import require_name
 from experiments.report.finding import Finding, Judge
 from experiments.report.honest_table import honest_table
@@ -96,6 +97,8 @@ def write_report(
         pairs_table(found),
         worst_table(summaries),
         pass_table(summaries),
+        evidence_table(summaries),
+        findings_table(summaries),
         honest_table(summaries),
     )
     tables = (main_table(summaries), *(table for table in extra if table is not None))

@@ -29,7 +29,7 @@ def tables(report):
 def test_files(report):
     assert set(report.files) == {*TEXTS, "png", "pdf"}
     assert all(path.stat().st_size > 500 for path in report.files.values())
-    assert [table.name for table in report.tables] == ["main", "claims", "hidden_trace", "matched", "worst"]
+    assert [table.name for table in report.tables] == ["main", "claims", "hidden_trace", "matched", "worst", "evidence"]
 
 
 def test_same_rows_in_any_order_give_the_same_bytes(report, tmp_path):
@@ -138,7 +138,7 @@ def test_values_read_off_a_curve_are_marked_in_every_format(report):
 
 
 def test_every_table_states_its_noise_floor(report):
-    for table in (table for table in report.tables if table.name != "claims"):
+    for table in (table for table in report.tables if table.name not in ("claims", "evidence")):
         assert any(note.startswith("Noise floor") for note in table.notes), table.name
 
 

@@ -1,0 +1,39 @@
+"""Tables of what a provider proves and an attacker finds out: shown where somebody looked, and only there."""
+
+from dataclasses import replace
+
+from experiments.report import write_report
+from tests.experiments.report.cells import one
+
+NOBODY = {f"evidence{part}{end}": None for part in ("", "_p") for end in ("", "_clean", "_self")}
+
+
+def stated(name, seed, **facts):
+    cell = one(name, None, 0.9, 0.99, seed)
+    return replace(cell, cell={**cell.cell, **NOBODY, **facts})
+
+
+def tables(cells, path):
+    return {table.name: table for table in write_report(cells, path, "r").tables}
+
+
+def test_a_student_that_somebody_looked_into(tmp_path):
+    plain = [stated("none", seed) for seed in (0, 1)]
+    assert not {"evidence", "findings"} & set(tables(plain, tmp_path))
+    marked = [stated("kgw", seed, evidence_p=0.01 * seed, evidence_p_clean=0.5, evidence=4.0) for seed in (0, 1)]
+    found = tables(plain + marked, tmp_path)["evidence"]
+    (row,) = found.rows
+    assert (row["defense"], row["p"], row["p_clean"], row["p_self"]) == ("kgw", 0.005, 0.5, None)
+    assert row["statistic"] == 4.0
+    assert "What the provider can prove" in (tmp_path / "r.md").read_text()
+
+
+def test_an_attack_that_looked_in_vain_is_told_from_one_that_did_not_look(tmp_path):
+    looked = [stated("rounding", seed, finding_hidden_size=None, finding_hidden_size_most=55.0) for seed in (0, 1)]
+    saw = [stated("none", seed, finding_hidden_size=96.0, finding_hidden_size_most=120.0) for seed in (0, 1)]
+    found = tables(looked + saw + [stated("permuted", 0)], tmp_path)["findings"]
+    told = {row["defense"]: row["finding_hidden_size"] for row in found.rows}
+    assert told == {"rounding": None, "none": 96.0}
+    text = (tmp_path / "r.md").read_text()
+    assert "hidden size most" in text
+    assert "| 96" in text
