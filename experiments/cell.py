@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from typing import Any, TypeVar, cast
@@ -15,6 +15,7 @@ from attacks.refine.nothing import Nothing
 from configs.build import named_parts
 from configs.errors import ConfigError, require
 from configs.groups import chosen
+from configs.identity import Part, parts_in
 from configs.ranges import whole_number
 from defenses.base import Defense, hooks_of
 from experiments.compose.asked import refuse_asked
@@ -36,11 +37,12 @@ from experiments.stages.scores import ScoreStage
 from experiments.stages.settings import Measure
 from experiments.stages.student import StudentStage
 from experiments.stages.training_set import TrainingSetStage
+from lm.huggingface import Pretrained
 from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Split, Task
-from teacher.api.hooks import require_sold
+from teacher.api.hooks import require_models, require_sold
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 
@@ -288,7 +290,10 @@ def check(cell: Cell) -> None:
     interface = cell.offer.interface
     _check_model(cell, cell.teacher, "teacher")
     _check_model(cell, cell.student, "student")
+    for place, model in _named_models(cell):
+        _check_model(cell, model, place)
     require_sold(cell.offer.defenses, interface)
+    require_models(cell.offer.defenses)
     if cell.objective.needs_top_logprobs and not interface.top_logprobs:
         raise ConfigError(
             "attack.objective",
@@ -301,7 +306,19 @@ def check(cell: Cell) -> None:
     _check_budget(cell)
 
 
-def _check_model(cell: Cell, model: ModelSpec, part: str) -> None:
+def _named_models(cell: Cell) -> Iterator[tuple[str, Pretrained]]:
+    """Models that fields of defenses and attack parts name, and the field that each is in."""
+    parts: dict[str, Part] = {f"defense.{name}": defense for name, defense in cell.offer.defenses.items()}
+    parts |= {f"attack.recover.{name}": step for name, step in cell.recover.items()}
+    parts |= {f"attack.{part.kind}": part for part in (cell.harvest, cell.objective, cell.refine)}
+    for place, part in parts.items():
+        for own in fields(part):  # type: ignore[arg-type]
+            for found in parts_in(getattr(part, own.name)):
+                if isinstance(found, Pretrained):
+                    yield f"{place}.{own.name}", found
+
+
+def _check_model(cell: Cell, model: ModelSpec | Pretrained, part: str) -> None:
     """Let a model refuse what it cannot do. Teacher and student have fields of the same names: say whose field it is."""
     try:
         model.check(cell.task, cell.max_tokens)
