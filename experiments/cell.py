@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, TypeVar, cast
 
@@ -15,7 +15,7 @@ from attacks.refine.nothing import Nothing
 from configs.build import named_parts
 from configs.errors import ConfigError, require
 from configs.groups import chosen
-from configs.identity import Part, parts_in
+from configs.identity import Part
 from configs.ranges import whole_number
 from defenses.base import Defense, hooks_of
 from experiments.compose.asked import refuse_asked
@@ -25,6 +25,7 @@ from experiments.stages.detect import DetectStage, detecting
 from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
+from experiments.stages.model_check import check_models, named_models
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer
 from experiments.stages.pass_at_k import PassAtKStage
@@ -37,7 +38,6 @@ from experiments.stages.scores import ScoreStage
 from experiments.stages.settings import Measure
 from experiments.stages.student import StudentStage
 from experiments.stages.training_set import TrainingSetStage
-from lm.huggingface import Pretrained
 from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
@@ -67,6 +67,7 @@ class Cell:
     max_tokens: int
     seed: int
     resolved: Mapping[str, Any]
+    proxy: StudentSpec | None = None
     interning: Interning = field(default_factory=Interning, repr=False, compare=False)
 
     def row_stage(self) -> RowStage:
@@ -74,6 +75,7 @@ class Cell:
         one = self.interning.one
         teacher = one(TeacherStage(self.task, self.teacher, self.seed))
         base = one(BaseStage(self.task, self.student, self.seed))
+        proxy = self._proxy(base)
         undefended = replace(self, offer=one(replace(self.offer, defenses={})))
         student, twin = self._student(teacher, base), undefended._student(teacher, base)
         after, after_twin = self._refined(student), self._refined(twin)
@@ -100,13 +102,13 @@ class Cell:
             scores={
                 role: one(ScoreStage(model, self.measure, self.max_tokens, self.seed)) for role, model in scores.items()
             },
-            honest=self._honest(teacher, base, student.training_set.harvest),
+            honest=self._honest(teacher, proxy, student.training_set.harvest),
             honest_clean=undefended._honest(teacher, base),
             harvest=student.training_set.harvest,
             harvest_undefended=twin.training_set.harvest,
             student=student,
             refined=after if isinstance(after, RefineStage) else None,
-            evidence={role: one(self._detect(suspect, teacher, base)) for role, suspect in suspects.items()},
+            evidence={role: one(self._detect(suspect, teacher, proxy)) for role, suspect in suspects.items()},
             passes={
                 role: one(PassAtKStage(model, self.measure, self.max_tokens, self.seed))
                 for role, model in sampled.items()
@@ -121,7 +123,7 @@ class Cell:
             undefended = replace(own, offer=self.interning.one(replace(self.offer, defenses={})))
             teacher = self.interning.one(TeacherStage(self.task, self.teacher, seed))
             base = self.interning.one(BaseStage(self.task, self.student, seed))
-            defended[str(seed)] = own._honest(teacher, base, split="provider")
+            defended[str(seed)] = own._honest(teacher, own._proxy(base), split="provider")
             clean[str(seed)] = undefended._honest(teacher, base, split="provider")
         return self.interning.one(DropStage(defended, clean))
 
@@ -152,24 +154,32 @@ class Cell:
             "seed": self.seed,
         }
 
-    def _prepared(self, teacher: TeacherStage, base: BaseStage) -> dict[str, PrepareStage]:
+    def _proxy(self, base: BaseStage) -> BaseStage:
+        """The base model that the provider takes students to start from: the attacker's unless another is configured, and
+        a defense may run it."""
+        if self.proxy is None or not any(d.uses or d.trains for d in self.offer.defenses.values()):
+            return base
+        return self.interning.one(BaseStage(self.task, self.proxy, self.seed))
+
+    def _prepared(self, teacher: TeacherStage, proxy: BaseStage) -> dict[str, PrepareStage]:
         found = {}
         for name, defense in self.offer.defenses.items():
             hooks = hooks_of(defense)
             if "prepare" in hooks:
-                own = self._proxy_student(teacher, base) if "student" in defense.uses else None
-                models = self.interning.one(ProviderModels(base, own))
+                own = self._proxy_student(teacher, proxy) if "student" in defense.uses else None
+                models = self.interning.one(ProviderModels(proxy, own))
                 past = self.measure.population if "admit" in hooks else None
-                trained = self.student if defense.trains else None
+                trained = (self.proxy or self.student) if defense.trains else None
                 stage = PrepareStage(teacher, models, defense, self.max_tokens, self.seed, past, trained)
                 found[name] = self.interning.one(stage)
         return found
 
-    def _proxy_student(self, teacher: TeacherStage, base: BaseStage) -> ProxyStudentStage | None:
+    def _proxy_student(self, teacher: TeacherStage, proxy: BaseStage) -> ProxyStudentStage | None:
         """The provider's own student, where a defense of the stack uses one."""
         if not any("student" in defense.uses for defense in self.offer.defenses.values()):
             return None
-        return self.interning.one(ProxyStudentStage(teacher, base, self.student, self.max_tokens, self.seed))
+        spec = self.proxy or self.student
+        return self.interning.one(ProxyStudentStage(teacher, proxy, spec, self.max_tokens, self.seed))
 
     def _refined(self, student: StudentStage) -> StudentStage | RefineStage:
         """The student after what the attacker does without the teacher; itself where that is nothing."""
@@ -178,17 +188,18 @@ class Cell:
         stage = RefineStage(student, self.refine, self.budget.compute, self.max_tokens, self.seed)
         return self.interning.one(stage)
 
-    def _detect(self, suspect: StudentStage | RefineStage, teacher: TeacherStage, base: BaseStage) -> DetectStage:
-        models = self.interning.one(ProviderModels(base, self._proxy_student(teacher, base)))
+    def _detect(self, suspect: StudentStage | RefineStage, teacher: TeacherStage, proxy: BaseStage) -> DetectStage:
+        models = self.interning.one(ProviderModels(proxy, self._proxy_student(teacher, proxy)))
         defenses = detecting(self.offer.defenses)
-        return DetectStage(suspect, teacher, models, self._prepared(teacher, base), defenses, self.seed)
+        return DetectStage(suspect, teacher, models, self._prepared(teacher, proxy), defenses, self.seed)
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
+        proxy = self._proxy(base)
         harvest = HarvestStage(
             task=self.task,
             served=served,
             base=base,
-            prepared=self._prepared(served, base) if isinstance(served, TeacherStage) else {},
+            prepared=self._prepared(served, proxy) if isinstance(served, TeacherStage) else {},
             offer=self.offer,
             harvest=self.harvest,
             budget=self.budget,
@@ -197,21 +208,22 @@ class Cell:
             max_tokens=self.max_tokens,
             seed=self.seed,
             measure=self.measure if self.offer.across_accounts else None,
-            proxy_student=self._proxy_student(served, base) if isinstance(served, TeacherStage) else None,
+            proxy_student=self._proxy_student(served, proxy) if isinstance(served, TeacherStage) else None,
+            proxy=None if proxy.key == base.key else proxy,
         )
         one = self.interning.one
         training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.seed))
         return one(StudentStage(base, training_set, self.student, self.objective, self.seed))
 
     def _honest(
-        self, teacher: TeacherStage, base: BaseStage, attack: HarvestStage | None = None, split: Split = "heldout"
+        self, teacher: TeacherStage, proxy: BaseStage, attack: HarvestStage | None = None, split: Split = "heldout"
     ) -> HonestStage:
         """Honest users, in one gateway with the attack where that makes a difference to them."""
-        prepared = self._prepared(teacher, base)
+        prepared = self._prepared(teacher, proxy)
         met = attack if self.offer.across_accounts else None
-        own = None if met is not None else self._proxy_student(teacher, base)
+        own = None if met is not None else self._proxy_student(teacher, proxy)
         measured = (self.measure, self.max_tokens, self.seed)
-        return self.interning.one(HonestStage(teacher, base, prepared, self.offer, *measured, met, split, own))
+        return self.interning.one(HonestStage(teacher, proxy, prepared, self.offer, *measured, met, split, own))
 
 
 def label(name: str, defense: Defense) -> str:
@@ -268,7 +280,8 @@ def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | Non
         measure=part(Measure, "measure"),
         max_tokens=whole_number(plain.get("max_tokens"), "max_tokens", 1, LONGEST_RESPONSE),
         seed=whole_number(plain.get("seed"), "seed", 0),
-        resolved={name: interning.described(plain[name]) for name in PARTS},
+        resolved={name: interning.described(plain[name]) for name in PARTS if name != "proxy" or plain.get("proxy")},
+        proxy=part(StudentSpec, "proxy") if plain.get("proxy") else None,  # type: ignore[type-abstract]
         interning=interning,
     )
     check(cell)
@@ -276,7 +289,7 @@ def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | Non
 
 
 PARTS = (
-    "task", "teacher", "student", "api", "prices", "defense", "attack", "budget", "measure", "max_tokens", "seed",
+    "task", "teacher", "student", "proxy", "api", "prices", "defense", "attack", "budget", "measure", "max_tokens", "seed",
 )  # fmt: skip
 """Parts of a configuration that say what a cell is."""
 ATTACK = ("name", "harvest", "recover", "objective", "refine")
@@ -288,10 +301,13 @@ LONGEST_RESPONSE = 1_000_000
 def check(cell: Cell) -> None:
     """Refuse parts that do not fit each other, before anything runs."""
     interface = cell.offer.interface
-    _check_model(cell, cell.teacher, "teacher")
-    _check_model(cell, cell.student, "student")
-    for place, model in _named_models(cell):
-        _check_model(cell, model, place)
+    models: dict[str, ModelSpec] = {"teacher": cell.teacher, "student": cell.student}
+    if cell.proxy is not None:
+        models["proxy"] = cell.proxy
+    parts: dict[str, Part] = {f"defense.{name}": defense for name, defense in cell.offer.defenses.items()}
+    parts |= {f"attack.recover.{name}": step for name, step in cell.recover.items()}
+    parts |= {f"attack.{part.kind}": part for part in (cell.harvest, cell.objective, cell.refine)}
+    check_models([*models.items(), *named_models(parts)], cell.task, cell.max_tokens)
     require_sold(cell.offer.defenses, interface)
     require_models(cell.offer.defenses)
     if cell.objective.needs_top_logprobs and not interface.top_logprobs:
@@ -304,28 +320,6 @@ def check(cell: Cell) -> None:
         reason = f"cannot be done with a {type(cell.student).__name__}: its weights cannot be stored after it"
         raise ConfigError("attack.refine", cell.refine.name, reason)
     _check_budget(cell)
-
-
-def _named_models(cell: Cell) -> Iterator[tuple[str, Pretrained]]:
-    """Models that fields of defenses and attack parts name, and the field that each is in."""
-    parts: dict[str, Part] = {f"defense.{name}": defense for name, defense in cell.offer.defenses.items()}
-    parts |= {f"attack.recover.{name}": step for name, step in cell.recover.items()}
-    parts |= {f"attack.{part.kind}": part for part in (cell.harvest, cell.objective, cell.refine)}
-    for place, part in parts.items():
-        for own in fields(part):  # type: ignore[arg-type]
-            for found in parts_in(getattr(part, own.name)):
-                if isinstance(found, Pretrained):
-                    yield f"{place}.{own.name}", found
-
-
-def _check_model(cell: Cell, model: ModelSpec | Pretrained, part: str) -> None:
-    """Let a model refuse what it cannot do. Teacher and student have fields of the same names: say whose field it is."""
-    try:
-        model.check(cell.task, cell.max_tokens)
-    except ConfigError as error:
-        if error.field.partition(".")[0] in {own.name for own in fields(model)}:  # type: ignore[arg-type]
-            raise error.within(part) from error
-        raise
 
 
 def _check_budget(cell: Cell) -> None:
