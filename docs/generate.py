@@ -34,6 +34,7 @@ GROUPS = {
     "task": ("Tasks", "`task=NAME`."),
     "teacher": ("Teachers", "`teacher=NAME`."),
     "student": ("Students", "`student=NAME`."),
+    "proxy": ("Proxies", "Which base model the provider takes students to start from: `proxy=NAME`."),
     "campaign": (
         "Campaigns",
         "`moatbench campaign campaign=NAME`, see [campaigns.md](campaigns.md). Sources: who reported it; P primary text, S "

@@ -15,6 +15,7 @@ from attacks.refine.nothing import Nothing
 from configs.build import named_parts
 from configs.errors import ConfigError, require
 from configs.groups import chosen
+from configs.identity import Part
 from configs.ranges import whole_number
 from defenses.base import Defense, hooks_of
 from experiments.compose.asked import refuse_asked
@@ -24,6 +25,7 @@ from experiments.stages.detect import DetectStage, detecting
 from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
+from experiments.stages.model_check import check_models, named_models
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer
 from experiments.stages.pass_at_k import PassAtKStage
@@ -41,7 +43,7 @@ from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Split, Task
-from teacher.api.hooks import require_sold
+from teacher.api.hooks import require_models, require_sold
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 
@@ -66,6 +68,7 @@ class Cell:
     max_tokens: int
     seed: int
     resolved: Mapping[str, Any]
+    proxy: StudentSpec | None = None
     interning: Interning = field(default_factory=Interning, repr=False, compare=False)
 
     def row_stage(self) -> RowStage:
@@ -73,6 +76,7 @@ class Cell:
         one = self.interning.one
         teacher = one(TeacherStage(self.task, self.teacher, self.seed))
         base = one(BaseStage(self.task, self.student, self.seed))
+        proxy = self._proxy(base)
         undefended = replace(self, offer=one(replace(self.offer, defenses={})))
         student, twin = self._student(teacher, base), undefended._student(teacher, base)
         after, after_twin = self._refined(student), self._refined(twin)
@@ -102,14 +106,14 @@ class Cell:
             scores={
                 role: one(ScoreStage(model, self.measure, self.max_tokens, self.seed)) for role, model in scores.items()
             },
-            honest=self._honest(teacher, base, student.training_set.harvest),
+            honest=self._honest(teacher, proxy, student.training_set.harvest),
             honest_clean=undefended._honest(teacher, base),
             harvest=student.training_set.harvest,
             harvest_undefended=twin.training_set.harvest,
             student=student,
             refined=after if isinstance(after, RefineStage) else None,
-            evidence={role: one(self._detect(suspect, student, teacher, base)) for role, suspect in suspects.items()},
-            costs=self._costs(teacher, base),
+            evidence={role: one(self._detect(suspect, student, teacher, proxy)) for role, suspect in suspects.items()},
+            costs=self._costs(teacher, proxy),
             passes={
                 role: one(PassAtKStage(model, self.measure, self.max_tokens, self.seed))
                 for role, model in sampled.items()
@@ -124,7 +128,7 @@ class Cell:
             undefended = replace(own, offer=self.interning.one(replace(self.offer, defenses={})))
             teacher = self.interning.one(TeacherStage(self.task, self.teacher, seed))
             base = self.interning.one(BaseStage(self.task, self.student, seed))
-            defended[str(seed)] = own._honest(teacher, base, split="provider")
+            defended[str(seed)] = own._honest(teacher, own._proxy(base), split="provider")
             clean[str(seed)] = undefended._honest(teacher, base, split="provider")
         return self.interning.one(DropStage(defended, clean))
 
@@ -155,24 +159,32 @@ class Cell:
             "seed": self.seed,
         }
 
-    def _prepared(self, teacher: TeacherStage, base: BaseStage) -> dict[str, PrepareStage]:
+    def _proxy(self, base: BaseStage) -> BaseStage:
+        """The base model that the provider takes students to start from: the attacker's unless another is configured, and
+        a defense may run it."""
+        if self.proxy is None or not any(d.uses or d.trains for d in self.offer.defenses.values()):
+            return base
+        return self.interning.one(BaseStage(self.task, self.proxy, self.seed))
+
+    def _prepared(self, teacher: TeacherStage, proxy: BaseStage) -> dict[str, PrepareStage]:
         found = {}
         for name, defense in self.offer.defenses.items():
             hooks = hooks_of(defense)
             if "prepare" in hooks:
-                own = self._proxy_student(teacher, base) if "student" in defense.uses else None
-                models = self.interning.one(ProviderModels(base, own))
+                own = self._proxy_student(teacher, proxy) if "student" in defense.uses else None
+                models = self.interning.one(ProviderModels(proxy, own))
                 past = self.measure.population if "admit" in hooks else None
-                trained = self.student if defense.trains else None
+                trained = (self.proxy or self.student) if defense.trains else None
                 stage = PrepareStage(teacher, models, defense, self.max_tokens, self.seed, past, trained)
                 found[name] = self.interning.one(stage)
         return found
 
-    def _proxy_student(self, teacher: TeacherStage, base: BaseStage) -> ProxyStudentStage | None:
+    def _proxy_student(self, teacher: TeacherStage, proxy: BaseStage) -> ProxyStudentStage | None:
         """The provider's own student, where a defense of the stack uses one."""
         if not any("student" in defense.uses for defense in self.offer.defenses.values()):
             return None
-        return self.interning.one(ProxyStudentStage(teacher, base, self.student, self.max_tokens, self.seed))
+        spec = self.proxy or self.student
+        return self.interning.one(ProxyStudentStage(teacher, proxy, spec, self.max_tokens, self.seed))
 
     def _refined(self, student: StudentStage) -> StudentStage | RefineStage:
         """The student after what the attacker does without the teacher; itself where that is nothing."""
@@ -182,28 +194,29 @@ class Cell:
         return self.interning.one(stage)
 
     def _detect(
-        self, suspect: StudentStage | RefineStage, defended: StudentStage, teacher: TeacherStage, base: BaseStage
+        self, suspect: StudentStage | RefineStage, defended: StudentStage, teacher: TeacherStage, proxy: BaseStage
     ) -> DetectStage:
-        models = self.interning.one(ProviderModels(base, self._proxy_student(teacher, base)))
-        defenses, prepared = detecting(self.offer.defenses), self._prepared(teacher, base)
+        models = self.interning.one(ProviderModels(proxy, self._proxy_student(teacher, proxy)))
+        defenses, prepared = detecting(self.offer.defenses), self._prepared(teacher, proxy)
         harvest = defended.training_set.harvest
         return DetectStage(suspect, teacher, models, prepared, defenses, harvest, self.seed)
 
-    def _costs(self, teacher: TeacherStage, base: BaseStage) -> CostStage | None:
+    def _costs(self, teacher: TeacherStage, proxy: BaseStage) -> CostStage | None:
         """What the defenses run while the API serves; None where none acts then."""
         part = serving_part(self.offer)
         if part is None:
             return None
         own = replace(self, offer=self.interning.one(part))
-        prepared, student = own._prepared(teacher, base), own._proxy_student(teacher, base)
-        return self.interning.one(CostStage(teacher, base, prepared, own.offer, self.max_tokens, self.seed, student))
+        prepared, student = own._prepared(teacher, proxy), own._proxy_student(teacher, proxy)
+        return self.interning.one(CostStage(teacher, proxy, prepared, own.offer, self.max_tokens, self.seed, student))
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
+        proxy = self._proxy(base)
         harvest = HarvestStage(
             task=self.task,
             served=served,
             base=base,
-            prepared=self._prepared(served, base) if isinstance(served, TeacherStage) else {},
+            prepared=self._prepared(served, proxy) if isinstance(served, TeacherStage) else {},
             offer=self.offer,
             harvest=self.harvest,
             budget=self.budget,
@@ -212,21 +225,22 @@ class Cell:
             max_tokens=self.max_tokens,
             seed=self.seed,
             measure=self.measure if self.offer.across_accounts else None,
-            proxy_student=self._proxy_student(served, base) if isinstance(served, TeacherStage) else None,
+            proxy_student=self._proxy_student(served, proxy) if isinstance(served, TeacherStage) else None,
+            proxy=None if proxy.key == base.key else proxy,
         )
         one = self.interning.one
         training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.measure, self.seed))
         return one(StudentStage(base, training_set, self.student, self.objective, self.seed))
 
     def _honest(
-        self, teacher: TeacherStage, base: BaseStage, attack: HarvestStage | None = None, split: Split = "heldout"
+        self, teacher: TeacherStage, proxy: BaseStage, attack: HarvestStage | None = None, split: Split = "heldout"
     ) -> HonestStage:
         """Honest users, in one gateway with the attack where that makes a difference to them."""
-        prepared = self._prepared(teacher, base)
+        prepared = self._prepared(teacher, proxy)
         met = attack if self.offer.across_accounts else None
-        own = None if met is not None else self._proxy_student(teacher, base)
+        own = None if met is not None else self._proxy_student(teacher, proxy)
         measured = (self.measure, self.max_tokens, self.seed)
-        return self.interning.one(HonestStage(teacher, base, prepared, self.offer, *measured, met, split, own))
+        return self.interning.one(HonestStage(teacher, proxy, prepared, self.offer, *measured, met, split, own))
 
 
 def label(name: str, defense: Defense) -> str:
@@ -283,7 +297,8 @@ def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | Non
         measure=part(Measure, "measure"),
         max_tokens=whole_number(plain.get("max_tokens"), "max_tokens", 1, LONGEST_RESPONSE),
         seed=whole_number(plain.get("seed"), "seed", 0),
-        resolved={name: interning.described(plain[name]) for name in PARTS},
+        resolved={name: interning.described(plain[name]) for name in PARTS if name != "proxy" or plain.get("proxy")},
+        proxy=part(StudentSpec, "proxy") if plain.get("proxy") else None,  # type: ignore[type-abstract]
         interning=interning,
     )
     check(cell)
@@ -291,7 +306,7 @@ def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | Non
 
 
 PARTS = (
-    "task", "teacher", "student", "api", "prices", "defense", "attack", "budget", "measure", "max_tokens", "seed",
+    "task", "teacher", "student", "proxy", "api", "prices", "defense", "attack", "budget", "measure", "max_tokens", "seed",
 )  # fmt: skip
 """Parts of a configuration that say what a cell is."""
 SUSPECTS = ("student", "undefended", "self")
@@ -306,10 +321,15 @@ LONGEST_RESPONSE = 1_000_000
 def check(cell: Cell) -> None:
     """Refuse parts that do not fit each other, before anything runs."""
     interface = cell.offer.interface
-    for model, part in ((cell.teacher, "teacher"), (cell.student, "student")):
-        with model.named(part):
-            model.check(cell.task, cell.max_tokens)
+    models: dict[str, ModelSpec] = {"teacher": cell.teacher, "student": cell.student}
+    if cell.proxy is not None:
+        models["proxy"] = cell.proxy
+    parts: dict[str, Part] = {f"defense.{name}": defense for name, defense in cell.offer.defenses.items()}
+    parts |= {f"attack.recover.{name}": step for name, step in cell.recover.items()}
+    parts |= {f"attack.{part.kind}": part for part in (cell.harvest, cell.objective, cell.refine)}
+    check_models([*models.items(), *named_models(parts)], cell.task, cell.max_tokens)
     require_sold(cell.offer.defenses, interface)
+    require_models(cell.offer.defenses)
     if cell.objective.needs_top_logprobs and not interface.top_logprobs:
         raise ConfigError(
             "attack.objective",

@@ -1,5 +1,5 @@
 """Pretrained causal language models with their chat templates and ways of writing, as configured. Knows nothing of teachers
-or students."""
+or students. Parts name such models in their fields, so that nothing that computes is imported before it is needed."""
 
 from __future__ import annotations
 
@@ -10,21 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 
 from configs.content import content_of
 from configs.errors import ConfigError, require
-from lm.checkpoint import DTYPES, Checkpoint
-from lm.handle import end_ids
-from lm.language_model import LanguageModel, encoded_prompts
-from lm.marked_format import MarkedFormat
-from lm.sizes import positions_of, require_room, require_tokens
-from lm.spans import backend_of
-from lm.template import prompt_style
+from configs.identity import Part
+from lm.later import torch
 from tasks.base import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from lm.checkpoint import Checkpoint
+    from lm.language_model import LanguageModel
 
 _LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 """Files of a folder that loading reads: weights, configurations, tokenizer, chat template."""
@@ -34,8 +31,9 @@ _ENCODED = 8
 
 
 @dataclass(frozen=True)
-class Pretrained:
-    """Which pretrained model, and how its responses read.
+class Pretrained(Part):
+    """Which pretrained model, and how its responses read. A part that uses a model besides those of the cell (a rewriter, a
+    judge) has it as a field, ``rewriter: Pretrained | None = None``, and opens it with `lm.by_spec.opened`.
 
     Args:
         path: hub name, local folder with safetensors weights, or a ``.gguf`` file (dequantised on loading).
@@ -52,6 +50,7 @@ class Pretrained:
         batch_tokens: tokens (rows x length) processed at once.
     """
 
+    kind: ClassVar[str] = "model"
     name: ClassVar[str] = "pretrained"
     version: ClassVar[int] = 1
 
@@ -67,6 +66,8 @@ class Pretrained:
     batch_tokens: int = 16_384
 
     def __post_init__(self) -> None:
+        from lm.checkpoint import DTYPES
+
         require(bool(self.path), "path", self.path, "must name a model: hub name, local folder or .gguf file")
         if self.dtype not in DTYPES:
             raise ConfigError("dtype", self.dtype, "is not a number format for weights", DTYPES)
@@ -100,6 +101,8 @@ class Pretrained:
     @property
     def checkpoint(self) -> Checkpoint:
         """Where its files are."""
+        from lm.checkpoint import Checkpoint
+
         return Checkpoint(self.path, self.revision, self.dtype)
 
     @property
@@ -113,6 +116,9 @@ class Pretrained:
         downloaded first, are examined when they are loaded."""
         if not self.checkpoint.at_hand:
             return
+        from lm.language_model import encoded_prompts
+        from lm.sizes import require_room
+
         tokenizer, positions = _examined(self.checkpoint, self.chat_template, self.system, tuple(self.changes.items()))
         asked = encoded_prompts(tokenizer, self.system, _longest(task))
         require_room(positions, asked.lengths, np.full(len(asked), max_tokens))
@@ -133,6 +139,12 @@ class Pretrained:
         Raises:
             ConfigError: they do not fit each other, or the chat template cannot be filled in.
         """
+        from lm.handle import end_ids
+        from lm.language_model import LanguageModel
+        from lm.marked_format import MarkedFormat
+        from lm.sizes import require_tokens
+        from lm.template import prompt_style
+
         require_tokens(tokenizer, int(model.get_input_embeddings().weight.shape[0]), self.path)
         form = MarkedFormat(
             tokenizer,
@@ -160,6 +172,8 @@ class Pretrained:
 
 
 def _tokenizer(checkpoint: Checkpoint, chat_template: str) -> PreTrainedTokenizerBase:
+    from lm.spans import backend_of
+
     tokenizer = checkpoint.tokenizer()
     backend_of(tokenizer)
     if chat_template:
@@ -180,6 +194,9 @@ def _examined(
     Raises:
         ConfigError: it is not, or the chat template cannot be filled in.
     """
+    from lm.sizes import positions_of, require_tokens
+    from lm.template import prompt_style
+
     tokenizer, config = _tokenizer(checkpoint, chat_template), checkpoint.config(dict(changes))
     require_tokens(tokenizer, getattr(config.get_text_config(decoder=True), "vocab_size", None), checkpoint.path)
     prompt_style(tokenizer, system)

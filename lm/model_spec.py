@@ -22,6 +22,23 @@ Weights: TypeAlias = "dict[str, torch.Tensor]"
 """A state dict, as stored in safetensors."""
 
 
+@contextmanager
+def field_of(model: Part, part: str) -> Iterator[None]:
+    """Within it an error about a field of this model says whose field it is: the models of a cell have fields of the same
+    names.
+
+    Args:
+        model: whose fields they are.
+        part: of the configuration that this model is, as ``teacher``.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        if error.field.partition(".")[0] in {own.name for own in fields(model)}:  # type: ignore[arg-type]
+            raise error.within(part) from error
+        raise
+
+
 class ModelSpec(Part, ABC):
     """One kind of teacher or student: a frozen dataclass whose fields are its configuration.
 
@@ -83,18 +100,9 @@ class ModelSpec(Part, ABC):
 
     @contextmanager
     def named(self, part: str) -> Iterator[None]:
-        """Within it an error about a field of this model says whose field it is: teacher and student have fields of the same
-        names.
-
-        Args:
-            part: of the configuration that this model is, ``teacher`` or ``student``.
-        """
-        try:
+        """See `field_of`."""
+        with field_of(self, part):
             yield
-        except ConfigError as error:
-            if error.field.partition(".")[0] in {own.name for own in fields(self)}:  # type: ignore[arg-type]
-                raise error.within(part) from error
-            raise
 
     @abstractmethod
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:

@@ -24,7 +24,7 @@ GROUPS = {
     "teachers": ("teacher",),
     "defenses": ("defense",),
     "attacks": ("attack", "attack/harvest", "attack/recover", "attack/objective", "attack/refine"),
-    "students": ("student",),
+    "students": ("student", "proxy"),
     "apis": ("api",),
     "budgets": ("budget",),
     "campaigns": ("campaign", "operation", "population", "market", "link"),

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from configs.errors import ConfigError
+from configs.identity import parts_in
 from experiments.engine.graph import StageGraph
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.student import StudentStage
 from experiments.store.stage import Stage
 from lm.gpu import has_gpu
+from lm.huggingface import Pretrained
 from lm.later import torch
+from lm.model_spec import ModelSpec
 
 PROCESS = 500_000_000
 """Bytes of a worker process with its libraries, before it holds a model (measured on Linux, torch for CPU)."""
@@ -39,15 +42,18 @@ class Memory(NamedTuple):
 
 
 def needed(graph: StageGraph, workers: int) -> Memory:
-    """What this process and so many workers come to when each holds a teacher and a student, and what a stage takes besides:
-    the largest of the plan. Models whose size is not known count as nothing, and so do activations of pretrained ones."""
+    """What this process and so many workers come to when each holds a teacher, a student and the models that parts name, and
+    what a stage takes besides: the largest of the plan. Models whose size is not known count as nothing, and so do
+    activations of pretrained ones."""
     if not graph.nodes:
         return Memory(0)
     workers = min(workers, len(graph.nodes))
     models: dict[str, tuple[int, bool]] = {}
     besides = 0, ""
     seen: set[str] = set()
+    looked_at: set[int] = set()
     for node in graph.nodes.values():
+        _note_named(node.stage, models, looked_at)
         for stage in (node.stage, *node.stage.inputs().values()):
             if stage.key not in seen:
                 seen.add(stage.key)
@@ -92,9 +98,22 @@ def _note(stage: Stage, models: dict[str, tuple[int, bool]]) -> None:
     if not isinstance(stage, (TeacherStage, BaseStage, StudentStage)):
         return
     role = "teacher" if isinstance(stage, TeacherStage) else "student"
-    size = stage.spec.memory(stage.task)
+    _larger(role, stage.spec.memory(stage.task), stage.spec, models)
+
+
+def _note_named(stage: Stage, models: dict[str, tuple[int, bool]], looked_at: set[int]) -> None:
+    """The models that fields of a stage's parts name, each a role of its own; parts that stages share are looked at once."""
+    for held in vars(stage).values():
+        if id(held) not in looked_at:
+            looked_at.add(id(held))
+            for part in parts_in(held, beyond=Stage):
+                if isinstance(part, Pretrained) and not isinstance(part, ModelSpec):
+                    _larger(f"model {part.path}", part.checkpoint.weight_bytes(), part, models)
+
+
+def _larger(role: str, size: int, spec: ModelSpec | Pretrained, models: dict[str, tuple[int, bool]]) -> None:
     if size > models.get(role, (0, False))[0]:
-        device = getattr(stage.spec, "torch_device", None)
+        device = getattr(spec, "torch_device", None)
         models[role] = size, device is not None and device().type == "cuda"
 
 

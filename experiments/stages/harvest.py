@@ -48,7 +48,8 @@ class HarvestStage(Stage):
     Args:
         task: where the attacker's prompts come from.
         served: the model behind the API: the teacher, or for ``S_self`` the attacker's own base model.
-        base: the attacker's base model (harvests that train in between start from it) and the provider's proxy.
+        base: the attacker's base model (harvests that train in between start from it).
+        proxy: the provider's proxy; None where that is the attacker's base model.
         proxy_student: the provider's own student, where a defense uses it.
         prepared: preparation stages by defense name, for those that need one.
         offer: interface, prices and defenses.
@@ -79,6 +80,7 @@ class HarvestStage(Stage):
     seed: int
     measure: Measure | None = None
     proxy_student: ProxyStudentStage | None = None
+    proxy: BaseStage | None = None
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`. The objective and the student enter only where the harvest trains in between."""
@@ -100,13 +102,18 @@ class HarvestStage(Stage):
         return ACCOUNT * self.budget.accounts + (self.measure.memory() if self.measure is not None else 0)
 
     def inputs(self) -> dict[str, Stage]:
-        """The served model, the attacker's base model, prepared defenses."""
+        """The served model, the attacker's base model, the provider's models, prepared defenses."""
         prepared = {f"prepared.{n}": s for n, s in self.prepared.items()}
-        return {"served": self.served, **self._models.inputs(), **prepared}
+        return {"served": self.served, "base": self.base, **self._models.inputs(self._proxy), **prepared}
 
     @property
     def _models(self) -> ProviderModels:
-        return ProviderModels(self.base, self.proxy_student)
+        return ProviderModels(self.proxy or self.base, self.proxy_student)
+
+    @property
+    def _proxy(self) -> str:
+        """What the provider's proxy is called among the inputs."""
+        return "base" if self.proxy is None else "proxy"
 
     def run(self, context: Context) -> Artifact:
         """Responses, the pool's items they answer, the attacker's part of the ledger, and what was spent; with
@@ -120,7 +127,7 @@ class HarvestStage(Stage):
             self.offer,
             served,
             self.served.key,
-            self._models.loaded(context.inputs),
+            self._models.loaded(context.inputs, self._proxy),
             {name: (stage.key, context.inputs[f"prepared.{name}"]) for name, stage in self.prepared.items()},
             context.store,
             derived_seed(self.seed, "gateway"),

@@ -36,6 +36,9 @@ Prepared: TypeAlias = "dict[str, Tensor]"
 SEEN = ("account", "marked", "bucket", "visit", "length")
 """Columnar of `RequestFacts` that a defense may say it samples by."""
 
+MODELS = ("proxy", "student")
+"""Models besides the teacher that a provider has, and a defense may say it uses."""
+
 
 @dataclass(frozen=True)
 class RequestFacts(Columnar):
@@ -151,9 +154,10 @@ class Hooks:
 
     Class attributes:
         needs: features of `Interface` that must be sold for the defense to act at all ("top_logprobs", "trace").
-        uses: models besides the teacher that the hooks may run: ``proxy``, the public base model of students; ``student``,
-            that model distilled from the undefended teacher on the provider's own prompts. They are part of the key of
-            what they influence.
+        uses: models besides the teacher that the hooks may run (`MODELS`): ``proxy``, the public base model of students;
+            ``student``, that model distilled from the undefended teacher on the provider's own prompts. They are part of the
+            key of what they influence. Any other model (a rewriter, a judge) is a field of the defense
+            (`lm.huggingface.Pretrained`).
         sees: the columns of `RequestFacts` that `seeds` and `decode` read (`SEEN`); they become part of the key of what was
             sampled.
         across_accounts: whether a request is judged, or answered, by what other organisations' accounts did. If so attackers
@@ -225,3 +229,12 @@ def require_sold(defenses: Mapping[str, Hooks], interface: Interface) -> None:
             if getattr(interface, need) in (0, False, "none"):
                 reason = f"acts on {need}, which the interface {interface.name!r} does not sell"
                 raise ConfigError(f"defense.{name}", type(defense).__name__, reason)
+
+
+def require_models(defenses: Mapping[str, Hooks]) -> None:
+    """Raise `ConfigError` where a defense uses a model that no provider has."""
+    for name, defense in defenses.items():
+        for used in defense.uses:
+            if used not in MODELS:
+                reason = f"is not a model that a provider has, but {type(defense).__name__} says that it uses it"
+                raise ConfigError(f"defense.{name}.uses", used, reason, MODELS)
