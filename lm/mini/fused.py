@@ -19,7 +19,7 @@ def norm(x_Nd: Any, eps: Any, y_Nd: Any, scale_N: Any) -> None:
     """y = x · scale, scale = 1 / √(mean(x²) + ε)."""
     n, d = x_Nd.shape
     for t in range(n):
-        square = f32(0)
+        square = f32(0)  # float32 from the start: a plain 0.0 would make the whole sum float64
         for c in range(d):
             square += x_Nd[t, c] * x_Nd[t, c]
         scale = f32(1) / math.sqrt(square / f32(d) + eps)
@@ -51,8 +51,10 @@ def mix(x_Nd: Any, weight_Jd: Any, start: Any, length: Any, y_Nd: Any) -> None:
             at = start[r] + t
             for c in range(d):
                 y_Nd[at, c] = x_Nd[at, c]
-            for j in range(1, min(taps, t) + 1):
-                for c in range(d):
+            for j in range(
+                1, min(taps, t) + 1
+            ):  # fewer at the start of a sequence, so that nothing leaks from the last
+                for c in range(d):  # the innermost loop always runs over neighbours in memory
                     y_Nd[at, c] += weight_Jd[j - 1, c] * x_Nd[at - j, c]
 
 
@@ -84,7 +86,7 @@ def squared_relu(x: Any, y: Any) -> None:
 
 @kernel
 def squared_relu_back(g: Any, positive: Any, square: Any) -> None:
-    """``g`` *= 2·max(x, 0), and the square once more; all flat."""
+    """``g`` *= 2·max(x, 0), and the square once more, which costs less than keeping it since the way forward; all flat."""
     for i in range(len(g)):
         p = positive[i]
         g[i] *= f32(2) * p

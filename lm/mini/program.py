@@ -24,6 +24,7 @@ def forward(stack: Stack, packed: Packed) -> tuple[Tensor, Callable[[Tensor], No
     """Logits (G, M, V) of the learnt targets, and the way back: from their gradient to that of every weight of the stack,
     which is overwritten."""
     config = stack.config
+    # several, or a GPU, in torch: docs/performance.md, "Many students at once"
     one = len(stack) == 1 and stack.device.type == "cpu" and config.hidden_size // config.num_attention_heads % 8 == 0
     steps = (FusedSteps if one else TorchSteps)(
         packed, config.num_attention_heads, config.hidden_size, config.rope_theta, config.rms_norm_eps
@@ -108,6 +109,7 @@ def _rows(stack: Stack, input_GN: Tensor) -> Tensor:
 
 def _embedded(stack: Stack, input_GN: Tensor) -> Tensor:
     table = stack["embed.weight"]
+    # One look-up for all members: their tables laid end to end.
     return (
         table.reshape(-1, table.shape[2]).index_select(0, _rows(stack, input_GN)).view(*input_GN.shape, table.shape[2])
     )

@@ -2,6 +2,12 @@
 
 Everything it calls is in this file, since a compiled kernel is kept on disk until its own file changes. A draw takes the
 state of a stream and returns what is drawn with the next state, so that states stay in registers.
+
+Normal and gamma numbers are drawn here because each account has a stream of its own that goes on from epoch to epoch: 8
+bytes of state, where a numpy ``Generator`` for each of 100,000 accounts or more takes 16 µs to make, and compiled loops
+take no list of them. Nor would one ``Generator`` for all be faster: a request takes two normal numbers and one gamma
+number, 44 ns here and 63 ns by a ``Generator`` in compiled code (6.4 and 31 ns each against 3.9 and 55; shape 0.6, numba
+0.68, numpy 2.4).
 """
 
 from __future__ import annotations

