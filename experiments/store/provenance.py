@@ -12,7 +12,18 @@ from typing import Any
 
 from lm.gpu import has_gpu
 
-PACKAGES = ("moatbench", "torch", "transformers", "numpy", "polars", "safetensors", "hydra-core", "omegaconf")
+PACKAGES = (
+    "moatbench",
+    "torch",
+    "transformers",
+    "numpy",
+    "scipy",
+    "numba",
+    "polars",
+    "safetensors",
+    "hydra-core",
+    "omegaconf",
+)
 """Packages that can change a number."""
 
 
