@@ -1,7 +1,7 @@
 """Attention of the mini models in plain compiled loops and BLAS: what the instructions written by hand in
 `lm.mini.fused_attention` are measured against (`python -m benchmarks.attention`). One head of one row at a time: its
-queries, keys and values are gathered into small matrices that stay in the first cache, and BLAS multiplies those (numba's ``np.dot``
-calls scipy's).
+queries, keys and values are gathered into small matrices that stay in the first cache, and BLAS multiplies those (numba's
+``np.dot`` calls scipy's).
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 keys as (B, d, capacity), so that a query is compared with `LANES` of them at once, and values as (B, capacity, d).
 
 The vector instructions are written out for the compiler, in LLVM's language. Plain loops with BLAS
-(`benchmarks.plain_attention`) take 1.29 times as long, forward and backward, at heads of 16 (students), 1.06 times at heads of
-24 (teachers): one core of an Intel Xeon (Emerald Rapids), numba 0.68, 80 rows; ``python -m benchmarks.attention``.
+(`benchmarks.plain_attention`) take 1.29 times as long, forward and backward, at heads of 16 (students), 1.06 times at heads
+of 24 (teachers): one core of an Intel Xeon (Emerald Rapids), numba 0.68, 80 rows; ``python -m benchmarks.attention``.
 """
 
 from __future__ import annotations
