@@ -27,4 +27,6 @@ def named_stages(row: RowStage) -> dict[str, Stage]:
         found |= {name: own for name, own in stage.inputs().items() if name == "proxy_student"}
     found |= {f"evidence.{role}": stage for role, stage in row.evidence.items()}
     found |= {f"passes.{role}": stage for role, stage in row.passes.items()}
+    if row.costs is not None:
+        found["costs"] = row.costs
     return {**found, "honest": row.honest, "honest_clean": row.honest_clean, "row": row}

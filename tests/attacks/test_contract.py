@@ -127,7 +127,8 @@ def test_harvests_never_exceed_the_budget(name, chain, code, share, queries, see
         return
     assert api.remaining == 0
     assert got.asked == queries
-    assert len(got) == queries if not refused else (got.item % 3 != 0).all()
+    assert len(got) == queries or refused or got.findings, "only what was looked for besides gives no rows"
+    assert not refused or (got.item % 3 != 0).all()
 
 
 @pytest.mark.parametrize("name", names("harvest"))

@@ -33,12 +33,14 @@ from defenses.release.trace_hidden import TraceHidden
 from experiments.campaign.config import figures
 from experiments.campaign.from_config import stage_from
 from experiments.cell import Cell, cell_from
+from experiments.claims.base import Claim
 from experiments.compose.compose import compose_one
 from experiments.stages import offer as offers
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
 from experiments.stages.row import RowStage
 from experiments.store.stage import Stage
+from lm.huggingface import Pretrained
 from lm.model_spec import ModelSpec
 from student.mini import MiniStudent
 from student.objectives.base import Objective
@@ -53,7 +55,7 @@ from tests.experiments.test_cell import TINY
 from tests.lm import tiny
 
 FOLDER = Path(configs.__file__).parent
-KINDS = (Defense, Harvest, Recover, Refine, Objective, Task, ModelSpec)
+KINDS = (Defense, Harvest, Recover, Refine, Objective, Task, ModelSpec, Claim, Pretrained)
 
 
 def classes() -> Iterator[type]:
@@ -101,7 +103,7 @@ def keys(*overrides: str) -> dict[str, str]:
     return {path: stage.key for path, stage in below(cell(*overrides).row_stage())}
 
 
-DEFENDED = {"prepare", "harvest", "honest"}
+DEFENDED = {"prepare", "harvest", "honest", "costs"}
 
 
 @pytest.mark.parametrize(
@@ -156,6 +158,9 @@ class {kind}(Defense):
     name: ClassVar[str] = "{name}"
     version: ClassVar[int] = 1
     volume: float = 1.0
+
+    def release(self, responses, context):
+        return responses
 '''
 
 

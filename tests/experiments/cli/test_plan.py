@@ -166,5 +166,5 @@ def test_a_dry_run_says_what_is_dropped_and_what_does_not_fit(tmp_path, monkeypa
 def test_planning_is_timed(tmp_path):
     found = planned(10, tmp_path)
     assert found.cells == 10
-    assert found.stages == 69
+    assert found.stages == 74
     assert len(found.row()) == 9

@@ -23,7 +23,9 @@ OPTIONS = [
     if path.parent != FOLDER
 ]
 OF_CAMPAIGNS = {"campaign", "population", "market", "policy", "link"}
-GROUPS = sorted({name.rpartition("/")[0] for name in OPTIONS} - {"experiment", "experiment/campaign", "operation"})
+GROUPS = sorted(
+    {name.rpartition("/")[0] for name in OPTIONS} - {"claim", "experiment", "experiment/campaign", "operation"}
+)
 
 TOGETHER = [
     [],

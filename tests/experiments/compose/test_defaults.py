@@ -79,7 +79,7 @@ def said(composed: Callable[[], DictConfig]) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def hydra() -> Iterator[HydraSession]:
     """One session for all lines, as in a sweep: no line may change what the next one gets."""
     with session() as opened:

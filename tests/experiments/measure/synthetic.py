@@ -131,6 +131,8 @@ def cell(
         "evidence_p_clean": 0.5,
         "evidence": 3.0,
         "evidence_clean": 0.1,
+        "evidence_p_self": 0.6,
+        "evidence_self": -0.2,
     } | changes
 
 
