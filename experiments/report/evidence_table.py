@@ -42,6 +42,11 @@ def evidence_table(summaries: Sequence[Summary]) -> Table | None:
     return Table("evidence", "What the provider can prove", columns, tuple(rows), (note,))
 
 
+def _told(value: float | None) -> float | None:
+    """A mean over seeds, to what can be read: a gap to hundredths, a size to tenths."""
+    return None if value is None else float(f"{value:.3g}")
+
+
 def findings_table(summaries: Sequence[Summary]) -> Table | None:
     """A row a cell whose attack looked for something besides answers; None where none did."""
     looked = [s for s in summaries if any(name.startswith(FINDING) for name in s.facts)]
@@ -49,7 +54,7 @@ def findings_table(summaries: Sequence[Summary]) -> Table | None:
         return None
     names = sorted({name for s in looked for name in s.facts if name.startswith(FINDING)})
     rows: list[dict[str, Value]] = [
-        {"defense": s.defense, "attack": setting_text(s, looked), **{name: s.facts.get(name) for name in names}}
+        {"defense": s.defense, "attack": setting_text(s, looked), **{name: _told(s.facts.get(name)) for name in names}}
         for s in looked
     ]
     columns = (
