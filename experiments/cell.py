@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from omegaconf import DictConfig, OmegaConf
 
 from attacks.base import Harvest, Recover, Refine
-from attacks.budget import Budget, allocate
+from attacks.budget import Budget
 from attacks.refine.nothing import Nothing
 from configs.build import named_parts
 from configs.errors import ConfigError, require
@@ -21,6 +21,7 @@ from defenses.base import Defense, hooks_of
 from experiments.compose.asked import refuse_asked
 from experiments.compose.compose import PATHS, REPORT
 from experiments.compose.interning import Interning
+from experiments.stages.budget_check import check_budget
 from experiments.stages.detect import DetectStage, detecting
 from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
@@ -30,7 +31,6 @@ from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer
 from experiments.stages.pass_at_k import PassAtKStage
 from experiments.stages.prepare import PrepareStage
-from experiments.stages.prompts import shares
 from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.row import RowStage
@@ -339,25 +339,7 @@ def check(cell: Cell) -> None:
     if not (isinstance(cell.refine, Nothing) or cell.student.refinable):
         reason = f"cannot be done with a {type(cell.student).__name__}: its weights cannot be stored after it"
         raise ConfigError("attack.refine", cell.refine.name, reason)
-    _check_budget(cell)
-
-
-def _check_budget(cell: Cell) -> None:
-    """Refuse a budget that cannot be spent: too few prompts, too short a campaign, families that are too small."""
-    budget = cell.budget
-    needed = cell.harvest.prompts_needed(budget.queries)
-    reason = f"needs {needed} distinct prompts under this harvest, and budget.data is {budget.data}"
-    require(needed <= budget.data, "budget.queries", budget.queries, reason)
-    hours = budget.queries / (60 * budget.rate * budget.accounts)
-    reason = (
-        f"takes {hours:.3g} hours at budget.rate = {budget.rate:g} requests a minute from each of budget.accounts = "
-        f"{budget.accounts}, and budget.hours is {budget.hours:g}"
-    )
-    require(hours <= budget.hours, "budget.queries", budget.queries, reason)
-    for family, count in allocate(budget.data, shares(cell.task, budget.mix)).items():
-        size = cell.task.size("train", family)
-        reason = f"takes {count} prompts of family {family!r}, which has {size}"
-        require(count <= size, "budget.data", budget.data, reason)
+    check_budget(cell.task, cell.harvest, cell.budget)
 
 
 def _named(value: Any, field: str) -> str:

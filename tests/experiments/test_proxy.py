@@ -68,7 +68,8 @@ def test_what_no_defense_runs_is_in_no_key(defense: str) -> None:
 def test_evidence_is_found_with_the_provider_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KGW, "uses", ("proxy",))
     found = row_of("defense=kgw", *OTHER).evidence
-    assert {role: stage.models.proxy.spec.width for role, stage in found.items()} == {"student": 32, "undefended": 32}
+    widths = {role: stage.models.proxy.spec.width for role, stage in found.items()}
+    assert widths == {"student": 32, "undefended": 32, "self": 32}
 
 
 def test_the_field_that_is_wrong_is_the_proxy_s() -> None:
