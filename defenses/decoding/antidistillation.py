@@ -75,8 +75,10 @@ class Antidistillation(Defense):
         )
         return {**{f"grad.{name}": g for name, g in direction.items()}, "scale": torch.tensor(scale)}
 
-    def decode(self, serving: Serving, asked: RequestFacts) -> DeltaProcessor:
-        """The processor, with its own copies of the proxy."""
+    def decode(self, serving: Serving, asked: RequestFacts) -> DeltaProcessor | None:
+        """The processor, with its own copies of the proxy; None at λ = 0."""
+        if self.lam == 0:
+            return None
         from defenses.decoding.proxy_delta import PerturbedProxy
 
         proxy = serving.proxy()

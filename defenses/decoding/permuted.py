@@ -39,10 +39,10 @@ class Permuted(Antidistillation):
 
     key: int = 0
 
-    def decode(self, serving: Serving, asked: RequestFacts) -> DeltaProcessor:
-        """The processor, with its own copies of the proxy."""
+    def decode(self, serving: Serving, asked: RequestFacts) -> DeltaProcessor | None:
+        """See `Antidistillation.decode`."""
         informed = super().decode(serving, asked)
-        return _PermutedProcessor(informed.perturbed, informed.strength, self.key)
+        return informed and _PermutedProcessor(informed.perturbed, informed.strength, self.key)
 
 
 class _PermutedProcessor(DeltaProcessor):

@@ -36,9 +36,9 @@ class Temperature(Defense):
     def __post_init__(self) -> None:
         require(self.tau > 0, "tau", self.tau, "must be positive")
 
-    def decode(self, serving: Serving, asked: RequestFacts) -> Processor:
-        """The processor; needs nothing of the model."""
-        return _Tempered(self.tau)
+    def decode(self, serving: Serving, asked: RequestFacts) -> Processor | None:
+        """The processor; needs nothing of the model. None at τ = 1."""
+        return None if self.tau == 1 else _Tempered(self.tau)
 
 
 class _Tempered:

@@ -44,7 +44,7 @@ def test_scores_move_by_lambda_standard_deviations():
     twice, _ = served(Antidistillation(0.6, traces=16))
     none, _ = served(Antidistillation(0.0, traces=16))
     base = scores()
-    torch.testing.assert_close(none(IDS, base), base)
+    assert none is None
     torch.testing.assert_close(twice(IDS, base) - base, 2 * (once(IDS, base) - base), atol=1e-5, rtol=1e-4)
     assert (once(IDS, base) - base).std() > 0.01
 
