@@ -133,8 +133,14 @@ def session(arguments: Sequence[str] = ()) -> Iterator[HydraSession]:
     """
     admit(arguments)
     Plugins.instance().register(CheckedSource)
-    with initialize_config_module("configs", job_name="moatbench", version_base="1.3"):
-        yield HydraSession(GlobalHydra.instance().config_loader())
+    outer = GlobalHydra.instance().hydra  # Hydra's own, in a job that it has started (`experiments.cli.hydra_app`)
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module("configs", job_name="moatbench", version_base="1.3"):
+            yield HydraSession(GlobalHydra.instance().config_loader())
+    finally:
+        if outer is not None:
+            GlobalHydra.instance().initialize(outer)
 
 
 def _choice(override: Override, files: ConfigFiles) -> str:

@@ -17,7 +17,7 @@ GRID = {
     "hidden": ["defense=trace_hidden"],
     "quota": ["defense=query_quota"],
     "ads": ["defense=antidistillation", "defense.antidistillation.lam=0.2"],
-    "permuted": ["defense=permuted", "defense.permuted.lam=0.25"],
+    "permuted": ["defense=permuted", "defense.permuted.lam=0.4"],
     "active": ["attack=adaptive", "budget.queries=1064"],
     "passive": ["attack=clean", "budget.queries=1064"],
 }
@@ -55,7 +55,7 @@ def test_hiding_the_trace_takes_reasoning_and_leaves_coding(rows):
 def test_limits_cap_transfer_by_volume(rows):
     assert rows["quota"]["accepted"] == 500
     assert rows["quota"]["transfer/pooled/greedy/strict"] < rows["none"]["transfer/pooled/greedy/strict"] - 0.1
-    assert rows["quota"]["refusals/all"] < 0.05
+    assert 0.05 < rows["quota"]["refusals/all"] < 0.6, "heavy honest users pay for it too"
 
 
 def test_antidistillation_costs_the_student_more_than_its_control_at_a_larger_teacher_drop(rows):

@@ -64,7 +64,7 @@ def test_real_cells_killed_and_run_again_give_identical_tables(tmp_path):
         while len(list((folder / "results" / "logs").glob("*.jsonl"))) == logs and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        time.sleep(rng.uniform(0.5, 4.0))
+        time.sleep(rng.uniform(0.3, 2.0))
         if kill % 2:
             process.kill()
         else:

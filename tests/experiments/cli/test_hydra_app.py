@@ -26,7 +26,6 @@ def test_two_multiruns_at_once_share_a_store(tmp_path):
     assert again.stderr.count("0 stages to do") + again.stdout.count("0 stages to do") == 2
 
 
-@pytest.mark.slow
 def test_the_jobs_of_a_multirun_make_one_table(tmp_path):
     command = [sys.executable, "-m", "experiments.cli.hydra_app", "--multirun", *TINY, "seed=0,1", "launcher.workers=0"]
     done = subprocess.run(
