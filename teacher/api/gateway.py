@@ -205,19 +205,19 @@ class Gateway:
         for name, defense in self.defenses.items():
             if "release" in hooks_of(defense) and not (params.scored and defense.rewords):
                 draws, serving = self._draws(name, requests), self._serving(name)
-                known = (
-                    self.format,
-                    self.interface,
-                    prompts,
-                    requests,
-                    draws,
-                    asked,
-                    serving,
-                    self.backend.codec,
-                    params,
+                context = ReleaseContext(
+                    format=self.format,
+                    interface=self.interface,
+                    prompts=prompts,
+                    requests=requests,
+                    rng=draws,
+                    asked=asked,
+                    serving=serving,
+                    codec=self.backend.codec,
+                    params=params,
                 )
                 with by_others(RELEASE):
-                    responses = defense.release(responses, ReleaseContext(*known))
+                    responses = defense.release(responses, context)
         return responses.most_probable(params.top_logprobs)
 
     def _read(self, params: Params, count: int) -> int:
