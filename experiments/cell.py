@@ -35,9 +35,11 @@ from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.row import RowStage
 from experiments.stages.scores import ScoreStage
-from experiments.stages.serving_costs import CostStage, serving_part
+from experiments.stages.serving import serving_part
+from experiments.stages.serving_costs import CostStage
 from experiments.stages.settings import Measure
 from experiments.stages.student import StudentStage
+from experiments.stages.tampering import TamperingStage
 from experiments.stages.training_set import TrainingSetStage
 from lm.model_spec import ModelSpec
 from student.base import StudentSpec
@@ -113,7 +115,7 @@ class Cell:
             student=student,
             refined=after if isinstance(after, RefineStage) else None,
             evidence={role: one(self._detect(suspect, student, teacher, proxy)) for role, suspect in suspects.items()},
-            costs=self._costs(teacher, proxy),
+            **self._serving(teacher, proxy),
             passes={
                 role: one(PassAtKStage(model, self.measure, self.max_tokens, self.seed))
                 for role, model in sampled.items()
@@ -201,14 +203,16 @@ class Cell:
         harvest = defended.training_set.harvest
         return DetectStage(suspect, teacher, models, prepared, defenses, harvest, self.seed)
 
-    def _costs(self, teacher: TeacherStage, proxy: BaseStage) -> CostStage | None:
-        """What the defenses run while the API serves; None where none acts then."""
+    def _serving(self, teacher: TeacherStage, proxy: BaseStage) -> dict[str, Any]:
+        """What the defenses run while the API serves, and whether it shows; none where no defense acts then."""
         part = serving_part(self.offer)
         if part is None:
-            return None
+            return {}
         own = replace(self, offer=self.interning.one(part))
         prepared, student = own._prepared(teacher, proxy), own._proxy_student(teacher, proxy)
-        return self.interning.one(CostStage(teacher, proxy, prepared, own.offer, self.max_tokens, self.seed, student))
+        asked = (teacher, proxy, prepared, own.offer, self.max_tokens, self.seed, student)
+        costs, tampering = CostStage(*asked), TamperingStage(*asked, self.measure.temperature)
+        return {"costs": self.interning.one(costs), "tampering": self.interning.one(tampering)}
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
         proxy = self._proxy(base)

@@ -49,6 +49,10 @@ COSTS = ("extra_passes", "extra_compute")
 """Keys of a cell that say what its defenses run while the API serves (`lm.passes.Passes`); a row stored before this was
 counted has none."""
 
+SERVED = (*COSTS, "extra_dollars", "tampering")
+"""`COSTS`, with what that work would cost a request of an honest user in dollars, and how well defended working can be told
+from clean one (`experiments.measure.detectable`)."""
+
 FINDING = "finding_"
 """What the keys begin with of what a harvest found out besides answers (`attacks.client.Harvested.findings`): outcomes as
 `FACTS` are, of the cells that have any."""
@@ -63,7 +67,7 @@ class CellResult:
 
     Args:
         cell: configuration (`THREAT`, ``defense``, ``defense_name``, ``strength``, ``attack``, ``objective``, ``seed``) and
-            outcomes (`FACTS`, `FINDING`, `COSTS`); under ``settings``, if it is there, the whole resolved
+            outcomes (`FACTS`, `FINDING`, `SERVED`); under ``settings``, if it is there, the whole resolved
             configuration, which tells cells apart that agree in all of the former.
         scores: item tables by model (`MODELS`): item, family, level, split, decoding, strict, lenient, finished,
             formed, step_correct, tokens.
@@ -100,7 +104,7 @@ class CellResult:
 
 def outcome(key: str) -> bool:
     """Whether a key of a cell is an outcome, and no configuration."""
-    return key in FACTS or key in COSTS or key.startswith(FINDING)
+    return key in FACTS or key in SERVED or key.startswith(FINDING)
 
 
 def findings(results: Iterable[CellResult]) -> list[str]:

@@ -27,6 +27,7 @@ from experiments.report.matched_table import Comparison, comparisons, matched_ta
 from experiments.report.names import told_apart
 from experiments.report.pairs_table import pairs_table
 from experiments.report.pass_table import pass_table
+from experiments.report.quality_table import quality_table
 from experiments.report.reference import FIRST, Reference
 from experiments.report.sentences import sentences
 from experiments.report.spelling import Value
@@ -96,6 +97,7 @@ def write_report(
         matched_table(found, used),
         pairs_table(found),
         worst_table(summaries),
+        quality_table(summaries),
         pass_table(summaries),
         evidence_table(summaries),
         findings_table(summaries),

@@ -26,6 +26,7 @@ from experiments.stages.refine import RefineStage
 from experiments.stages.scores import ScoreStage
 from experiments.stages.serving_costs import CostStage
 from experiments.stages.student import StudentStage
+from experiments.stages.tampering import TamperingStage
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
 
@@ -50,10 +51,11 @@ class RowStage(Stage):
         evidence: by role (``student``; ``undefended`` and ``self``: the nulls), what the defenses say of it; where any does.
         passes: by role, samples of students before and after refining; none where the attacker did nothing.
         costs: what the defenses run while the API serves; None where none acts then, so that they run nothing.
+        tampering: whether their working shows in the answers; None where none acts then.
     """
 
     name: ClassVar[str] = "row"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     seconds: ClassVar[float] = 0.5
 
     cell: Mapping[str, Any]
@@ -68,6 +70,7 @@ class RowStage(Stage):
     evidence: Mapping[str, DetectStage] = field(default_factory=dict)
     passes: Mapping[str, PassAtKStage] = field(default_factory=dict)
     costs: CostStage | None = None
+    tampering: TamperingStage | None = None
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`: what names the cell. All that its numbers depend on is in the inputs; the resolved
@@ -86,6 +89,7 @@ class RowStage(Stage):
             "student": self.student,
             **({} if self.refined is None else {"refined": self.refined}),
             **({} if self.costs is None else {"costs": self.costs}),
+            **({} if self.tampering is None else {"tampering": self.tampering}),
             **{f"evidence.{role}": stage for role, stage in self.evidence.items()},
             **{f"passes.{role}": stage for role, stage in self.passes.items()},
         }
@@ -98,7 +102,7 @@ class RowStage(Stage):
         found = {name: value for stage in stages for name, value in context.inputs[stage].meta.items()}
         found |= {**self._guarded(context), **self._proved(context)}
         facts = {**self.cell, **{name: found.get(name) for name in FACTS}, **self._found_out(context)}
-        facts |= {name: 0.0 if self.costs is None else context.inputs["costs"].meta[name] for name in COSTS}
+        facts |= self._served(context, honest)
         load = context.inputs["honest"].table("load")
         drawn = [
             context.inputs[f"passes.{role}"].table("passes").with_columns(model=pl.lit(role)) for role in self.passes
@@ -117,6 +121,19 @@ class RowStage(Stage):
             },
             meta={"cell": facts, "config": dict(self.resolved)},
         )
+
+    def _served(self, context: Context, honest: pl.DataFrame) -> dict[str, float | None]:
+        """`experiments.measure.cell_result.SERVED`. Other models' work is paid as the teacher's own, by output tokens."""
+        costs: Mapping[str, float | None] = dict.fromkeys(COSTS, 0.0)
+        if self.costs is not None:
+            costs = context.inputs["costs"].meta
+        compute, said = costs["extra_compute"], honest["output_tokens"].to_numpy()
+        price = self.honest.offer.prices.output / 1e6
+        return {
+            **{name: costs[name] for name in COSTS},
+            "extra_dollars": None if compute is None or not len(said) else compute * price * float(said.mean()),
+            "tampering": None if self.tampering is None else context.inputs["tampering"].meta["tampering"],
+        }
 
     def _found_out(self, context: Context) -> dict[str, float | None]:
         """What the harvest found out besides answers, None where it looked in vain."""

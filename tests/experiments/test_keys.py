@@ -103,7 +103,7 @@ def keys(*overrides: str) -> dict[str, str]:
     return {path: stage.key for path, stage in below(cell(*overrides).row_stage())}
 
 
-DEFENDED = {"prepare", "harvest", "honest", "costs"}
+DEFENDED = {"prepare", "harvest", "honest", "costs", "tampering"}
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,16 @@ def tables(report):
 def test_files(report):
     assert set(report.files) == {*TEXTS, "png", "pdf"}
     assert all(path.stat().st_size > 500 for path in report.files.values())
-    assert [table.name for table in report.tables] == ["main", "claims", "hidden_trace", "matched", "worst", "evidence"]
+    names = [table.name for table in report.tables]
+    assert names == ["main", "claims", "hidden_trace", "matched", "worst", "quality", "evidence"]
+        "main",
+        "claims",
+        "hidden_trace",
+        "matched",
+        "worst",
+        "quality",
+        "evidence",
+    ]
 
 
 def test_same_rows_in_any_order_give_the_same_bytes(report, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.stages.offer import Offer, sampled_from
-from experiments.stages.serving_costs import serving_part
+from experiments.stages.serving import serving_part
 from lm.passes import counting
 from tests.experiments.stages.test_abilities import LM, OTHER, Named, client
 from tests.experiments.test_cell import rows_of
