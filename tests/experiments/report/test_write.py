@@ -31,14 +31,6 @@ def test_files(report):
     assert all(path.stat().st_size > 500 for path in report.files.values())
     names = [table.name for table in report.tables]
     assert names == ["main", "claims", "hidden_trace", "matched", "worst", "quality", "evidence"]
-        "main",
-        "claims",
-        "hidden_trace",
-        "matched",
-        "worst",
-        "quality",
-        "evidence",
-    ]
 
 
 def test_same_rows_in_any_order_give_the_same_bytes(report, tmp_path):
