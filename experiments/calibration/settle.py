@@ -28,25 +28,29 @@ class Settled(NamedTuple):
     said: list[str]
 
 
-def settle(cells: Sequence[Composed]) -> Settled:
+def settle(cells: Sequence[Composed], at_most: bool = False) -> Settled:
     """Look up what calibrations found in the store that the cells name.
 
     A cell then holds the plain number and is the same cell as one in which it was typed; that it was calibrated is kept
     beside it (`experiments.compose.compose.Composed.calibrated`), for all seeds of the configuration.
 
+    Args:
+        cells: composed.
+        at_most: whether the strongest of a defense, stated and not calibrated, stands in where no strength costs that much.
+
     Raises:
         ConfigError: what is asked for cannot be calibrated.
-        UnreachedError: no strength costs that much.
+        UnreachedError: no strength costs that much, and ``at_most`` is not set.
     """
     if not any(asked_of(cell.plain) for cell in cells):
         return Settled(list(cells), [], [])
-    from experiments.calibration.calibration import calibration_of
+    from experiments.calibration.calibration import UnreachedError, calibration_of
     from experiments.compose.interning import Interning
     from experiments.store.store import Store
 
     interning, store = Interning(), Store(str(cells[0].config.store))
     waiting: dict[tuple[str, float, str], tuple[Calibration, int]] = {}
-    numbers: dict[tuple[str, float, str], float] = {}
+    numbers: dict[tuple[str, float, str], tuple[float, bool]] = {}
     settled: dict[str, Composed] = {}
     said: list[str] = []
     for cell in cells:
@@ -59,16 +63,23 @@ def settle(cells: Sequence[Composed]) -> Settled:
         if key not in numbers and key not in waiting:
             path, missing = calibration.path(store)
             if missing is None:
-                point = calibration.found(path)
-                numbers[key] = point.strength
-                said.append(calibration.said(point))
+                try:
+                    point, reached = calibration.found(path), True
+                    said.append(calibration.said(point))
+                except UnreachedError as error:
+                    if not at_most:
+                        raise
+                    point, reached = path[0], False
+                    said.append(f"{error}: {calibration.asked.place}={point.strength:g} stands in")
+                numbers[key] = point.strength, reached
             else:
                 waiting[key] = calibration, 0
         if key in waiting:
             waiting[key] = waiting[key][0], waiting[key][1] + 1
         else:
-            plain = with_value(cell.plain, asked.defense, asked.field, numbers[key])
-            known = replace(cell, plain=plain, calibrated=asked.drop)
+            value, reached = numbers[key]
+            plain = with_value(cell.plain, asked.defense, asked.field, value)
+            known = replace(cell, plain=plain, calibrated=asked.drop if reached else None)
             settled.setdefault(known.identity, known)
     return Settled(_for_all_seeds(list(settled.values())), list(waiting.values()), said)
 

@@ -166,6 +166,24 @@ COMMANDS = {
         ),
         more=CALIBRATE + OVERRIDES,
     ),
+    "frontier": Command(
+        "frontier",
+        "compare defenses where they cost honest users the same: strengths are found, cells run, students printed",
+        (
+            ("moatbench frontier", "every defense that changes answers, at 1, 2 and 5 points, five seeds"),
+            (
+                "moatbench frontier defense=temperature,antidistillation drop=0.05 seed=0,1",
+                "two of them, at five points",
+            ),
+            ("moatbench frontier attack=imitate,clean", "under two attacks"),
+            ("moatbench frontier api=logprobs attack=logprobs --dry-run", "what it takes where logprobs are sold"),
+        ),
+        (Option("--dry-run", "show what is left to do and run nothing", None), WORKERS, NAME, PROFILE),
+        more="drop=SHARE,SHARE  honest accuracy that each defense may cost: 0.01,0.02,0.05 by default\n"
+        "defense=NAME,NAME single defenses; all that change answers by default\n"
+        "seed=0,1,2        five by default\n"
+        "A defense that cannot cost so much stands at its strongest, one without a strength as it is.\n\n" + OVERRIDES,
+    ),
     "campaign": Command(
         "campaign",
         "simulate a campaign of many accounts against providers and their policies",

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.errors import ConfigError
-from experiments.calibration.settle import settle
 from experiments.cli.arguments import CommandLine
-from experiments.cli.calibrate import find, waiting
+from experiments.cli.settling import calibrated
 from experiments.compose.compose import Composed, compose_sweep
 from experiments.compose.grids import CLAIM
 from experiments.compose.hydra_session import session
@@ -45,21 +44,13 @@ def main(asked: CommandLine) -> int:
             reporting = reporting_of(sweep.cells[0].plain, words)
         for remark in repetitions(sweep):
             print(f"moatbench: {remark}", file=sys.stderr)
-        settled, options = settle(sweep.cells), asked.options
-        if settled.open and not options.dry_run:
-            code = find(
-                [one for one, _ in settled.open], sweep.cells[0], options.workers, (asked.command, *asked.words)
-            )
-            if code:
-                return code
-            settled = settle(sweep.cells)
-        for remark in [*settled.said, *waiting(settled)]:
-            print(f"moatbench: {remark}", file=sys.stderr)
-        if not settled.cells:
-            return 0
-        kind = Measured(claim) if _measured(claim, settled.cells[0]) is not None else Judged(claim, Cells(), reporting)
-        file, command = stem(options.name, [name], CLAIM), (asked.command, *asked.words)
-        return carry_out(settled.cells, file, options.workers, options.dry_run, options.profile, command, kind)
+        options, command = asked.options, (asked.command, *asked.words)
+        cells, code = calibrated(sweep.cells, options.workers, options.dry_run, command)
+        if not cells:  # a calibration failed; or of a plan, all of whose cells wait
+            return code
+        kind = Measured(claim) if _measured(claim, cells[0]) is not None else Judged(claim, Cells(), reporting)
+        file = stem(options.name, [name], CLAIM)
+        return carry_out(cells, file, options.workers, options.dry_run, options.profile, command, kind)
 
 
 def named(words: Sequence[str]) -> tuple[str, list[str]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from experiments.calibration.settle import settle
 from experiments.cli.arguments import CommandLine
-from experiments.cli.calibrate import find, waiting
+from experiments.cli.settling import calibrated
 from experiments.compose.compose import Sweep, compose_one, compose_sweep
 from experiments.compose.grids import experiment_names
 from experiments.report.file_names import stem
@@ -27,15 +26,8 @@ def main(asked: CommandLine) -> int:
             print(f"moatbench: {remark}", file=sys.stderr)
         options = asked.options
         dry, words = getattr(options, "dry_run", False), (asked.command, *asked.words)
-        settled = settle(sweep.cells)
-        if settled.open and not dry:
-            code = find([one for one, _ in settled.open], sweep.cells[0], options.workers, words)
-            if code:
-                return code
-            settled = settle(sweep.cells)
-        for remark in [*settled.said, *waiting(settled)]:
-            print(f"moatbench: {remark}", file=sys.stderr)
-        if not settled.cells:  # of a plan, all of whose cells wait
-            return 0
-        kind = Cells(getattr(options, "difference", None), reporting_of(settled.cells[0].plain, asked.words))
-        return carry_out(settled.cells, name, options.workers, dry, options.profile, words, kind)
+        cells, code = calibrated(sweep.cells, options.workers, dry, words)
+        if not cells:  # a calibration failed; or of a plan, all of whose cells wait
+            return code
+        kind = Cells(getattr(options, "difference", None), reporting_of(cells[0].plain, asked.words))
+        return carry_out(cells, name, options.workers, dry, options.profile, words, kind)

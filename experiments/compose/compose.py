@@ -98,13 +98,14 @@ def compose_cells(arguments: Sequence[str], root: str = ROOT) -> list[Composed]:
     return compose_sweep(arguments, root).cells
 
 
-def compose_sweep(arguments: Sequence[str], root: str = ROOT) -> Sweep:
+def compose_sweep(arguments: Sequence[str], root: str = ROOT, lines: Sequence[Sequence[str]] = ()) -> Sweep:
     """All cells of a sweep, each once, in the order of the grid (the last sweep varies fastest).
 
     Args:
         arguments: Hydra overrides, with commas, ``range`` and ``choice`` for sweeps; ``+experiment=NAME`` takes the union of
             that file's grids, to each of which the other overrides are applied last; so does ``+claim=NAME``.
         root: configuration that is composed: a ``cell``, or a ``campaign``.
+        lines: grids in words, to take the union of as of an experiment's.
 
     Raises:
         ConfigError: anything that does not compose, in words, with the nearest match.
@@ -112,7 +113,8 @@ def compose_sweep(arguments: Sequence[str], root: str = ROOT) -> Sweep:
     with session(arguments) as hydra:
         assembly = Assembly(hydra, root)
         grids = [
-            [Composed(o, _composed(o, hydra, assembly, root)) for o in grid] for grid in expand(arguments, hydra, root)
+            [Composed(o, _composed(o, hydra, assembly, root)) for o in grid]
+            for grid in expand(arguments, hydra, root, lines)
         ]
     for cell in (cell for grid in grids for cell in grid):
         _require_paths(cell.plain)
@@ -133,7 +135,9 @@ def compose_sweep(arguments: Sequence[str], root: str = ROOT) -> Sweep:
     return Sweep(list(labelled.values()), {labelled[i].label: n for i, n in repeated.items()}, overlapping)
 
 
-def expand(arguments: Sequence[str], hydra: HydraSession, root: str = ROOT) -> list[list[tuple[str, ...]]]:
+def expand(
+    arguments: Sequence[str], hydra: HydraSession, root: str = ROOT, lines: Sequence[Sequence[str]] = ()
+) -> list[list[tuple[str, ...]]]:
     """The overrides of each cell of each grid."""
     names, rest, own = [], [], []
     for override in _parsed(arguments, hydra):
@@ -144,12 +148,9 @@ def expand(arguments: Sequence[str], hydra: HydraSession, root: str = ROOT) -> l
             own.append(str(override.input_line))
         else:
             rest.append(override)
-    if not names:
-        grids = [rest]
-    else:
-        search = [o.input_line for o in rest if o.is_hydra_override()] + own
-        lines = [line for group, name in names for line in grids_of(group, name, hydra, search, root)]
-        grids = [_merged(_parsed(line, hydra), rest) for line in lines]
+    search = [o.input_line for o in rest if o.is_hydra_override()] + own
+    lines = [*lines, *(line for group, name in names for line in grids_of(group, name, hydra, search, root))]
+    grids = [_merged(_parsed(line, hydra), rest) for line in lines] if names or lines else [rest]
     _require_few(sum(math.prod(_count(o) for o in _last(grid).values()) for grid in grids), arguments)
     return [_product(grid) for grid in grids]
 

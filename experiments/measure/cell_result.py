@@ -53,6 +53,9 @@ SERVED = (*COSTS, "extra_dollars", "tampering")
 """`COSTS`, with what that work would cost a request of an honest user in dollars, and how well defended working can be told
 from clean one (`experiments.measure.detectable`)."""
 
+SHARES = ("tampering",)
+"""Those of `SERVED` that lie in [0, 1]."""
+
 FINDING = "finding_"
 """What the keys begin with of what a harvest found out besides answers (`attacks.client.Harvested.findings`): outcomes as
 `FACTS` are, of the cells that have any."""

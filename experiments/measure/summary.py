@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.measure import transfer as ratios
-from experiments.measure.cell_result import FACTS, SERVED, THREAT, CellResult, defense_names, findings
+from experiments.measure.cell_result import FACTS, SERVED, SHARES, THREAT, CellResult, defense_names, findings
 from experiments.measure.confidence import honest_calibration
 from experiments.measure.estimate import Estimate, estimates
 from experiments.measure.honest_load import load_numbers
@@ -118,7 +118,9 @@ def summarise(results: Sequence[CellResult]) -> Summary:
     quantities |= _honest_measures(honest, seeds)
     quantities[MeasureKey("ECE", ALL)] = plain(seeds, [honest_calibration(r.honest) for r in results])
     quantities |= _load_measures(seeds, [load_numbers(r.honest_load) for r in results])
-    quantities |= {MeasureKey(name): plain(seeds, [r.cell.get(name) for r in results]) for name in SERVED}
+    quantities |= {
+        MeasureKey(name): plain(seeds, [r.cell.get(name) for r in results], name in SHARES) for name in SERVED
+    }
     passes = pass_measures([r.passes for r in results], seeds)
     quantities |= {MeasureKey(name, family): quantity for (name, family), quantity in passes.items()}
     configuration = results[0].configuration

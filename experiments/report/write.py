@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from experiments.report.claims_table import claims_table
 from experiments.report.evidence_table import evidence_table, findings_table
 from experiments.report.file_names import require_name
 from experiments.report.finding import Finding, Judge
+from experiments.report.frontier_table import frontier_table
 from experiments.report.honest_table import honest_table
 from experiments.report.main_table import main_table
 from experiments.report.matched_table import Comparison, comparisons, matched_table
@@ -43,7 +45,8 @@ class Report:
         name: of the report.
         tables: main table first, then those whose comparisons the cells allow.
         words: what the tables show, a sentence each.
-        files: paths by kind: md, csv, tex, page (a document around the fragment tex), png, pdf, json.
+        files: paths by kind: md, csv, tex, page (a document around the fragment tex), png, pdf, json; and the frontier's
+            ``frontier png`` and ``frontier pdf``, where cells were calibrated.
         findings: by name of the claim, of those that the cells let be judged.
     """
 
@@ -94,6 +97,7 @@ def write_report(
     extra = (
         claims_table(judged),
         *(finding.table for _, finding in judged),
+        frontier_table(summaries),
         matched_table(found, used),
         pairs_table(found),
         worst_table(summaries),
@@ -125,18 +129,19 @@ def write_report(
     }
     for kind, text in texts.items():
         files[kind].write_text(text, encoding="utf-8")
-    _draw(summaries, files["png"], files["pdf"])
+    _draw("plot", summaries, files["png"], files["pdf"])
+    if any(table.name == "frontier" for table in tables):
+        files |= {f"frontier {kind}": out / f"{name}_frontier.{kind}" for kind in ("png", "pdf")}
+        _draw("frontier_plot", summaries, files["frontier png"], files["frontier pdf"])
     return Report(name, tables, words, files, {claim.name: finding for claim, finding in judged})
 
 
-def _draw(summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
-    """The plot; what plans and shows reports does not import matplotlib."""
+def _draw(plot: str, summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
+    """The plot of a module; what plans and shows reports does not import matplotlib."""
     from matplotlib import rc_context
 
-    from experiments.report import plot
-
     with rc_context({"text.parse_math": False}):  # a name with dollar signs is no formula
-        plot.draw(summaries, png, pdf)
+        import_module(f"experiments.report.{plot}").draw(summaries, png, pdf)
 
 
 def claim_record(claim: Judge, finding: Finding) -> dict[str, Any]:

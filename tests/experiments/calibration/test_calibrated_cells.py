@@ -206,3 +206,16 @@ def test_a_whole_strength_is_searched_in_whole_numbers(store):
     path, _ = one.path(store)
     assert all(isinstance(point.strength, int) for point in path)
     assert isinstance(one.stage(path[-1].strength), DropStage)
+
+
+def test_the_strongest_stands_in_where_none_costs_enough(store):
+    grid = [*TINY, f"store={store.root}", "defense=temperature", f"{TAU}=drop:0.02,drop:0.05,drop:0.2", "seed=0,1"]
+    for one, _ in settle(compose_cells(grid)).open:
+        measured(store, one, slope=0.06)
+    with pytest.raises(UnreachedError, match=r"no strength within .* costs honest users 20 points"):
+        settle(compose_cells(grid))
+    found = settle(compose_cells(grid), at_most=True)
+    strongest = calibrations(store, *grid[2:])[0].strength.strongest
+    drops = {(cell.calibrated, cell.plain["defense"]["temperature"]["tau"] == strongest) for cell in found.cells}
+    assert drops == {(0.02, False), (0.05, False), (None, True)}
+    assert found.said[-1].endswith(f"{TAU}={strongest:g} stands in")
