@@ -21,6 +21,7 @@ from experiments.campaign.from_config import stage_from
 from experiments.cell import cell_from
 from experiments.claims.reporting import reporting_of
 from experiments.cli.arguments import CARE, COMMANDS, KINDS, SHELLS, read
+from experiments.cli import frontier
 from experiments.cli.calibrate import own_words
 from experiments.cli.campaign import POLICIES
 from experiments.cli.choices import GROUPS
@@ -265,6 +266,10 @@ def test_commands_compose(page, line, written):
         arguments = [f"+claim={w}" if "=" not in w else w for w in arguments]
     if command == "calibrate":
         arguments = own_words(arguments).overrides
+    if command == "frontier":
+        own = frontier.own_words(arguments)
+        assert len(frontier.grids(own)) > 2
+        arguments = list(own.overrides)
     overrides = [w for w in arguments if "=" in w]
     if page in TEACHING and not any("searchpath" in w for w in overrides):
         overrides.append(written.tree)
