@@ -20,8 +20,8 @@ from experiments.calibration.calibration import calibration_of
 from experiments.campaign.from_config import stage_from
 from experiments.cell import cell_from
 from experiments.claims.reporting import reporting_of
-from experiments.cli.arguments import CARE, COMMANDS, KINDS, SHELLS, read
 from experiments.cli import frontier
+from experiments.cli.arguments import CARE, COMMANDS, KINDS, SHELLS, read
 from experiments.cli.calibrate import own_words
 from experiments.cli.campaign import POLICIES
 from experiments.cli.choices import GROUPS
