@@ -196,6 +196,8 @@ class Defense(Part, Hooks):
 
     Class attributes, besides those of `Hooks`:
         source: paper or practice the method is from.
+        checked: what its numbers were checked against, in a line: a closed form, an independent implementation, a law.
+        passes: forward passes of other models that `decode` takes for each token that is drawn.
         prepared_from: the fields that `prepare` depends on, where not all: defenses of the same family that agree on these
             share one preparation.
         prepared_as: the parent whose `prepare` this class inherits and shares the result of. Only a subclass that changes
@@ -213,6 +215,7 @@ class Defense(Part, Hooks):
     ...     name: ClassVar[str] = "first_word"
     ...     version: ClassVar[int] = 1
     ...     source: ClassVar[str] = "an example"
+    ...     checked: ClassVar[str] = "the first word, by eye"
     ...
     ...     def release(self, responses, context):
     ...         return responses.keep_tokens(responses.tokens.position == 0)
@@ -229,6 +232,8 @@ class Defense(Part, Hooks):
 
     kind: ClassVar[str] = "defense"
     source: ClassVar[str]
+    checked: ClassVar[str]
+    passes: ClassVar[float] = 0
     prepared_from: ClassVar[tuple[str, ...] | None] = None
     prepared_as: ClassVar[type[Defense] | None] = None
     trains: ClassVar[bool] = False

@@ -6,11 +6,15 @@ the task itself. A test checks that the committed files are what this writes.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
+from configs.build import build
+from defenses.base import Defense, hooks_of
 from experiments.cli.choices import items
+from experiments.compose.compose import compose_one
 from experiments.compose.hydra_session import session
 from tasks.mini import MiniTask, Wording
 from tasks.mini.world import SPLITS
@@ -64,14 +68,58 @@ class's docstring, in the file that the YAML's `_target_` names.
 BEGIN, END = "<!-- generated: samples -->", "<!-- end of generated -->"
 
 
+INDEX = """
+How they work: at which points of the API each acts, what makes it stronger (from harmless to strongest), what has to be
+sold for it, which models it uses besides the teacher, how many of their forward passes a drawn token takes, and what its
+numbers were checked against. What each costs, measured: `moatbench costs` and [results/index.md](results/index.md).
+
+| name | acts at | strength | needs | uses | passes | checked against |
+|---|---|---|---|---|--:|---|
+"""
+
+
 def methods() -> str:
     """The text of ``docs/methods.md``."""
     parts = [METHODS]
     with session() as hydra:
         for group, (title, how) in GROUPS.items():
+            found = items(group, hydra)
             parts.append(f"\n## {title}\n\n{how}\n\n| name | what it is | source |\n|---|---|---|\n")
-            parts += [f"| `{i.name}` | {_cell(i.line)} | {_cell(i.source)} |\n" for i in items(group, hydra)]
+            parts += [f"| `{i.name}` | {_cell(i.line)} | {linked(_cell(i.source))} |\n" for i in found]
+            if group == "defense":
+                parts += [INDEX, *(_indexed(i.name) for i in found)]
     return "".join(parts)
+
+
+def linked(source: str) -> str:
+    """A source with its papers as links."""
+    source = re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", source)
+    return re.sub(r"doi (10\.\S+?)(?=[,;)]|$)", r"[doi \1](https://doi.org/\1)", source)
+
+
+def _indexed(name: str) -> str:
+    """Lines of the defenses that a choice is made of; none for the undefended API."""
+    lines = []
+    for part, node in compose_one([f"defense={name}"]).plain["defense"].items():
+        defense = build(node, Defense, f"defense.{part}")
+        s = defense.strength
+        told = (
+            f"`{name}`" + (f": {part}" if part != name else ""),
+            ", ".join(hooks_of(defense)),
+            f"`{s.field}` {s.harmless:g} to {s.strongest:g}" if s else "",
+            ", ".join(defense.needs),
+            ", ".join((*_used(defense), *(["trains students"] if defense.trains else []))),
+            f"{defense.passes:g}",
+            _cell(defense.checked),
+        )
+        lines.append("| " + " | ".join(cell or "–" for cell in told) + " |\n")
+    return "".join(lines)
+
+
+def _used(defense: Defense) -> tuple[str, ...]:
+    """Models besides the teacher that it runs; what it may run by default counts where it acts while the API serves."""
+    hooks = set(hooks_of(defense))
+    return defense.uses if {"prepare", "decode", "serve"} & hooks and "admit" not in hooks else ()
 
 
 def samples() -> str:

@@ -43,8 +43,10 @@ class Antidistillation(Defense):
     name: ClassVar[str] = "antidistillation"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Savani et al., arXiv 2504.13146, algorithm 1"
+    checked: ClassVar[str] = "torch.func.jvp for Δ, an end-to-end test of its sign, moments of what is added"
     prepared_from: ClassVar[tuple[str, ...] | None] = ("epsilon", "traces")
     strength: ClassVar[Strength | None] = Strength("lam", 0, 1)
+    passes: ClassVar[float] = 2
 
     lam: float
     epsilon: float = 0.1

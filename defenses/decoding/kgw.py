@@ -56,6 +56,7 @@ class KGW(Defense):
     name: ClassVar[str] = "kgw"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Kirchenbauer et al., ICML 2023, algorithm 2; Sander et al., arXiv 2402.14904 (detection)"
+    checked: ClassVar[str] = "the binomial test pair by pair; p uniform without a watermark"
     strength: ClassVar[Strength | None] = Strength("delta", 0, 6)
     uses: ClassVar[tuple[str, ...]] = ()
 

@@ -33,6 +33,7 @@ class LADS(Defense):
     name: ClassVar[str] = "lads"
     version: ClassVar[int] = 2
     source: ClassVar[str] = "arXiv 2605.18829"
+    checked: ClassVar[str] = "chi-square: one account sees the model's own distribution; equal visits see equal text"
     uses: ClassVar[tuple[str, ...]] = ()
     sees: ClassVar[tuple[str, ...]] = ("account", "bucket", "visit")
 

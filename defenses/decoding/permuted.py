@@ -35,6 +35,7 @@ class Permuted(Antidistillation):
     name: ClassVar[str] = "permuted"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "the permutation control of Savani et al., arXiv 2504.13146"
+    checked: ClassVar[str] = "the sizes of Δ, token by token; fairness of signs and places"
     prepared_as: ClassVar[type[Defense] | None] = Antidistillation
 
     key: int = 0

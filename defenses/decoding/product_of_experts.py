@@ -46,7 +46,9 @@ class ProductOfExperts(Defense):
     name: ClassVar[str] = "product_of_experts"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Allouah et al., arXiv 2605.22737"
+    checked: ClassVar[str] = "the two models' softmax at the client's temperature, step by step"
     uses: ClassVar[tuple[str, ...]] = ("student",)
+    passes: ClassVar[float] = 1
     strength: ClassVar[Strength | None] = Strength("gamma", 0, 1)
 
     gamma: float = 0.6

@@ -28,6 +28,7 @@ class Temperature(Defense):
     name: ClassVar[str] = "temperature"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "the temperature control of Savani et al., arXiv 2504.13146"
+    checked: ClassVar[str] = "softmax(log p / τ)"
     strength: ClassVar[Strength | None] = Strength("tau", 1, 3)
     uses: ClassVar[tuple[str, ...]] = ()
 

@@ -39,6 +39,7 @@ class GaussianNoise(Defense):
     name: ClassVar[str] = "gaussian_noise"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "logit noise: Carlini et al., arXiv 2403.06634; cached against fresh: statistics"
+    checked: ClassVar[str] = "its stated variance; the 1/√n law"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
     strength: ClassVar[Strength | None] = Strength("sigma", 0, 20)
 

@@ -22,6 +22,7 @@ class HardLabel(Defense):
     name: ClassVar[str] = "hard_label"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Tramèr et al., USENIX Security 2016, section 6 (class labels only)"
+    checked: ClassVar[str] = "argmax"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
 
     def release(self, responses: Responses, context: ReleaseContext) -> Responses:

@@ -38,6 +38,7 @@ class RandomErrors(Defense):
     name: ClassVar[str] = "random_errors"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835"
+    checked: ClassVar[str] = "stated rate within its error; one token differs, with its listing"
     strength: ClassVar[Strength | None] = Strength("rate", 0, 1)
     rewords: ClassVar[bool] = True
 

@@ -29,6 +29,7 @@ class Rounding(Defense):
     name: ClassVar[str] = "rounding"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Tramèr et al., USENIX Security 2016, section 7 (rounding confidences)"
+    checked: ClassVar[str] = "decimal rounding; sums of full distributions"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
     strength: ClassVar[Strength | None] = Strength("digits", 6, 1)
 

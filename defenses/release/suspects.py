@@ -53,6 +53,7 @@ class Suspects(Defense):
     name: ClassVar[str] = "suspects"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "provider practice: suspected responses subtly altered (CISA AA26-251A)"
+    checked: ClassVar[str] = "the inner defense itself, on marked rows"
 
     inner: Defense = field(default_factory=TraceHidden)
 

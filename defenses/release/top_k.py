@@ -25,6 +25,7 @@ class TopK(Defense):
     name: ClassVar[str] = "top_k"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Tramèr et al., USENIX Security 2016, section 7; provider practice"
+    checked: ClassVar[str] = "sorting"
     needs: ClassVar[tuple[str, ...]] = ("top_logprobs",)
     strength: ClassVar[Strength | None] = Strength("k", 20, 1)
 

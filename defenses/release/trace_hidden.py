@@ -27,6 +27,7 @@ class TraceHidden(Defense):
     name: ClassVar[str] = "trace_hidden"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835; provider practice"
+    checked: ClassVar[str] = "counting kept tokens by channel"
     needs: ClassVar[tuple[str, ...]] = ("trace",)
     strength: ClassVar[Strength | None] = Strength("fraction", 0, 1)
 

@@ -66,6 +66,9 @@ class TraceRewritten(Defense):
     name: ClassVar[str] = "trace_rewritten"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "arXiv 2602.15143, with a grammar in place of a rewriting language model"
+    checked: ClassVar[str] = (
+        "every arrangement on many responses: answers kept, statements true; a search with known scores"
+    )
     needs: ClassVar[tuple[str, ...]] = ("trace",)
     trains: ClassVar[bool] = True
     rewords: ClassVar[bool] = True

@@ -20,6 +20,7 @@ class TraceSummary(Defense):
     name: ClassVar[str] = "trace_summary"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835; provider practice"
+    checked: ClassVar[str] = "counting kept tokens by channel"
     needs: ClassVar[tuple[str, ...]] = ("trace",)
 
     def release(self, responses: Responses, context: ReleaseContext) -> Responses:

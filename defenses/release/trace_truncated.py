@@ -29,6 +29,7 @@ class TraceTruncated(Defense):
     name: ClassVar[str] = "trace_truncated"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "DistillGuard, arXiv 2603.07835"
+    checked: ClassVar[str] = "counting kept tokens by channel (hypothesis)"
     needs: ClassVar[tuple[str, ...]] = ("trace",)
     strength: ClassVar[Strength | None] = Strength("keep", 1, 0.01)
 

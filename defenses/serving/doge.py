@@ -44,6 +44,7 @@ class Doge(Defense):
     name: ClassVar[str] = "doge"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "DOGe, arXiv 2505.19504"
+    checked: ClassVar[str] = "the gradient of the whole model by autograd"
     strength: ClassVar[Strength | None] = Strength("alpha", 0, 1)
     uses: ClassVar[tuple[str, ...]] = ("student",)
 

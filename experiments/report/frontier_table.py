@@ -79,7 +79,8 @@ def frontier_table(summaries: Sequence[Summary]) -> Table | None:
     found = lines(summaries)
     if not found:
         return None
-    families, targets = family_order(sorted({f for s in summaries for f in s.families} | {POOLED})), drops(found)
+    families = [POOLED, *family_order(sorted({f for s in summaries for f in s.families}))]
+    targets = drops(found)
     several = len({line.setting for line in found}) > 1
     columns = (
         Column("family", "family", "text", 0),

@@ -58,6 +58,7 @@ def test_builds_acts_and_describes_itself(name):
 def test_is_documented_and_cites_its_source(name):
     kind = type(defense_of(name))
     assert kind.source
+    assert 4 <= len(kind.checked) <= 125
     first = inspect.cleandoc(kind.__doc__).splitlines()[0]
     assert 20 <= len(first) <= 125
     assert first.endswith((".", ":"))

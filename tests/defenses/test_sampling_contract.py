@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from defenses.base import Detection, Preparation, Serving, hooks_of
+from lm.passes import DECODE, by_others, counting
+from lm.ragged import Ragged
+from lm.types import Sampling
 from tests.defenses.asking import asked
 from tests.defenses.decoding.models import model, traces
 from tests.defenses.test_contract import DEFENSES, defense_of
@@ -67,6 +70,18 @@ def test_decoding_gives_scores_of_its_own_row_and_leaves_all_else(name):
     some = scored(defense.decode(use, facts), [2, 0], scores)
     torch.testing.assert_close(some, whole[[2, 0]], atol=1e-5, rtol=1e-4)
     assert all(kept(one, lm) for one, lm in zip(before, (TEACHER, OTHER), strict=True))
+
+
+@pytest.mark.parametrize("name", acting("decode"))
+def test_extra_passes_are_as_many_as_stated(name):
+    defense, count = small(name), 3
+    use, facts = serving(defense), asked(count, length=[4, 6, 5])
+    prompts = Ragged.of([[1, 5, 9, 7], [1, 4, 4, 8, 20, 6], [1, 3, 3, 9, 2]])
+    with counting() as passes:
+        with by_others(DECODE):
+            processor = defense.decode(use, facts)
+        TEACHER.generate(prompts, Sampling(max_tokens=6), np.arange(count), [processor])
+    assert passes.extra_per_token == pytest.approx(type(defense).passes)
 
 
 @pytest.mark.parametrize("name", acting("serve"))

@@ -58,6 +58,7 @@ class Verification(Defense):
         "provider practice: https://help.openai.com/en/articles/10910291-api-organization-verification; "
         "step-up: NIST SP 800-63A"
     )
+    checked: ClassVar[str] = "a loop over events (hypothesis); stated rates within their error"
     strength: ClassVar[Strength | None] = Strength("after_requests", 10_000, 1, log=True)
 
     after_requests: Unlimited = 0.0

@@ -60,6 +60,7 @@ class ProofOfWork(Defense):
     source: ClassVar[str] = (
         "Dziedzic et al., ICLR 2022, arXiv 2201.09243; leakage by novelty instead of PATE's privacy cost"
     )
+    checked: ClassVar[str] = "its formula, prompt by prompt; the median honest account's overhead"
     strength: ClassVar[Strength | None] = Strength("growth", 0, 5)
     prepared_from: ClassVar[tuple[str, ...] | None] = (
         *("overhead", "growth", "most", "cells", "hash_rate", "answer_seconds", "benign_requests"),

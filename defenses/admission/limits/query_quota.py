@@ -29,6 +29,7 @@ class QueryQuota(Defense):
     name: ClassVar[str] = "query_quota"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "provider practice: hard usage quotas, https://platform.openai.com/docs/guides/rate-limits"
+    checked: ClassVar[str] = "counting requests one by one (hypothesis)"
     strength: ClassVar[Strength | None] = Strength("queries", 10_000, 1, log=True)
 
     queries: int = 500

@@ -104,6 +104,7 @@ class TokenBucket(Limits, Defense):
         "provider practice: https://docs.anthropic.com/en/api/rate-limits, "
         "https://platform.openai.com/docs/guides/rate-limits"
     )
+    checked: ClassVar[str] = "the definition in exact fractions, and a loop over events (hypothesis)"
     strength: ClassVar[Strength | None] = Strength("requests_per_minute", 1000, 0.02, log=True)
 
     requests_per_minute: Unlimited = 0.5

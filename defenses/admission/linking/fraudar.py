@@ -192,6 +192,9 @@ class Fraudar(FittedLinkDetector):
     name: ClassVar[str] = "fraudar"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Hooi et al., FRAUDAR, KDD 2016, sections 4.2 to 4.4"
+    checked: ClassVar[str] = (
+        "every subset of small graphs (half of the best density), peeling step by step, closed forms"
+    )
     floor: ClassVar[float] = 1.0
 
     constraints: tuple[str, ...] = ("network", "payment", "template")

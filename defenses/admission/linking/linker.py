@@ -60,6 +60,7 @@ class Linker(LinkDetector):
     name: ClassVar[str] = "linker"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Cao et al., SynchroTrap, CCS 2014, sections 4 and 5"
+    checked: ClassVar[str] = "the definition, pair by pair, with networkx (hypothesis)"
     strength: ClassVar[Strength | None] = Strength("jaccard", 1, 0.05)
     offered: ClassVar[tuple[str, ...]] = KINDS
 

@@ -95,6 +95,7 @@ class SybilRank(FittedLinkDetector):
     source: ClassVar[str] = (
         "Cao et al., Aiding the Detection of Fake Accounts in Large Scale Social Online Services, NSDI 2012"
     )
+    checked: ClassVar[str] = "power iteration on the written-out graph"
 
     constraints: tuple[str, ...] = ("network",)
     oldest: float = 0.05

@@ -54,6 +54,7 @@ class Behaviour(Detector):
         "HistGradientBoosting, after Ke et al., NeurIPS 2017 (LightGBM); behaviour classifiers as providers disclose them "
         "(Anthropic, February 2026; CISA AA26-251A)"
     )
+    checked: ClassVar[str] = "features counted one by one; alarms on accounts the trees have not seen"
     strength: ClassVar[Strength | None] = Strength("false_alarms", 1e-4, 0.5, log=True)
     needs_red_team: ClassVar[bool] = True
     across_accounts: ClassVar[bool] = True  # near copies of a prompt are found among those of all accounts

@@ -36,6 +36,7 @@ class HODA(WindowDetector):
     name: ClassVar[str] = "hoda"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Sadeghzadeh, Sobhanian, Dehghan & Jalili 2021 (HODA), arXiv 2106.11424"
+    checked: ClassVar[str] = "the Pearson distance to the benign histogram, written out"
     strength: ClassVar[Strength | None] = Strength("quantile", 0.99, 0.5)
 
     benign_requests: int = 60_000

@@ -90,6 +90,7 @@ class MMDWindow(WindowDetector):
         "arXiv 2606.05725 (An Embarrassingly Simple Detector for Model Extraction Attacks in LLM API Traffic); "
         "Gretton et al., JMLR 2012; Nystroem features: Williams & Seeger, NIPS 2000"
     )
+    checked: ClassVar[str] = "the unbiased estimate pair by pair; the published table's shape"
     strength: ClassVar[Strength | None] = Strength("quantile", 0.99, 0.5)
 
     window: int = 1500

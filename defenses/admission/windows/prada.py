@@ -42,6 +42,7 @@ class PRADA(WindowDetector):
     name: ClassVar[str] = "prada"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Juuti, Szyller, Marchal & Asokan, EuroS&P 2019 (PRADA), arXiv 1805.02628, algorithm 3"
+    checked: ClassVar[str] = "the paper's statistic; scipy's Shapiro-Wilk weights"
     strength: ClassVar[Strength | None] = Strength("quantile", 0.99, 0.5)
 
     benign_requests: int = 60_000

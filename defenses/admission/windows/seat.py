@@ -40,6 +40,7 @@ class SEAT(WindowDetector):
         "Zhang, Chen & Wagner, AISec 2021 (SEAT: Similarity Encoder by Adversarial Training for Detecting Model Extraction "
         "Attack Queries), doi 10.1145/3474369.3486863"
     )
+    checked: ClassVar[str] = "the share of close pairs, counted"
     strength: ClassVar[Strength | None] = Strength("quantile", 0.99, 0.5)
 
     benign_requests: int = 60_000
