@@ -35,6 +35,7 @@ GROUPS = {
 }
 
 DEFAULT = "default"
+SELF = "_self_"
 
 TYPED = {
     "operation": "+operation@campaign.operations.OWN_NAME",
@@ -109,7 +110,8 @@ def _item(text: str, name: str) -> Choice:
     targets = [str(node["_target_"])] if "_target_" in node else list(_targets(node))
     line = first.lstrip("# ").strip() if first.startswith("#") else str(node.get("description", ""))
     sources = list(dict.fromkeys(s for t in targets if (s := _stated(t, "source"))))
-    stated = "; ".join(sources) or " × ".join(_parts(node.get("defaults", []))) or "; ".join(_reports(node))
+    made = " + ".join(_stack(node)) or "; ".join(sources) or " × ".join(_parts(node.get("defaults", [])))
+    stated = made or "; ".join(_reports(node))
     return Choice(name, line or next((d for t in targets if (d := _stated(t, "doc"))), ""), stated)
 
 
@@ -128,6 +130,13 @@ def _parts(defaults: Sequence[Any]) -> Iterator[str]:
         for names in choice.values() if isinstance(choice, dict) else ():
             if names and names != DEFAULT:
                 yield " + ".join(names) if isinstance(names, list) else str(names)
+
+
+def _stack(node: dict[Any, Any]) -> list[str]:
+    """What a stack is made of: choices of its own group, and parts that it writes out; none for what is no stack."""
+    chosen = [c for c in node.get("defaults", []) if isinstance(c, str) and c != SELF]
+    written = [str(k) for k, part in node.items() if isinstance(part, dict) and "_target_" in part and k not in chosen]
+    return [*chosen, *written] if chosen else []
 
 
 def _reports(node: Any) -> Iterator[str]:

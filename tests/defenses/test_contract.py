@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 import configs
 from configs.build import build, describe
 from defenses.base import Defense, hooks_of
+from experiments.compose.compose import compose_one
 from teacher.api.interface import Interface
 from tests.defenses.release.responses import VOCAB, assert_aligned, make
 
@@ -30,12 +31,21 @@ def defense_of(name):
     return build(nodes(name)[name], Defense, f"defense.{name}")
 
 
-DEFENSES = [name for name in NAMES if name != "none"]
+STACKS = [name for name in NAMES if "defaults" in nodes(name)]
+DEFENSES = [name for name in NAMES if name not in ("none", *STACKS)]
 RELEASING = [name for name in DEFENSES if "release" in hooks_of(defense_of(name))]
 
 
 def test_no_defense_is_empty():
     assert len(nodes("none")) == 0
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_a_stack_is_of_several_defenses_and_says_so(name):
+    stack = compose_one([f"defense={name}", "api=full"]).plain["defense"]
+    assert len(stack) > 1
+    assert all(hooks_of(build(part, Defense, name)) for part in stack.values())
+    assert (FOLDER / f"{name}.yaml").read_text().startswith("# A stack")
 
 
 @pytest.mark.parametrize("name", DEFENSES)

@@ -157,6 +157,8 @@ def test_list_names_every_choice_with_line_and_source(capsys, monkeypatch, elsew
     assert "A defense from another package." in line
     assert "nobody" in line
     assert "Two grids that overlap." in shown
+    (line,) = [one for one in shown.splitlines() if one.startswith("suspects_hidden")]
+    assert "behaviour + suspects" in line
 
 
 @pytest.mark.parametrize(
