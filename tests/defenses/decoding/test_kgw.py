@@ -9,7 +9,8 @@ from scipy.stats import binomtest, kstest
 
 from configs.errors import ConfigError
 from defenses.base import Detection, Serving
-from defenses.decoding.kgw import KGW, NOTHING, contexts, distinct
+from defenses.decoding.kgw import KGW
+from defenses.decoding.marks import NOTHING, contexts, distinct
 from lm.mini.tokenizer import build_tokenizer
 from lm.ragged import Ragged
 from lm.types import Sampling
