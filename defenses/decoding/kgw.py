@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from configs.errors import require
 from defenses.base import Evidence, RequestFacts, Serving
-from defenses.decoding.marks import context_words, last, padding, texts_of, token_words
+from defenses.decoding.marks import green_tokens, last, padding, texts_of
 from defenses.decoding.watermark import Watermark
 from defenses.strength import Strength
 from lm.later import torch
-from lm.randomness import chosen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,17 +79,8 @@ class KGW(Watermark):
         return Evidence(float(binom.sf(k - 1, n, self.gamma)), z, n)
 
     def green(self, context: NDArray[np.integer], tokens: NDArray[np.integer], secret: int) -> NDArray[np.bool_]:
-        """Which tokens are green.
-
-        Args:
-            context: (B, width) the tokens before, `NOTHING` before the text begins.
-            tokens: (B, X), or (X,) the same for all.
-            secret: the provider's.
-
-        Returns:
-            (B, X).
-        """
-        return chosen(context_words(context, self.key, secret), token_words(tokens), self.gamma)
+        """(B, X) which tokens, (B, X) or (X,), are green after contexts (B, width) (`marks.green_tokens`)."""
+        return green_tokens(context, tokens, self.gamma, self.key, secret)
 
 
 class GreenProcessor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from defenses.keyed import Words, secret_word
 from lm.ragged import Ragged
-from lm.randomness import mixed
+from lm.randomness import chosen, mixed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,3 +78,18 @@ def context_words(context: NDArray[np.integer], key: int, secret: int) -> Words:
 def token_words(tokens: NDArray[np.integer]) -> Words:
     """(B, X) a hash of tokens (B, X), or (1, X) of tokens (X,) that are the same for all."""
     return np.atleast_2d(mixed(tokens.astype(np.uint64)))
+
+
+def green_tokens(
+    context: NDArray[np.integer], tokens: NDArray[np.integer], share: float, key: int, secret: int
+) -> NDArray[np.bool_]:
+    """(B, X) which tokens are green after each context: each token for itself with probability ``share``.
+
+    Args:
+        context: (B, width), `NOTHING` before the text begins.
+        tokens: (B, X), or (X,) the same for all.
+        share: in (0, 1).
+        key: the watermark's.
+        secret: the provider's.
+    """
+    return chosen(context_words(context, key, secret), token_words(tokens), share)
