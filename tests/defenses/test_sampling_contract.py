@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import one_hot
 
 from defenses.base import Detection, Preparation, Serving, hooks_of
 from tests.defenses.asking import asked
@@ -46,9 +47,14 @@ def kept(before, lm):
 
 
 def scored(processor, rows, scores):
+    """Scores; of a processor that chooses the token all of the score on it."""
     if hasattr(processor, "begin"):
         processor.begin(np.asarray(rows))
-    return processor(IDS[rows], scores[rows])
+    found = processor(IDS[rows], scores[rows])
+    if not hasattr(processor, "draw"):
+        return found
+    assert torch.equal(found, scores[rows]), "it chooses and leaves the distribution"
+    return one_hot(processor.draw(IDS[rows], found, found.argmax(1)), found.shape[1]).float()
 
 
 @pytest.mark.parametrize("name", acting("decode"))
@@ -67,6 +73,12 @@ def test_decoding_gives_scores_of_its_own_row_and_leaves_all_else(name):
     some = scored(defense.decode(use, facts), [2, 0], scores)
     torch.testing.assert_close(some, whole[[2, 0]], atol=1e-5, rtol=1e-4)
     assert all(kept(one, lm) for one, lm in zip(before, (TEACHER, OTHER), strict=True))
+
+
+@pytest.mark.parametrize("name", acting("decode"))
+def test_who_chooses_tokens_says_so(name):
+    defense = small(name)
+    assert hasattr(defense.decode(serving(defense), asked(3)), "draw") == defense.chooses_tokens
 
 
 @pytest.mark.parametrize("name", acting("serve"))
