@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from configs.errors import require
 from configs.ranges import at_least
 from defenses.base import Detection, Evidence, RequestFacts, Serving
-from defenses.decoding.marks import green_tokens, last, pairs_of, texts_of
+from defenses.decoding.marks import firsts, green_tokens, last, pairs_of, texts_of
 from defenses.decoding.watermark import Said, Watermark
 from defenses.strength import Strength
 from lm.later import torch
@@ -90,8 +90,7 @@ class ADFP(Watermark):
         if said is None or not len(said.answers.values):
             return None
         pairs, _ = pairs_of(*said, self.width)
-        first = np.unique(pairs[:, :-1], axis=0, return_index=True)[1]
-        return self.green_mass(context.suspect, said, first, context.serving.seed)
+        return self.green_mass(context.suspect, said, firsts(pairs[:, :-1]), context.serving.seed)
 
     def green_mass(self, suspect: LanguageModel, said: Said, at: NDArray[np.int64], secret: int) -> Evidence:
         """What a suspect's distributions show at places (n,) of its answers, whose contexts all differ."""

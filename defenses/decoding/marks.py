@@ -57,8 +57,14 @@ def pairs_of(prompts: Ragged, answers: Ragged, width: int) -> tuple[NDArray[np.i
 
 def distinct(pairs: NDArray[np.int64], but: NDArray[np.int64]) -> NDArray[np.int64]:
     """Each different row of (N, C) once, without those that are among the rows of ``but`` (M, C)."""
-    rows, first = np.unique(np.concatenate([but, pairs]), axis=0, return_index=True)
-    return rows[first >= len(but)]
+    rows = np.concatenate([but, pairs])
+    first = firsts(rows)
+    return rows[first[first >= len(but)]]
+
+
+def firsts(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) where each different one of rows (N, C) is met first."""
+    return np.unique(rows, axis=0, return_index=True)[1].astype(np.int64)
 
 
 def context_words(context: NDArray[np.integer], key: int, secret: int) -> Words:

@@ -48,7 +48,7 @@ class SynthID(Watermark):
     pairs that share a place share all their coins, and the table's share of ones is not quite ½. So it is not a sum of
     independent fair coins. What a key can make of the given pairs in one round is counted for every possible shift, which
     gives its mean μ and variance v exactly; rounds are independent, and p is that of a normal number with mean μ Σ w and
-    variance v Σ w².
+    variance v Σ w². (Pairs that come again would be in v as well: not falsely small, but no evidence either.)
 
     Args:
         layers: rounds, at least 0, at most 64; 0 changes nothing. The paper uses 30.

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import kstest, norm
 from torch.nn.functional import log_softmax
 from transformers import SynthIDTextWatermarkLogitsProcessor
 
@@ -148,6 +148,26 @@ def test_evidence_is_the_weighted_mean_of_different_pairs_against_every_shift_of
     assert found.looked_at == 6
     assert found.statistic == pytest.approx(expected)
     assert found.p == pytest.approx(norm.sf(expected))
+
+
+def test_as_fair_coins_the_same_pairs_would_be_falsely_small():
+    """What the test is not: g as independent fair coins, the textbook's null. Pairs that share a place, and all the more
+    pairs that come again (claim C9), then look like evidence."""
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(4, 24, (1500, 3))
+    several = np.repeat(pairs[:100], 15, 0)
+    fair, exact = [], []
+    for key in range(150):
+        mark = SynthID(30, key=key)
+        for rows in (pairs, several):
+            coins = theirs(mark)
+            g = coins.sample_g_values(coins.compute_ngram_keys(torch.from_numpy(rows)[None]))
+            fair.append(float(norm.sf((g.double().mean() - 0.5) * 2 * np.sqrt(g.numel()))))
+            exact.append(mark.finding(rows[:, :-1], rows[:, -1], 5).p)
+    fair, exact = np.reshape(fair, (150, 2)).T, np.reshape(exact, (150, 2)).T
+    assert (fair[1] < 0.01).mean() > 0.1
+    assert kstest(fair[1], "uniform").pvalue < 1e-6
+    assert all(kstest(p, "uniform").pvalue > 0.01 for p in exact)
 
 
 def test_transformers_mean_of_coins_is_ours():
