@@ -45,7 +45,7 @@ from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Split, Task
-from teacher.api.hooks import require_models, require_sold
+from teacher.api.hooks import require_models, require_one_draw, require_sold
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 
@@ -334,6 +334,7 @@ def check(cell: Cell) -> None:
     check_models([*models.items(), *named_models(parts)], cell.task, cell.max_tokens)
     require_sold(cell.offer.defenses, interface)
     require_models(cell.offer.defenses)
+    require_one_draw(cell.offer.defenses)
     if cell.objective.needs_top_logprobs and not interface.top_logprobs:
         raise ConfigError(
             "attack.objective",

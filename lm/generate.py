@@ -47,6 +47,10 @@ def generate(
     taken. A processor sees ``input_ids`` (B, T) left-padded with the prompts; within a batch T grows by one a call and
     rows stay where they are, and a new batch begins with another, unrelated ``input_ids``.
 
+    One processor may choose the tokens itself: where it has a method ``draw`` (`lm.types.Processor`), that is given the
+    scores after all processors and the tokens drawn from them, and what it returns is said in their place. What the tokens
+    are scored by stays as it is; greedy rows and forced ones are not its to choose.
+
     Tools: the runner is asked where a row has just produced a token of ``lm.format.call_end_ids`` (or, for a format
     without that attribute, the end of sequence). A result it returns is appended, does not count towards
     ``max_tokens``, and the row goes on.
@@ -67,13 +71,15 @@ def generate(
 
     Raises:
         ConfigError: a prompt and ``max_tokens`` together are longer than the model's texts can be.
-        ValueError: ``seeds`` or ``prefill`` do not match the prompts, or a context is empty.
+        ValueError: ``seeds`` or ``prefill`` do not match the prompts, a context is empty, or two processors choose tokens.
     """
     if len(seeds) != len(prompts) or (prefill is not None and len(prefill) != len(prompts)):
         raise ValueError(f"{len(prompts)} prompts need as many seeds and prefills")
     rows = [Row(row if prefill is None else np.concatenate([row, prefill[r]])) for r, row in enumerate(prompts)]
     if any(len(row.context) == 0 for row in rows):
         raise ValueError("a prompt is empty: there is nothing to condition on")
+    if sum(hasattr(processor, "draw") for processor in processors) > 1:
+        raise ValueError("two processors choose the tokens themselves, and only one can")
     if forced is not None:
         if len(forced) != len(prompts) or not forced.lengths.all():
             raise ValueError(f"{len(prompts)} prompts need as many responses to score, none empty")
@@ -171,9 +177,13 @@ def _run_batch(lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], 
         if ids is not None:
             with by_others(DECODE, len(lines) / n):
                 scores_bV = _processed(scores_bV, here, ids, processors)
-        token_b = (
-            _draw(scores_bV, tau, torch.from_numpy(uniform[lines, t]).to(device)) if told is None else told[here, t]
-        )
+        if told is None:
+            token_b = _draw(scores_bV, tau, torch.from_numpy(uniform[lines, t]).to(device))
+            if ids is not None:
+                with by_others(DECODE, len(lines) / n):
+                    token_b = _chosen(token_b, scores_bV, tau, here, ids, processors)
+        else:
+            token_b = told[here, t]
         drawn_b = scores_bV.gather(1, token_b[:, None])[:, 0]
         top = torch.topk(scores_bV, min(sampling.top_logprobs, scores_bV.shape[1]))
         steps.append(Step(lines, token_b, drawn_b, top.indices, top.values))
@@ -210,13 +220,37 @@ def _served(logits_bV: Tensor, tau: float | Tensor, bias: Tensor | None) -> Tens
 
 
 def _processed(scores_bV: Tensor, here: Tensor, ids_BT: Tensor, processors: Sequence[Processor]) -> Tensor:
-    """Log-probabilities (b, V) that the growing rows are drawn from. The processors see the whole batch; rows that have
-    ended are uniform there."""
-    all_BV = torch.full((len(ids_BT), scores_bV.shape[1]), -math.log(scores_bV.shape[1]), device=scores_bV.device)
-    all_BV[here] = scores_bV
+    """Log-probabilities (b, V) that the growing rows are drawn from. The processors see the whole batch."""
+    all_BV = _of_batch(scores_bV, here, len(ids_BT))
     for processor in processors:
         all_BV = processor(ids_BT, all_BV)
     return log_softmax(all_BV[here].float(), dim=-1)
+
+
+def _of_batch(scores_bV: Tensor, here: Tensor, n: int) -> Tensor:
+    """(n, V) the growing rows' log-probabilities in their places; rows that have ended are uniform."""
+    all_nV = torch.full((n, scores_bV.shape[1]), -math.log(scores_bV.shape[1]), device=scores_bV.device)
+    all_nV[here] = scores_bV
+    return all_nV
+
+
+def _chosen(
+    token_b: Tensor,
+    scores_bV: Tensor,
+    tau: float | Tensor,
+    here: Tensor,
+    ids_BT: Tensor,
+    processors: Sequence[Processor],
+) -> Tensor:
+    """The tokens (b,) that are said in the place of those drawn: what a processor chooses, where one does and the row is
+    not greedy."""
+    draw = next((p.draw for p in processors if hasattr(p, "draw")), None)
+    if draw is None or (isinstance(tau, float) and tau == 0):
+        return token_b
+    drawn_B = torch.zeros(len(ids_BT), dtype=token_b.dtype, device=token_b.device)
+    drawn_B[here] = token_b
+    chosen_b: Tensor = draw(ids_BT, _of_batch(scores_bV, here, len(ids_BT)), drawn_B)[here]
+    return chosen_b if isinstance(tau, float) else torch.where(tau[:, 0] == 0, token_b, chosen_b)
 
 
 def _draw(logprobs_BV: Tensor, tau: float | Tensor, uniform_B: Tensor) -> Tensor:

@@ -110,3 +110,25 @@ def chosen(words: NDArray[np.uint64], others: NDArray[np.uint64], share: float) 
     out = np.empty((len(words), others.shape[1]), np.bool_)
     _fill_chosen(words, others, np.uint64(int(share * 2**64)), out)
     return out
+
+
+@compiled
+def _fill_uniform(words: Any, others: Any, out: Any) -> None:
+    for r in range(out.shape[0]):
+        beside = others[r if len(others) > 1 else 0]
+        for i in range(out.shape[1]):
+            out[r, i] = (np.float64(_mixed_word(words[r] ^ beside[i]) >> np.uint64(11)) + 0.5) * (
+                1.0 / 9007199254740992.0
+            )
+
+
+def pair_uniforms(words: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """(R, I) a number in (0, 1) for each pair of words, by the hash of the pair that `chosen` takes.
+
+    Args:
+        words: (R,).
+        others: (R, I), or (1, I) the same for all.
+    """
+    out = np.empty((len(words), others.shape[1]))
+    _fill_uniform(words, others, out)
+    return out

@@ -149,6 +149,10 @@ class Processor(Protocol):
 
     One that treats rows differently also has a method ``begin(rows)``, which `lm.generate` calls before the first step of a
     batch with the numbers (B,) of its rows; -1 stands for rows that nobody wants.
+
+    One that chooses the token itself, instead of changing what it is drawn from, also has a method ``draw(input_ids,
+    scores, drawn)``. It is given the final log-probabilities (B, V) and the tokens (B,) drawn from them, and returns the
+    tokens (B,) that are said, ``drawn`` where it does not choose. At most one processor may; greedy rows are not asked for.
     """
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from defenses.decoding.proxy_delta import PerturbedProxy
-    from lm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,10 @@ class Antidistillation(Defense):
     def prepare(self, context: Preparation) -> Prepared:
         """The unit gradient and the scale; neither depends on λ."""
         from defenses.decoding.proxy_delta import PerturbedProxy, holdout_gradient, teacher_weighted_sd
+        from defenses.decoding.second_reader import require_same_vocabulary
 
         proxy = context.proxy()
-        _require_same_vocabulary(context.teacher, proxy)
+        require_same_vocabulary("antidistillation", "proxy", context.teacher, proxy)
         holdout = context.clean_traces(self.traces)
         try:
             direction = holdout_gradient(proxy, holdout)
@@ -82,9 +82,10 @@ class Antidistillation(Defense):
         if self.lam == 0:
             return None
         from defenses.decoding.proxy_delta import PerturbedProxy
+        from defenses.decoding.second_reader import require_same_vocabulary
 
         proxy = serving.proxy()
-        _require_same_vocabulary(serving.teacher, proxy)
+        require_same_vocabulary("antidistillation", "proxy", serving.teacher, proxy)
         direction = {name.removeprefix("grad."): g for name, g in serving.prepared.items() if name.startswith("grad.")}
         perturbed = PerturbedProxy(proxy, direction, self.epsilon)
         return DeltaProcessor(perturbed, self.lam / float(serving.prepared["scale"]))
@@ -112,16 +113,3 @@ class DeltaProcessor:
     def arranged(self, input_ids: Tensor, delta: Tensor) -> Tensor:
         """Δ (B, V) as it is; a control may rearrange it."""
         return delta
-
-
-def _require_same_vocabulary(teacher: LanguageModel, proxy: LanguageModel) -> None:
-    ours, theirs = teacher.vocab, proxy.vocab
-    if ours != theirs:
-        first = next(
-            (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
-        )
-        raise ConfigError(
-            "defense.antidistillation",
-            f"{len(theirs)} tokens in the proxy",
-            f"needs a proxy with the teacher's tokenizer ({len(ours)} tokens); they differ from id {first}",
-        )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import ConfigError
 from configs.ranges import between
 from defenses.base import Defense, RequestFacts, Serving
 from defenses.strength import Strength
@@ -17,7 +16,7 @@ from lm.later import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lm.language_model import LanguageModel
+    from defenses.decoding.second_reader import SecondReader
     from lm.types import Processor
 
 NEVER = -1e9
@@ -60,9 +59,11 @@ class ProductOfExperts(Defense):
         """The processor; None at γ = 0."""
         if self.gamma == 0:
             return None
+        from defenses.decoding.second_reader import SecondReader, require_same_vocabulary
+
         student = serving.model("student")
-        _require_same_vocabulary(serving.teacher, student)
-        return _Product(student, self.gamma, asked.temperature)
+        require_same_vocabulary(self.name, "student", serving.teacher, student)
+        return _Product(SecondReader(student), self.gamma, asked.temperature)
 
 
 class _Product:
@@ -74,53 +75,23 @@ class _Product:
         temperature: (R,) τ of each response, 0 for greedy; None for 1 everywhere.
     """
 
-    def __init__(self, student: LanguageModel, gamma: float, temperature: NDArray[np.float64] | None) -> None:
-        from lm.cached import CachedModel
-
-        pad, end = student.tokenizer.pad_token_id, student.tokenizer.eos_token_id
-        self.pad, self.width = pad if pad is not None else end, len(student.vocab)
-        self.gamma, self.temperature, self.device = gamma, temperature, student.device
-        self._reader = CachedModel(student.model)
+    def __init__(self, student: SecondReader, gamma: float, temperature: NDArray[np.float64] | None) -> None:
+        self.student, self.gamma, self.temperature = student, gamma, temperature
         self._tau: Tensor | float = 1.0
-        self._seen: Tensor | None = None
 
     def begin(self, rows: NDArray[np.int64]) -> None:
         """The next batch holds these rows (B,) of the responses."""
-        self._seen = None
-        if self.temperature is not None:
-            tau = self.temperature[rows]
-            self._tau = torch.from_numpy(np.where(tau > 0, tau, 1.0))[:, None]
+        from defenses.decoding.second_reader import temperatures
+
+        self._tau = temperatures(self.temperature, rows)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores (B, V) of teacher and student together."""
-        with torch.no_grad():
-            logits = self._student(input_ids).float().to(scores.device)
-        shared = min(self.width, logits.shape[1], scores.shape[1])
+        logits = self.student.logits(input_ids).float().to(scores.device)
+        shared = min(self.student.width, logits.shape[1], scores.shape[1])
         student = torch.full_like(scores, NEVER)
         tau = self._tau if isinstance(self._tau, float) else self._tau.to(scores)
         student[:, :shared] = torch.log_softmax(logits[:, :shared] / tau, dim=-1).to(scores)
         forbidden = torch.isneginf(scores)
         mixed = (1 - self.gamma) * scores.masked_fill(forbidden, 0.0) + self.gamma * student
         return mixed.masked_fill(forbidden, -torch.inf)
-
-    def _student(self, input_ids: Tensor) -> Tensor:
-        """z_P (B, V'). A call whose input is the last call's with one column more reads that column alone."""
-        ids, before = input_ids.to(self.device), self._seen
-        goes_on = before is not None and before.shape == ids[:, :-1].shape and before.equal(ids[:, :-1])
-        self._seen = ids
-        if not goes_on:
-            self._reader.forget()
-        mask = (ids != self.pad).cumsum(1).clamp_max(1)
-        return self._reader.read(ids[:, -1:] if goes_on else ids, mask)
-
-
-def _require_same_vocabulary(teacher: LanguageModel, student: LanguageModel) -> None:
-    ours, theirs = teacher.vocab, student.vocab
-    if ours != theirs:
-        pairs = enumerate(zip(ours, theirs, strict=False))
-        first = next((i for i, (a, b) in pairs if a != b), min(len(ours), len(theirs)))
-        raise ConfigError(
-            "defense.product_of_experts",
-            f"{len(theirs)} tokens in the student",
-            f"needs a student with the teacher's tokenizer ({len(ours)} tokens); they differ from id {first}",
-        )

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 
+from defenses.decoding.second_reader import SecondReader
 from lm.batch import collate
-from lm.cached import CachedModel
 from lm.examples import Examples
 
 if TYPE_CHECKING:
@@ -72,34 +72,20 @@ class PerturbedProxy:
     """
 
     def __init__(self, proxy: LanguageModel, direction: Mapping[str, Tensor], epsilon: float) -> None:
-        self.epsilon, self.device = epsilon, proxy.device
-        self.width = min(logits_width(proxy.model), len(proxy.vocab))
-        end = proxy.tokenizer.eos_token_id
-        self.pad = proxy.tokenizer.pad_token_id if proxy.tokenizer.pad_token_id is not None else end
+        self.epsilon = epsilon
         self._models = tuple(_moved(proxy.model, direction, sign * epsilon) for sign in (1, -1))
-        self._readers = tuple(CachedModel(model) for model in self._models)
-        self._seen: Tensor | None = None
+        self._readers = tuple(SecondReader(proxy.with_model(model)) for model in self._models)
+        self.width = min(logits_width(proxy.model), self._readers[0].width)
+        self.pad = self._readers[0].pad
 
-    @torch.no_grad()
     def next_token(self, input_ids_BT: Tensor) -> Tensor:
         """Δ (B, V) of every possible next token.
 
-        Caches keys and values: a call whose input is the last call's with one column more costs one position, any other
-        call starts anew.
-
         Args:
-            input_ids_BT: left-padded with the tokenizer's pad token.
+            input_ids_BT: left-padded with the tokenizer's pad token; keys and values are cached (`SecondReader.logits`).
         """
-        ids = input_ids_BT.to(self.device)
-        goes_on = self._seen is not None and self._seen.shape == ids[:, :-1].shape and self._seen.equal(ids[:, :-1])
-        self._seen = ids
-        mask = (ids != self.pad).cumsum(1).clamp_max(1)
-        logprobs = []
-        for reader in self._readers:
-            if not goes_on:
-                reader.forget()
-            logprobs.append(log_softmax(reader.read(ids[:, -1:] if goes_on else ids, mask), dim=-1))
-        return (logprobs[0] - logprobs[1]) / (2 * self.epsilon)
+        plus, minus = (log_softmax(reader.logits(input_ids_BT), dim=-1) for reader in self._readers)
+        return (plus - minus) / (2 * self.epsilon)
 
     @torch.no_grad()
     def every_token(self, batch: Batch) -> Tensor:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lm.types import Processor
 
-SAYS = ("needs", "uses", "across_accounts", "trains", "rewords", "reads_logprobs")
+SAYS = ("needs", "uses", "across_accounts", "trains", "rewords", "reads_logprobs", "chooses_tokens")
 """What the inner defense says of itself and holds for this one too."""
 NOT_FOR_SOME = ("admit", "serve", "seeds")
 """Hooks that cannot be had for some requests and not for others."""
@@ -83,7 +83,9 @@ class Suspects(Defense):
         if not asked.marked.any():
             return None
         inner = self.inner.decode(serving, asked)
-        return inner if inner is None or asked.marked.all() else _ForMarked(inner, asked.marked)
+        if inner is None or asked.marked.all():
+            return inner
+        return (_DrawsForMarked if hasattr(inner, "draw") else _ForMarked)(inner, asked.marked)
 
     def release(self, responses: Responses, context: ReleaseContext) -> Responses:
         """Change the responses to marked requests."""
@@ -122,3 +124,13 @@ class _ForMarked:
         """Scores (B, V)."""
         marked = torch.from_numpy(self.here).to(scores.device)
         return torch.where(marked[:, None], self.inner(input_ids, scores), scores)
+
+
+class _DrawsForMarked(_ForMarked):
+    """The same of a processor that chooses tokens itself."""
+
+    def draw(self, input_ids: Tensor, scores: Tensor, drawn: Tensor) -> Tensor:
+        """Tokens (B,)."""
+        marked = torch.from_numpy(self.here).to(scores.device)
+        tokens: Tensor = self.inner.draw(input_ids, scores, drawn)  # type: ignore[attr-defined]
+        return torch.where(marked, tokens, drawn)

@@ -166,6 +166,7 @@ class Hooks:
             to be scored are his own text and are not given to it.
         reads_logprobs: how many logprobs a token `release` reads, -1 for the whole vocabulary, where that is more than was
             asked for. What is over is cut off after the last defense.
+        chooses_tokens: whether the processor of `decode` has a method ``draw``; only one defense of a stack may.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -174,6 +175,7 @@ class Hooks:
     across_accounts: ClassVar[bool] = False
     rewords: ClassVar[bool] = False
     reads_logprobs: ClassVar[int] = 0
+    chooses_tokens: ClassVar[bool] = False
 
     def acts(self, hook: str) -> bool:
         """Whether this defense does anything at a hook: whether it overrides it. One that does what another does says where
@@ -196,7 +198,8 @@ class Hooks:
 
     def seeds(self, serving: Serving, asked: RequestFacts) -> NDArray[np.int64] | None:
         """(R,) seeds of the draws of ``asked`` in the place of the requests' own; None leaves those. Tokens are a function
-        of the teacher's distribution and of their response's seed: equal seeds on one prompt are one draw.
+        of the teacher's distribution and of their response's seed: equal seeds on one prompt are one draw. Not so tokens
+        that a processor chooses itself (`decode`).
         """
         return None
 
@@ -206,6 +209,10 @@ class Hooks:
         It is called with left-padded ``input_ids`` (B, T) that grow by one column a step, and with ``scores`` (B, V) =
         log-probabilities log p_T/τ after bias and temperature; whatever it returns is renormalised and sampled from. One
         that has a method ``begin(rows)`` is told before each batch which rows of ``asked`` it holds, in order.
+
+        One that has a method ``draw(input_ids, scores, drawn)`` chooses the tokens (B,) that are said, from the final scores
+        and in the place of those ``drawn`` from them; the defense says so (``chooses_tokens``). Sold logprobs stay those of
+        the scores; greedy responses and completions that are scored stay as they are.
         """
         return None
 
@@ -229,6 +236,14 @@ def require_sold(defenses: Mapping[str, Hooks], interface: Interface) -> None:
             if getattr(interface, need) in (0, False, "none"):
                 reason = f"acts on {need}, which the interface {interface.name!r} does not sell"
                 raise ConfigError(f"defense.{name}", type(defense).__name__, reason)
+
+
+def require_one_draw(defenses: Mapping[str, Hooks]) -> None:
+    """Raise `ConfigError` where two defenses choose the tokens that are said: the first would do nothing."""
+    choosing = [name for name, defense in defenses.items() if defense.chooses_tokens]
+    if len(choosing) > 1:
+        reason = f"chooses the tokens itself, as {choosing[0]} does: only one defense of a stack can"
+        raise ConfigError(f"defense.{choosing[1]}", type(defenses[choosing[1]]).__name__, reason)
 
 
 def require_models(defenses: Mapping[str, Hooks]) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import one_hot
 
 from defenses.base import Detection, Preparation, Serving, hooks_of
 from lm.passes import DECODE, by_others, counting
@@ -49,9 +50,14 @@ def kept(before, lm):
 
 
 def scored(processor, rows, scores):
+    """Scores; of a processor that chooses the token all of the score on it."""
     if hasattr(processor, "begin"):
         processor.begin(np.asarray(rows))
-    return processor(IDS[rows], scores[rows])
+    found = processor(IDS[rows], scores[rows])
+    if not hasattr(processor, "draw"):
+        return found
+    assert torch.equal(found, scores[rows]), "it chooses and leaves the distribution"
+    return one_hot(processor.draw(IDS[rows], found, found.argmax(1)), found.shape[1]).float()
 
 
 @pytest.mark.parametrize("name", acting("decode"))
@@ -82,6 +88,12 @@ def test_extra_passes_are_as_many_as_stated(name):
             processor = defense.decode(use, facts)
         TEACHER.generate(prompts, Sampling(max_tokens=6), np.arange(count), [processor])
     assert passes.extra_per_token == pytest.approx(type(defense).passes)
+
+
+@pytest.mark.parametrize("name", acting("decode"))
+def test_who_chooses_tokens_says_so(name):
+    defense = small(name)
+    assert hasattr(defense.decode(serving(defense), asked(3)), "draw") == defense.chooses_tokens
 
 
 @pytest.mark.parametrize("name", acting("serve"))

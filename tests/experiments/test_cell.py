@@ -186,6 +186,10 @@ def test_strengths_and_the_control_share_a_preparation():
         (["defense=top_k"], "acts on top_logprobs, which the interface 'trace' does not sell"),
         (["api=text", "defense=trace_hidden"], "acts on trace, which the interface 'text' does not sell"),
         (["attack=logprobs"], "needs top_logprobs"),
+        (
+            ["defense=gumbel", "+defense.again={_target_: defenses.decoding.gumbel.Gumbel}"],
+            "defense.again = 'Gumbel': chooses the tokens itself, as gumbel does: only one defense of a stack can",
+        ),
         (["task=reasoning_gym"], "can only be trained on task 'mini'"),
         (["seed=-1"], "seed = -1: must be at least 0"),
         (["max_tokens=x"], "max_tokens = 'x': must be a whole number"),

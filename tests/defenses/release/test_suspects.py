@@ -14,6 +14,7 @@ from configs.identity import identity
 from defenses.admission.limits.query_quota import QueryQuota
 from defenses.base import Defense, Serving, hooks_of, preparation_of
 from defenses.decoding.antidistillation import Antidistillation
+from defenses.decoding.gumbel import Gumbel
 from defenses.decoding.kgw import KGW
 from defenses.decoding.lads import LADS
 from defenses.decoding.temperature import Temperature
@@ -123,3 +124,21 @@ def test_it_needs_what_the_inner_defense_needs():
         require_sold({"suspects": Suspects()}, Interface(trace="none"))
     require_sold({"suspects": Suspects()}, Interface(trace="full"))
     assert Suspects(TopK(1)).needs == TopK.needs
+
+
+def test_suspects_alone_get_keyed_draws():
+    rng = np.random.default_rng(0)
+    ids, scores = torch.from_numpy(rng.integers(3, 30, (7, 4))), torch.zeros(7, 30)
+    serving, drawn = Serving(tiny(3), seed=7), torch.full((7,), 30)
+    marked = np.array([True, False, False, True, False, False, True])
+    assert Suspects(Gumbel()).chooses_tokens
+    processor = Suspects(Gumbel()).decode(serving, dataclasses.replace(asked(7), marked=marked))
+    processor.begin(np.arange(7)[::-1])
+    said = processor.draw(ids, scores, drawn)
+    whole = Gumbel().decode(serving, asked(7)).draw(ids, scores, drawn)
+    here = marked[::-1].copy()
+    assert torch.equal(said[here], whole[here])
+    assert (said[~here] == 30).all()
+    assert torch.equal(processor(ids, scores), scores)
+    plain = Suspects(KGW(2.0)).decode(serving, dataclasses.replace(asked(7), marked=marked))
+    assert not hasattr(plain, "draw")
