@@ -73,43 +73,40 @@ class _Product:
     """
 
     def __init__(self, student: LanguageModel, gamma: float, temperature: NDArray[np.float64] | None) -> None:
-        from lm.cached import CachedModel
+        from lm.alongside import Alongside
 
-        pad, end = student.tokenizer.pad_token_id, student.tokenizer.eos_token_id
-        self.pad, self.width = pad if pad is not None else end, len(student.vocab)
-        self.gamma, self.temperature, self.device = gamma, temperature, student.device
-        self._reader = CachedModel(student.model)
-        self._tau: Tensor | float = 1.0
-        self._seen: Tensor | None = None
+        self.width, self.gamma, self.temperature = len(student.vocab), gamma, temperature
+        self._reader = Alongside(student)
+        self._tau: Tensor | None = None
+        self._lines: NDArray[np.int64] | None = None
 
     def begin(self, rows: NDArray[np.int64]) -> None:
         """The next batch holds these rows (B,) of the responses."""
-        self._seen = None
+        self._lines = None
         if self.temperature is not None:
             tau = self.temperature[rows]
             self._tau = torch.from_numpy(np.where(tau > 0, tau, 1.0))[:, None]
 
+    def step(self, lines: NDArray[np.int64]) -> None:
+        """In the next call only these lines (b,) of the batch still grow."""
+        self._lines = lines
+
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores (B, V) of teacher and student together."""
-        with torch.no_grad():
-            logits = self._student(input_ids).float().to(scores.device)
+        lines = np.arange(len(input_ids)) if self._lines is None else self._lines
+        if not len(lines):
+            return scores
+        here = torch.from_numpy(lines).to(scores.device)
+        teacher, logits = scores[here], self._reader.logits(input_ids, lines)[0].float().to(scores.device)
         shared = min(self.width, logits.shape[1], scores.shape[1])
-        student = torch.full_like(scores, NEVER)
-        tau = self._tau if isinstance(self._tau, float) else self._tau.to(scores)
+        student = torch.full_like(teacher, NEVER)
+        tau = 1.0 if self._tau is None else self._tau.to(scores)[here]
         student[:, :shared] = torch.log_softmax(logits[:, :shared] / tau, dim=-1).to(scores)
-        forbidden = torch.isneginf(scores)
-        mixed = (1 - self.gamma) * scores.masked_fill(forbidden, 0.0) + self.gamma * student
-        return mixed.masked_fill(forbidden, -torch.inf)
-
-    def _student(self, input_ids: Tensor) -> Tensor:
-        """z_P (B, V'). A call whose input is the last call's with one column more reads that column alone."""
-        ids, before = input_ids.to(self.device), self._seen
-        goes_on = before is not None and before.shape == ids[:, :-1].shape and before.equal(ids[:, :-1])
-        self._seen = ids
-        if not goes_on:
-            self._reader.forget()
-        mask = (ids != self.pad).cumsum(1).clamp_max(1)
-        return self._reader.read(ids[:, -1:] if goes_on else ids, mask)
+        forbidden = torch.isneginf(teacher)
+        mixed = (1 - self.gamma) * teacher.masked_fill(forbidden, 0.0) + self.gamma * student
+        changed = scores.clone()
+        changed[here] = mixed.masked_fill(forbidden, -torch.inf)
+        return changed
 
 
 def _require_same_vocabulary(teacher: LanguageModel, student: LanguageModel) -> None:

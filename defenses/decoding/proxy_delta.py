@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 
+from lm.alongside import Alongside
 from lm.batch import collate
-from lm.cached import CachedModel
 from lm.examples import Examples
 
 if TYPE_CHECKING:
@@ -72,34 +72,22 @@ class PerturbedProxy:
     """
 
     def __init__(self, proxy: LanguageModel, direction: Mapping[str, Tensor], epsilon: float) -> None:
-        self.epsilon, self.device = epsilon, proxy.device
+        self.epsilon = epsilon
         self.width = min(logits_width(proxy.model), len(proxy.vocab))
-        end = proxy.tokenizer.eos_token_id
-        self.pad = proxy.tokenizer.pad_token_id if proxy.tokenizer.pad_token_id is not None else end
         self._models = tuple(_moved(proxy.model, direction, sign * epsilon) for sign in (1, -1))
-        self._readers = tuple(CachedModel(model) for model in self._models)
-        self._seen: Tensor | None = None
+        self._readers = Alongside(*(proxy.with_model(model) for model in self._models))
+        self.pad = self._readers.pad
 
-    @torch.no_grad()
-    def next_token(self, input_ids_BT: Tensor) -> Tensor:
-        """Δ (B, V) of every possible next token.
-
-        Caches keys and values: a call whose input is the last call's with one column more costs one position, any other
-        call starts anew.
+    def next_token(self, input_ids_BT: Tensor, lines: NDArray[np.int64] | None = None) -> Tensor:
+        """Δ (b, V) of every possible next token.
 
         Args:
             input_ids_BT: left-padded with the tokenizer's pad token.
+            lines: (b,) the texts that it is wanted of, ascending, at least one; all where None. See `lm.alongside`.
         """
-        ids = input_ids_BT.to(self.device)
-        goes_on = self._seen is not None and self._seen.shape == ids[:, :-1].shape and self._seen.equal(ids[:, :-1])
-        self._seen = ids
-        mask = (ids != self.pad).cumsum(1).clamp_max(1)
-        logprobs = []
-        for reader in self._readers:
-            if not goes_on:
-                reader.forget()
-            logprobs.append(log_softmax(reader.read(ids[:, -1:] if goes_on else ids, mask), dim=-1))
-        return (logprobs[0] - logprobs[1]) / (2 * self.epsilon)
+        wanted = np.arange(len(input_ids_BT)) if lines is None else lines
+        plus, minus = (log_softmax(logits, dim=-1) for logits in self._readers.logits(input_ids_BT, wanted))
+        return (plus - minus) / (2 * self.epsilon)
 
     @torch.no_grad()
     def every_token(self, batch: Batch) -> Tensor:
