@@ -22,7 +22,7 @@ class Decoder(Protocol):
     """A batch of B texts. Which of them grow is the caller's choice; one that has been left out cannot come back."""
 
     def start(self) -> Tensor:
-        """(B, V) logits of each text's next token. Called first, once."""
+        """(B, V) logits of each text's next token, in the model's own precision. Called first, once."""
         ...
 
     def next(self, lines: NDArray[np.int64], token_b: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class TorchDecoder:
         return self._forward(feed[:, None])[where]
 
     def _forward(self, feed: Tensor) -> Tensor:
-        return self._model.read(feed, self._mask).float()
+        return self._model.read(feed, self._mask)
 
 
 def kept_lines(growing: NDArray[np.bool_], members: int) -> NDArray[np.int64]:

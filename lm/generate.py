@@ -169,14 +169,13 @@ def _run_batch(lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], 
     length = np.zeros(n, np.int64)
     steps: list[Step] = []
     with reading(lm.model, n, sum(map(len, contexts))):
-        logits_bV, t = decoder.start(), 0
+        logits_bV, t = decoder.start().float(), 0
     while True:
         here = torch.from_numpy(lines).to(device)
         tau = float(temperature) if tau_n1 is None else tau_n1[here]
         scores_bV = _served(logits_bV, tau, bias if bias is None or bias.ndim == 1 else bias[here])
         if ids is not None:
-            with by_others(DECODE, len(lines) / n):
-                scores_bV = _processed(scores_bV, here, ids, processors)
+            scores_bV = _processed(scores_bV, lines, ids, processors)
         if told is None:
             token_b = _draw(scores_bV, tau, torch.from_numpy(uniform[lines, t]).to(device))
             if ids is not None:
@@ -200,7 +199,7 @@ def _run_batch(lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], 
             fed[torch.from_numpy(lines).to(device), 0] = token_b
             ids = torch.cat([ids, fed], 1)
         with reading(lm.model, len(lines), len(lines)):
-            logits_bV = decoder.next(lines, token_b)
+            logits_bV = decoder.next(lines, token_b).float()
     store(rows, steps, length, sampling.top_logprobs > 0)
 
 
@@ -219,11 +218,19 @@ def _served(logits_bV: Tensor, tau: float | Tensor, bias: Tensor | None) -> Tens
     return log_softmax(logits_bV / (tau or 1.0 if isinstance(tau, float) else torch.where(tau > 0, tau, 1.0)), dim=-1)
 
 
-def _processed(scores_bV: Tensor, here: Tensor, ids_BT: Tensor, processors: Sequence[Processor]) -> Tensor:
-    """Log-probabilities (b, V) that the growing rows are drawn from. The processors see the whole batch."""
+def _processed(scores_bV: Tensor, lines: NDArray[np.int64], ids_BT: Tensor, processors: Sequence[Processor]) -> Tensor:
+    """Log-probabilities (b, V) that the growing rows are drawn from. The processors see the whole batch; those that want to
+    know which rows have ended are told, and read the others alone."""
+    here = torch.from_numpy(lines).to(scores_bV.device)
     all_BV = _of_batch(scores_bV, here, len(ids_BT))
     for processor in processors:
-        all_BV = processor(ids_BT, all_BV)
+        if hasattr(processor, "step"):
+            processor.step(lines)
+            share = 1.0
+        else:
+            share = len(lines) / len(ids_BT)
+        with by_others(DECODE, share):
+            all_BV = processor(ids_BT, all_BV)
     return log_softmax(all_BV[here].float(), dim=-1)
 
 

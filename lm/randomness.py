@@ -91,6 +91,20 @@ _mixed_word = compiled(mixed)
 
 
 @compiled
+def _fill_crossed(words: Any, others: Any, out: Any) -> None:
+    for r in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            out[r, i] = _mixed_word(words[r] ^ others[i])
+
+
+def crossed(words: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """(R, I) a word for each pair of ``words`` (R,) and ``others`` (I,): `mixed` of the two, without its tables."""
+    out = np.empty((len(words), len(others)), np.uint64)
+    _fill_crossed(words, others, out)
+    return out
+
+
+@compiled
 def _fill_chosen(words: Any, others: Any, limit: Any, out: Any) -> None:
     for r in range(out.shape[0]):
         beside = others[r if len(others) > 1 else 0]

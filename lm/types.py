@@ -148,7 +148,9 @@ class Processor(Protocol):
     """Changes the scores of the next token; called as a ``transformers.LogitsProcessor`` is, which is one.
 
     One that treats rows differently also has a method ``begin(rows)``, which `lm.generate` calls before the first step of a
-    batch with the numbers (B,) of its rows; -1 stands for rows that nobody wants.
+    batch with the numbers (B,) of its rows; -1 stands for rows that nobody wants. One that need not look at texts which have
+    ended has a method ``step(lines)``, called before each step with the places (b,) in the batch of those that still grow:
+    what it returns for the others is not looked at, and none of them grows again.
 
     One that chooses the token itself, instead of changing what it is drawn from, also has a method ``draw(input_ids,
     scores, drawn)``. It is given the final log-probabilities (B, V) and the tokens (B,) drawn from them, and returns the

@@ -12,6 +12,7 @@ from configs.errors import require
 from configs.ranges import at_least
 from defenses.base import Detection, Evidence, RequestFacts, Serving
 from defenses.decoding.marks import firsts, green_tokens, last, pairs_of, texts_of
+from defenses.decoding.second_reader import ReadingAlong, require_same_vocabulary
 from defenses.decoding.watermark import Said, Watermark
 from defenses.strength import Strength
 from lm.later import torch
@@ -19,7 +20,6 @@ from lm.later import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from defenses.decoding.second_reader import SecondReader
     from lm.language_model import LanguageModel
     from lm.types import Processor
 
@@ -80,11 +80,9 @@ class ADFP(Watermark):
         """The processor; None at λ = 0."""
         if self.lam == 0:
             return None
-        from defenses.decoding.second_reader import SecondReader, require_same_vocabulary
-
         proxy = serving.proxy()
         require_same_vocabulary(self.name, "proxy", serving.teacher, proxy)
-        return _Fingerprint(self, SecondReader(proxy), serving.seed, serving.teacher.ends, asked.temperature)
+        return _Fingerprint(self, proxy, serving.seed, serving.teacher.ends, asked.temperature)
 
     def detect(self, context: Detection) -> Evidence | None:
         """See the class; None for another vocabulary, and where the suspect says nothing."""
@@ -117,7 +115,7 @@ class ADFP(Watermark):
         return Evidence(float(norm.sf(z)), float(z), n)
 
 
-class _Fingerprint:
+class _Fingerprint(ReadingAlong):
     """Adds what raises a proxy's green mass to the scores.
 
     Args:
@@ -131,32 +129,22 @@ class _Fingerprint:
     def __init__(
         self,
         mark: ADFP,
-        proxy: SecondReader,
+        proxy: LanguageModel,
         secret: int,
         ends: NDArray[np.int64],
         temperature: NDArray[np.float64] | None,
     ) -> None:
-        self.mark, self.proxy, self.secret, self.temperature = mark, proxy, secret, temperature
-        self.ends = torch.from_numpy(ends)
-        self._tau: Tensor | float = 1.0
+        super().__init__(proxy, temperature)
+        self.mark, self.secret, self.ends = mark, secret, torch.from_numpy(ends)
 
-    def begin(self, rows: NDArray[np.int64]) -> None:
-        """The next batch holds these rows (B,) of the responses."""
-        from defenses.decoding.second_reader import temperatures
-
-        self._tau = temperatures(self.temperature, rows)
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores (B, V), those of the shared vocabulary changed."""
-        logits = self.proxy.logits(input_ids).float().to(scores.device)
-        shared = min(self.proxy.width, logits.shape[1], scores.shape[1])
-        p = logits[:, :shared].softmax(-1)
-        context = last(texts_of(input_ids, self.proxy.pad), self.mark.width)
-        tokens = np.arange(shared)
+    def combined(self, input_ids: Tensor, scores: Tensor, logits: Tensor, tau: Tensor | float) -> Tensor:
+        """Scores (b, V), those of the shared vocabulary changed."""
+        p = logits.softmax(-1)
+        context = last(texts_of(input_ids, self.pad), self.mark.width)
+        tokens = np.arange(p.shape[1])
         m = torch.from_numpy(green_tokens(context, tokens, self.mark.gamma, self.mark.key, self.secret)).to(p)
-        tau = self._tau if isinstance(self._tau, float) else self._tau.to(p)
         added = self.mark.lam * p * (m - (p * m).sum(1, keepdim=True)) / tau
         ending = torch.isin(scores.argmax(1, keepdim=True), self.ends.to(scores.device))
         changed = scores.clone()
-        changed[:, :shared] += added.masked_fill(ending, 0.0).to(scores)
+        changed[:, : p.shape[1]] += added.masked_fill(ending, 0.0).to(scores)
         return changed

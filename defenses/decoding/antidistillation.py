@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from configs.errors import ConfigError, require
 from defenses.base import Defense, Preparation, Prepared, RequestFacts, Serving
 from defenses.strength import Strength
@@ -101,15 +104,23 @@ class DeltaProcessor:
 
     def __init__(self, perturbed: PerturbedProxy, strength: float) -> None:
         self.perturbed, self.strength = perturbed, strength
+        self._lines: NDArray[np.int64] | None = None
+
+    def step(self, lines: NDArray[np.int64]) -> None:
+        """In the next call only these lines (b,) of the batch still grow."""
+        self._lines = lines
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores (B, V), those of the vocabulary changed."""
-        shared = min(scores.shape[1], self.perturbed.width)
-        delta = self.arranged(input_ids, self.perturbed.next_token(input_ids)[:, :shared])
+        lines = np.arange(len(input_ids)) if self._lines is None else self._lines
+        if not len(lines):
+            return scores
+        shared, here = min(scores.shape[1], self.perturbed.width), torch.from_numpy(lines).to(scores.device)
+        delta = self.arranged(input_ids[here], self.perturbed.next_token(input_ids, lines)[:, :shared])
         changed = scores.clone()
-        changed[:, :shared] += self.strength * delta.to(scores)
+        changed[here, :shared] += self.strength * delta.to(scores)
         return changed
 
     def arranged(self, input_ids: Tensor, delta: Tensor) -> Tensor:
-        """Δ (B, V) as it is; a control may rearrange it."""
+        """Δ (b, V) after texts (b, T) as it is; a control may rearrange it."""
         return delta

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from configs.errors import ConfigError
 from configs.ranges import at_least, between
 from defenses.base import Defense, RequestFacts, Serving
+from defenses.decoding.second_reader import ReadingAlong, require_same_vocabulary
 from defenses.strength import Strength
 from lm.later import torch
 from teacher.api.hooks import MODELS
@@ -19,7 +20,7 @@ from teacher.api.hooks import MODELS
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from defenses.decoding.second_reader import SecondReader
+    from lm.language_model import LanguageModel
     from lm.types import Processor
 
 NEVER = -1e9
@@ -73,14 +74,12 @@ class Contrastive(Defense):
         """The processor; None at γ = 0."""
         if self.gamma == 0:
             return None
-        from defenses.decoding.second_reader import SecondReader, require_same_vocabulary
-
         second = serving.model(self.against)
         require_same_vocabulary(self.name, self.against, serving.teacher, second)
-        return _Contrast(SecondReader(second), self.gamma, self.alpha, asked.temperature)
+        return _Contrast(second, self.gamma, self.alpha, asked.temperature)
 
 
-class _Contrast:
+class _Contrast(ReadingAlong):
     """Takes a second model's logits from the scores.
 
     Args:
@@ -91,25 +90,15 @@ class _Contrast:
     """
 
     def __init__(
-        self, second: SecondReader, gamma: float, alpha: float, temperature: NDArray[np.float64] | None
+        self, second: LanguageModel, gamma: float, alpha: float, temperature: NDArray[np.float64] | None
     ) -> None:
-        self.second, self.gamma, self.temperature = second, gamma, temperature
-        self.least = math.log(alpha) if alpha > 0 else -math.inf
-        self._tau: Tensor | float = 1.0
+        super().__init__(second, temperature)
+        self.gamma, self.least = gamma, math.log(alpha) if alpha > 0 else -math.inf
 
-    def begin(self, rows: NDArray[np.int64]) -> None:
-        """The next batch holds these rows (B,) of the responses."""
-        from defenses.decoding.second_reader import temperatures
-
-        self._tau = temperatures(self.temperature, rows)
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores (B, V): of plausible tokens their contrast, of all others `NEVER`."""
-        logits = self.second.logits(input_ids).float().to(scores.device)
-        shared = min(self.second.width, logits.shape[1], scores.shape[1])
-        tau = self._tau if isinstance(self._tau, float) else self._tau.to(scores)
-        ours, theirs = scores[:, :shared], torch.log_softmax(logits[:, :shared] / tau, dim=-1).to(scores)
+    def combined(self, input_ids: Tensor, scores: Tensor, logits: Tensor, tau: Tensor | float) -> Tensor:
+        """Scores (b, V): of plausible tokens their contrast, of all others `NEVER`."""
+        ours, theirs = scores[:, : logits.shape[1]], torch.log_softmax(logits / tau, dim=-1).to(scores)
         plausible = (ours - ours.amax(1, keepdim=True)) * tau >= self.least
         changed = torch.full_like(scores, NEVER)
-        changed[:, :shared] = torch.where(plausible, ours - self.gamma * theirs, NEVER)
+        changed[:, : logits.shape[1]] = torch.where(plausible, ours - self.gamma * theirs, NEVER)
         return changed.masked_fill(torch.isneginf(scores), -torch.inf)

@@ -12,7 +12,7 @@ from defenses.decoding.antidistillation import Antidistillation, DeltaProcessor
 from defenses.keyed import Words, row_hashes, secret_word
 from lm.later import torch
 from lm.ragged import Ragged
-from lm.randomness import mixed
+from lm.randomness import chosen, crossed, mixed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +57,8 @@ class _PermutedProcessor(DeltaProcessor):
         real = (ids != self.perturbed.pad).cumsum(1) > 0
         rows = Ragged.with_lengths(ids[real], real.sum(1))
         place = mixed(row_hashes(rows) ^ secret_word(self.key))
-        words: Words = mixed(place[:, None] ^ mixed(np.arange(delta.shape[1], dtype=np.uint64)))
+        words: Words = crossed(place, mixed(np.arange(delta.shape[1], dtype=np.uint64)))
         order = torch.from_numpy(np.argsort(words, axis=1)).to(delta.device)
-        sign = torch.from_numpy(1 - 2 * (mixed(words) >> np.uint64(63)).astype(np.int64)).to(delta)
-        return delta.gather(1, order) * sign
+        kept = chosen(words.reshape(-1), np.zeros((1, 1), np.uint64), 0.5).reshape(words.shape)
+        moved = delta.gather(1, order)
+        return torch.where(torch.from_numpy(kept).to(delta.device), moved, -moved)

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from configs.ranges import between
 from defenses.base import Defense, RequestFacts, Serving
+from defenses.decoding.second_reader import ReadingAlong, require_same_vocabulary
 from defenses.strength import Strength
 from lm.later import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from defenses.decoding.second_reader import SecondReader
+    from lm.language_model import LanguageModel
     from lm.types import Processor
 
 NEVER = -1e9
@@ -59,14 +60,12 @@ class ProductOfExperts(Defense):
         """The processor; None at γ = 0."""
         if self.gamma == 0:
             return None
-        from defenses.decoding.second_reader import SecondReader, require_same_vocabulary
-
         student = serving.model("student")
         require_same_vocabulary(self.name, "student", serving.teacher, student)
-        return _Product(SecondReader(student), self.gamma, asked.temperature)
+        return _Product(student, self.gamma, asked.temperature)
 
 
-class _Product:
+class _Product(ReadingAlong):
     """Mixes a student into the scores.
 
     Args:
@@ -75,23 +74,14 @@ class _Product:
         temperature: (R,) τ of each response, 0 for greedy; None for 1 everywhere.
     """
 
-    def __init__(self, student: SecondReader, gamma: float, temperature: NDArray[np.float64] | None) -> None:
-        self.student, self.gamma, self.temperature = student, gamma, temperature
-        self._tau: Tensor | float = 1.0
+    def __init__(self, student: LanguageModel, gamma: float, temperature: NDArray[np.float64] | None) -> None:
+        super().__init__(student, temperature)
+        self.gamma = gamma
 
-    def begin(self, rows: NDArray[np.int64]) -> None:
-        """The next batch holds these rows (B,) of the responses."""
-        from defenses.decoding.second_reader import temperatures
-
-        self._tau = temperatures(self.temperature, rows)
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores (B, V) of teacher and student together."""
-        logits = self.student.logits(input_ids).float().to(scores.device)
-        shared = min(self.student.width, logits.shape[1], scores.shape[1])
+    def combined(self, input_ids: Tensor, scores: Tensor, logits: Tensor, tau: Tensor | float) -> Tensor:
+        """Scores (b, V) of teacher and student together."""
         student = torch.full_like(scores, NEVER)
-        tau = self._tau if isinstance(self._tau, float) else self._tau.to(scores)
-        student[:, :shared] = torch.log_softmax(logits[:, :shared] / tau, dim=-1).to(scores)
+        student[:, : logits.shape[1]] = torch.log_softmax(logits / tau, dim=-1).to(scores)
         forbidden = torch.isneginf(scores)
         mixed = (1 - self.gamma) * scores.masked_fill(forbidden, 0.0) + self.gamma * student
         return mixed.masked_fill(forbidden, -torch.inf)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 
-from defenses.decoding.second_reader import SecondReader
+from lm.alongside import Alongside
 from lm.batch import collate
 from lm.examples import Examples
 
@@ -73,18 +73,20 @@ class PerturbedProxy:
 
     def __init__(self, proxy: LanguageModel, direction: Mapping[str, Tensor], epsilon: float) -> None:
         self.epsilon = epsilon
+        self.width = min(logits_width(proxy.model), len(proxy.vocab))
         self._models = tuple(_moved(proxy.model, direction, sign * epsilon) for sign in (1, -1))
-        self._readers = tuple(SecondReader(proxy.with_model(model)) for model in self._models)
-        self.width = min(logits_width(proxy.model), self._readers[0].width)
-        self.pad = self._readers[0].pad
+        self._readers = Alongside(*(proxy.with_model(model) for model in self._models))
+        self.pad = self._readers.pad
 
-    def next_token(self, input_ids_BT: Tensor) -> Tensor:
-        """Δ (B, V) of every possible next token.
+    def next_token(self, input_ids_BT: Tensor, lines: NDArray[np.int64] | None = None) -> Tensor:
+        """Δ (b, V) of every possible next token.
 
         Args:
-            input_ids_BT: left-padded with the tokenizer's pad token; keys and values are cached (`SecondReader.logits`).
+            input_ids_BT: left-padded with the tokenizer's pad token.
+            lines: (b,) the texts that it is wanted of, ascending, at least one; all where None. See `lm.alongside`.
         """
-        plus, minus = (log_softmax(reader.logits(input_ids_BT), dim=-1) for reader in self._readers)
+        wanted = np.arange(len(input_ids_BT)) if lines is None else lines
+        plus, minus = (log_softmax(logits, dim=-1) for logits in self._readers.logits(input_ids_BT, wanted))
         return (plus - minus) / (2 * self.epsilon)
 
     @torch.no_grad()

@@ -1,55 +1,74 @@
-"""A second model that reads along while the teacher samples: its logits of the next token, keys and values cached. Knows
-nothing of what is done with them."""
+"""A second model that reads along while the teacher samples, and changes what the texts that still grow are drawn from.
+Knows nothing of how."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from configs.errors import ConfigError
-from lm.cached import CachedModel
+from lm.later import torch
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from lm.language_model import LanguageModel
 
 
-class SecondReader:
-    """Gives logits of every next token.
+class ReadingAlong(ABC):
+    """Base of processors that combine the teacher's scores with a second model's logits: one forward pass a token.
 
     Args:
-        lm: the model that reads along, with the teacher's tokens.
+        second: the model, with the teacher's tokens.
+        temperature: (R,) τ of each response, 0 for greedy; None for 1 everywhere.
 
     Attributes:
         width: how many tokens there are: the first columns of the logits; models may have more, which no text contains.
         pad: the token that fills rows on the left.
     """
 
-    def __init__(self, lm: LanguageModel) -> None:
-        pad, end = lm.tokenizer.pad_token_id, lm.tokenizer.eos_token_id
-        self.pad, self.width, self.device = pad if pad is not None else end, len(lm.vocab), lm.device
-        self._reader = CachedModel(lm.model)
-        self._seen: Tensor | None = None
+    def __init__(self, second: LanguageModel, temperature: NDArray[np.float64] | None) -> None:
+        from lm.alongside import Alongside
 
-    @torch.no_grad()
-    def logits(self, input_ids_BT: Tensor) -> Tensor:
-        """(B, V) in the model's own precision, on its own device.
+        self._reader, self.width, self.temperature = Alongside(second), len(second.vocab), temperature
+        self.pad = self._reader.pad
+        self._tau: Tensor | float = 1.0
+        self._lines: NDArray[np.int64] | None = None
 
-        A call whose input is the last call's with one column more reads that column alone, any other call starts anew.
+    def begin(self, rows: NDArray[np.int64]) -> None:
+        """The next batch holds these rows (B,) of the responses."""
+        self._lines, self._tau = None, temperatures(self.temperature, rows)
+
+    def step(self, lines: NDArray[np.int64]) -> None:
+        """In the next call only these lines (b,) of the batch still grow."""
+        self._lines = lines
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Scores (B, V), those of growing lines combined."""
+        lines = np.arange(len(input_ids)) if self._lines is None else self._lines
+        if not len(lines):
+            return scores
+        here = torch.from_numpy(lines)
+        logits = self._reader.logits(input_ids, lines)[0].float().to(scores.device)
+        shared = min(self.width, logits.shape[1], scores.shape[1])
+        tau = self._tau if isinstance(self._tau, float) else self._tau[here].to(scores)
+        changed, at = scores.clone(), here.to(scores.device)
+        changed[at] = self.combined(input_ids[here.to(input_ids.device)], scores[at], logits[:, :shared], tau)
+        return changed
+
+    @abstractmethod
+    def combined(self, input_ids: Tensor, scores: Tensor, logits: Tensor, tau: Tensor | float) -> Tensor:
+        """Scores (b, V) in the place of these.
 
         Args:
-            input_ids_BT: left-padded with the tokenizer's pad token.
+            input_ids: (b, T) left-padded texts.
+            scores: (b, V) log p_T/τ.
+            logits: (b, S) of the second model, of the S tokens that both have, which come first.
+            tau: τ, (b, 1) or the same for all; 1 where the client is greedy.
         """
-        ids, before = input_ids_BT.to(self.device), self._seen
-        goes_on = before is not None and before.shape == ids[:, :-1].shape and before.equal(ids[:, :-1])
-        self._seen = ids
-        if not goes_on:
-            self._reader.forget()
-        mask = (ids != self.pad).cumsum(1).clamp_max(1)
-        return self._reader.read(ids[:, -1:] if goes_on else ids, mask)
 
 
 def temperatures(temperature: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> Tensor | float:

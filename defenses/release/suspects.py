@@ -120,6 +120,11 @@ class _ForMarked:
         if hasattr(self.inner, "begin"):
             self.inner.begin(rows)
 
+    def step(self, lines: NDArray[np.int64]) -> None:
+        """In the next call only these lines (b,) of the batch still grow."""
+        if hasattr(self.inner, "step"):
+            self.inner.step(lines[self.here[lines]])
+
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores (B, V)."""
         marked = torch.from_numpy(self.here).to(scores.device)

@@ -25,7 +25,7 @@ class FusedDecoder:
     Args:
         model: on the CPU, in float32, heads a multiple of `fused_attention.LANES`.
         contexts: B texts, none empty.
-        room: most tokens that a text may grow by.
+        room: tokens that a text may grow by; one that grows beyond it doubles the cache, which is copied once then.
     """
 
     def __init__(self, model: MiniForCausalLM, contexts: Sequence[NDArray[np.int32]], room: int) -> None:
@@ -40,8 +40,8 @@ class FusedDecoder:
         self._length = np.array([len(context) for context in contexts], np.int64)
         self._tokens = torch.from_numpy(np.concatenate(contexts).astype(np.int64))
         capacity = -(-(int(self._length.max()) + room) // fused_attention.LANES) * fused_attention.LANES
-        cos_TP, sin_TP = rotation(capacity, self._width // self._heads // 2, config.rope_theta)
-        self._cos, self._sin = cos_TP.numpy(), sin_TP.numpy()
+        self._theta = config.rope_theta
+        self._turn(capacity)
         self._keys = np.zeros((self._layers, len(contexts), self._width, capacity), np.float32)
         self._values = np.empty((self._layers, len(contexts), capacity, self._width), np.float32)
         self._taps = np.zeros((self._layers, len(contexts), TAPS, self._width), np.float32)
@@ -68,6 +68,8 @@ class FusedDecoder:
 
     def next(self, lines: NDArray[np.int64], token_b: Tensor) -> Tensor:
         """See `Decoder.next`."""
+        if len(lines) and self._length[lines].max() >= len(self._cos):
+            self._widen()
         x = self._weights["embed.weight"][token_b]
         for i in range(self._layers):
             normed = self._normed(x)
@@ -90,6 +92,17 @@ class FusedDecoder:
             x = self._fed(i, torch.addmm(x, out, self._weights[f"blocks.{i}.attention.out.weight"].T))
         self._length[lines] += 1
         return self._logits(x)
+
+    def _turn(self, capacity: int) -> None:
+        """Rotations of so many positions."""
+        cos_TP, sin_TP = rotation(capacity, self._width // self._heads // 2, self._theta)
+        self._cos, self._sin = cos_TP.numpy(), sin_TP.numpy()
+
+    def _widen(self) -> None:
+        """Twice the capacity."""
+        self._turn(2 * len(self._cos))
+        self._keys = np.concatenate([self._keys, np.zeros_like(self._keys)], axis=3)
+        self._values = np.concatenate([self._values, np.empty_like(self._values)], axis=2)
 
     def _normed(self, x_Nd: Tensor) -> NDArray[np.float32]:
         """Of torch's own memory, which is aligned: products of matrices may depend on where in memory they lie."""

@@ -208,7 +208,9 @@ class Hooks:
 
         It is called with left-padded ``input_ids`` (B, T) that grow by one column a step, and with ``scores`` (B, V) =
         log-probabilities log p_T/τ after bias and temperature; whatever it returns is renormalised and sampled from. One
-        that has a method ``begin(rows)`` is told before each batch which rows of ``asked`` it holds, in order.
+        that has a method ``begin(rows)`` is told before each batch which rows of ``asked`` it holds, in order; one that has
+        a method ``step(lines)`` is told before each call which lines of the batch still grow, and may leave out the others.
+        One that runs a model of its own does so with `lm.alongside`.
 
         One that has a method ``draw(input_ids, scores, drawn)`` chooses the tokens (B,) that are said, from the final scores
         and in the place of those ``drawn`` from them; the defense says so (``chooses_tokens``). Sold logprobs stay those of

@@ -18,7 +18,7 @@ def in_full(model, text):
     return model(torch.tensor([text])).logits[0, -1]
 
 
-@pytest.mark.parametrize("kind", ["fused", "torch"])
+@pytest.mark.parametrize("kind", ["fused", "fused without room", "torch"])
 @given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=6), seed=st.integers(0, 999))
 @settings(max_examples=12, deadline=None)
 def test_logits_are_those_of_the_whole_text(kind, lengths, seed):
@@ -26,7 +26,8 @@ def test_logits_are_those_of_the_whole_text(kind, lengths, seed):
     contexts = [rng.integers(4, 100, n).astype(np.int32) for n in lengths]
     texts = [c.tolist() for c in contexts]
     with torch.no_grad():
-        decoder = FusedDecoder(model, contexts, 20) if kind == "fused" else TorchDecoder(model, contexts, 0)
+        room = 20 if kind == "fused" else 1
+        decoder = TorchDecoder(model, contexts, 0) if kind == "torch" else FusedDecoder(model, contexts, room)
         logits = decoder.start()
         lines = np.arange(len(texts))
         for step in range(20):

@@ -17,12 +17,14 @@ from defenses.decoding.antidistillation import Antidistillation
 from defenses.decoding.gumbel import Gumbel
 from defenses.decoding.kgw import KGW
 from defenses.decoding.lads import LADS
+from defenses.decoding.product_of_experts import ProductOfExperts
 from defenses.decoding.temperature import Temperature
 from defenses.release.hard_label import HardLabel
 from defenses.release.suspects import Suspects
 from defenses.release.top_k import TopK
 from defenses.release.trace_hidden import TraceHidden
 from defenses.serving.doge import Doge
+from lm.passes import DECODE, by_others, counting
 from teacher.api.hooks import require_sold
 from teacher.api.interface import Interface
 from tests.defenses.asking import asked
@@ -91,6 +93,21 @@ def test_suspects_are_sampled_otherwise_and_others_as_without_it(inner):
     assert torch.equal(changed[[0, 2]], whole[[0, 2]])
     assert not torch.equal(whole[1], scores[1])
     assert Suspects(inner).decode(serving, asked(7)) is None, "nobody is marked"
+
+
+def test_another_model_reads_the_texts_of_suspects_alone_while_they_grow():
+    scores = torch.log_softmax(torch.randn(5, 30, generator=torch.Generator().manual_seed(0)), -1)
+    ids = torch.from_numpy(np.random.default_rng(0).integers(3, 30, (5, 4)))
+    serving, facts = Serving(tiny(3), lambda name: tiny(4)), dataclasses.replace(asked(7), marked=np.arange(7) % 3 == 0)
+    processor = Suspects(ProductOfExperts(0.6)).decode(serving, facts)
+    processor.begin(np.array([3, 1, 0, 5, 6]))
+    for lines, read in (([0, 1, 2, 3, 4], [0, 2, 4]), ([0, 1, 3, 4], [0, 4]), ([1, 3], [])):
+        processor.step(np.array(lines))
+        with counting() as passes, by_others(DECODE):
+            changed = processor(ids, scores)
+        assert passes.extra == len(read)
+        assert (changed != scores).any(1).nonzero().flatten().tolist() == read
+        ids = torch.cat([ids, ids[:, :1]], 1)
 
 
 def test_what_is_prepared_and_detected_is_the_inner_defenses():
