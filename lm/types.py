@@ -51,6 +51,11 @@ class ResponseFormat(ABC):
         derives: NDArray[np.bool_] = (channel == Channel.TRACE) & ~self.summary(tokens, channel)
         return derives
 
+    @property
+    def synonyms(self) -> Sequence[NDArray[np.int64]]:
+        """Groups of tokens that say the same in a trace, each token in at most one; () where the format knows none."""
+        return ()
+
     @abstractmethod
     def corrupted(self, token: int, rng: np.random.Generator) -> int:
         """Another token of the same kind, which makes a step or an answer wrong; ``token`` itself where it has no kind

@@ -65,3 +65,17 @@ def with_probs(responses: Responses, ids: NDArray[np.int64], probs: NDArray[np.f
         top_ids = np.take_along_axis(np.where(probs > 0, ids, -1)[:, :-1], order, 1).astype(np.int32)
         top_logprobs = np.take_along_axis(logprobs[:, :-1], order, 1)
     return replace(responses, logprob=logprob, top_ids=top_ids, top_logprobs=top_logprobs)
+
+
+def exchanged(responses: Responses, at: NDArray[np.int64], wrong: NDArray[np.int32]) -> Responses:
+    """``wrong`` in place of the tokens at flat positions ``at``, both ids exchanged in the lists there: no logprob moves."""
+    values = responses.tokens.values.copy()
+    right = values[at].copy()
+    values[at] = wrong
+    top_ids = responses.top_ids
+    if top_ids is not None:
+        listed = top_ids[at]
+        was_right, was_wrong = listed == right[:, None], listed == wrong[:, None]
+        top_ids = top_ids.copy()
+        top_ids[at] = np.where(was_right, wrong[:, None], np.where(was_wrong, right[:, None], listed))
+    return replace(responses, tokens=replace(responses.tokens, values=values), top_ids=top_ids)

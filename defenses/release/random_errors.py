@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from configs.errors import ConfigError, require
 from defenses.base import Defense, ReleaseContext
+from defenses.release.listing import exchanged
 from defenses.strength import Strength
 from lm.types import Channel
 from teacher.api.schema import Responses
@@ -63,7 +64,7 @@ class RandomErrors(Defense):
                     at.append(int(index))
                     wrong.append(other)
                     break
-        return _exchanged(responses, np.asarray(at, np.int64), np.asarray(wrong, np.int32))
+        return exchanged(responses, np.asarray(at, np.int64), np.asarray(wrong, np.int32))
 
     def _candidates(self, responses: Responses, context: ReleaseContext) -> NDArray[np.bool_]:
         """(N,) tokens among which the wrong one is drawn."""
@@ -74,17 +75,3 @@ class RandomErrors(Defense):
         if context.interface.trace == "none":
             raise ConfigError("defense.random_errors.where", self.where, "has no steps to change: no trace is sold")
         return candidate & context.format.summary(responses.tokens, responses.channel)
-
-
-def _exchanged(responses: Responses, at: NDArray[np.int64], wrong: NDArray[np.int32]) -> Responses:
-    """``wrong`` in place of the tokens at flat positions ``at``, both ids exchanged in the lists there."""
-    values = responses.tokens.values.copy()
-    right = values[at].copy()
-    values[at] = wrong
-    top_ids = responses.top_ids
-    if top_ids is not None:
-        listed = top_ids[at]
-        was_right, was_wrong = listed == right[:, None], listed == wrong[:, None]
-        top_ids = top_ids.copy()
-        top_ids[at] = np.where(was_right, wrong[:, None], np.where(was_wrong, right[:, None], listed))
-    return replace(responses, tokens=replace(responses.tokens, values=values), top_ids=top_ids)

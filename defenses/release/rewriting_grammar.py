@@ -60,6 +60,7 @@ class Parsed(NamedTuple):
         back: (N,) how many statements come after its own.
         derives: (N,) whether it says how a result is come by.
         opens: (N,) whether it stands before the first such token of its statement.
+        concludes: (N,) whether it stands behind the last such token of its statement: the sub-result and what announces it.
     """
 
     row: NDArray[np.int64]
@@ -68,6 +69,7 @@ class Parsed(NamedTuple):
     back: NDArray[np.int64]
     derives: NDArray[np.bool_]
     opens: NDArray[np.bool_]
+    concludes: NDArray[np.bool_]
 
 
 def parsed(tokens: Ragged, channel: NDArray[np.uint8], format: ResponseFormat) -> Parsed:
@@ -82,13 +84,15 @@ def parsed(tokens: Ragged, channel: NDArray[np.uint8], format: ResponseFormat) -
     statement = np.cumsum(ends) - ends + row
     derives = body & format.derivation(tokens, channel)
     derived = np.bincount(statement, derives)[statement] if len(row) else np.zeros(0)
+    before = _running(derives, statement)
     return Parsed(
         row,
         body,
         ~body & whole & (_running(body, row) > 0),
         count[row] - 1 - number,
         derives,
-        body & (derived > 0) & (_running(derives, statement) == 0),
+        body & (derived > 0) & (before == 0),
+        body & ~derives & (before == derived),
     )
 
 

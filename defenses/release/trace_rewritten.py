@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from configs.errors import require
 from configs.ranges import at_least
 from defenses.base import Defense, OwnItems, Preparation, Prepared, ReleaseContext
+from defenses.release.rewriter import Arrangement, release_as
 from defenses.release.rewriting_grammar import GENOMES, UNCHANGED, Genome, arranged, kept_share, parsed
 from defenses.strength import Strength
 from lm.examples import Examples
 from lm.later import torch
 from lm.ragged import Ragged
 from lm.types import Channel, ResponseFormat, Sampling
-from teacher.api.rewriting import reworded
 from teacher.api.schema import Responses
 
 if TYPE_CHECKING:
@@ -133,15 +133,7 @@ class TraceRewritten(Defense):
         parse = parsed(responses.tokens, responses.channel, context.format)
         places = arranged(parse, len(responses), genome)
         new = Ragged(responses.tokens.values[places.values], places.offsets)
-        changed = np.flatnonzero([not np.array_equal(a, b) for a, b in zip(new, responses.tokens, strict=True)])
-        texts = context.codec.decode(new.take(changed))
-
-        def written(rows: NDArray[np.int64]) -> Responses:
-            return reworded(responses, changed[rows], [texts[row] for row in rows], context.codec, context.format)
-
-        done = written(np.arange(len(changed)))
-        same = [np.array_equal(a, b) for a, b in zip(_besides(done), _besides(responses), strict=True)]
-        return done if all(same) else written(np.flatnonzero(np.array(same)[changed]))
+        return release_as(Arrangement(new), responses, context, strict=False)
 
 
 def rewritten(rows: Examples, format: ResponseFormat, genome: Genome) -> Examples:
@@ -156,11 +148,6 @@ def _kept(rows: Examples, format: ResponseFormat) -> dict[Genome, float]:
     parse = parsed(rows.completions, rows.channel, format)
     kinds = {arranged(parse, len(rows), genome).values.tobytes(): genome for genome in reversed(GENOMES)}
     return {g: kept_share(parse, rows.channel, arranged(parse, len(rows), g)) for g in reversed(kinds.values())}
-
-
-def _besides(responses: Responses) -> Ragged:
-    """Tokens of all that is no trace."""
-    return responses.tokens.keep(responses.channel != Channel.TRACE)
 
 
 class _Exam(NamedTuple):

@@ -43,11 +43,9 @@ class MiniFormat(ResponseFormat):
         table: dict[str, int] = self.tokenizer.get_vocab()
         return table
 
-    def _table(self, words: Sequence[str]) -> NDArray[np.bool_]:
-        """(V,) whether each token is one of ``words``."""
-        table = np.zeros(len(self._ids), np.bool_)
-        table[[self._ids[word] for word in words]] = True
-        return table
+    def _among(self, values: NDArray[np.int32], words: Sequence[str]) -> NDArray[np.bool_]:
+        """(N,) whether each token is one of ``words``; ids that no word has are none."""
+        return np.isin(values, [self._ids[word] for word in words])
 
     @property
     def call_end_ids(self) -> tuple[int, ...]:
@@ -71,15 +69,20 @@ class MiniFormat(ResponseFormat):
 
     def summary(self, tokens: Ragged, channel: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """See `ResponseFormat.summary`: the states that follow a separator."""
-        follows = self._table(self.separators)[_shifted(tokens.values, 0)] & (tokens.position > 0)
-        kept: NDArray[np.bool_] = (channel == Channel.TRACE) & self._table(self.states)[tokens.values] & follows
+        follows = self._among(_shifted(tokens.values, 0), self.separators) & (tokens.position > 0)
+        kept: NDArray[np.bool_] = (channel == Channel.TRACE) & self._among(tokens.values, self.states) & follows
         return kept
 
     def derivation(self, tokens: Ragged, channel: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """See `ResponseFormat.derivation`: words of a kind that are no states."""
-        derives = self._table([word for kind in self.kinds for word in kind]) & ~self._table(self.states)
-        kept: NDArray[np.bool_] = (channel == Channel.TRACE) & derives[tokens.values]
+        words = [word for kind in self.kinds for word in kind if word not in self.states]
+        kept: NDArray[np.bool_] = (channel == Channel.TRACE) & self._among(tokens.values, words)
         return kept
+
+    @cached_property
+    def synonyms(self) -> Sequence[NDArray[np.int64]]:
+        """See `ResponseFormat.synonyms`: the separators."""
+        return (np.array([self._ids[word] for word in self.separators], np.int64),)
 
     def corrupted(self, token: int, rng: np.random.Generator) -> int:
         """See `ResponseFormat.corrupted`."""

@@ -17,7 +17,7 @@ from tests.defenses.asking import asked
 from tests.defenses.decoding.models import model, traces
 from tests.defenses.test_contract import DEFENSES, defense_of
 
-SMALL = {"traces": 16, "steps": 2, "batch": 4, "tokens": 6}
+SMALL = {"traces": 16, "steps": 2, "batch": 4, "tokens": 6, "decoys": 4}
 """Fields that say how much is done, where a defense has them."""
 TEACHER, OTHER = model(seed=1), model(seed=2)
 IDS = torch.tensor([[0, 0, 1, 5, 9, 7], [1, 4, 4, 8, 20, 6], [0, 1, 3, 3, 9, 2]])

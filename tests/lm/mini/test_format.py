@@ -54,6 +54,20 @@ def test_a_derivation_is_neither_states_nor_what_announces_or_confirms_them():
     assert LM.decode(kept) == ["+4 *3 +1", "+1"]
 
 
+def test_separators_say_the_same():
+    (group,) = LM.format.synonyms
+    assert sorted(LM.decode(Ragged.of(group[:, None]))) == ["->", "=", "gives"]
+
+
+def test_ids_that_no_word_has_are_plain_trace():
+    """Models have more logits than there are words, and untrained ones draw them."""
+    rows = Ragged.of([[LM.vocabulary - 1, *tokens("-> 7").values, LM.vocabulary - 1]])
+    assert LM.vocabulary > len(LM.tokenizer.get_vocab())
+    channel = LM.format.channels(rows)
+    assert LM.format.summary(rows, channel).tolist() == [False, False, True, False]
+    assert not LM.format.derivation(rows, channel).any()
+
+
 def test_corruption_stays_within_its_kind():
     rng = np.random.default_rng(0)
     table = LM.tokenizer.get_vocab()
