@@ -43,7 +43,7 @@ from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Split, Task
-from teacher.api.hooks import require_models, require_sold
+from teacher.api.hooks import HOOKS, require_models, require_sold
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 
@@ -76,7 +76,7 @@ class Cell:
         one = self.interning.one
         teacher = one(TeacherStage(self.task, self.teacher, self.seed))
         base = one(BaseStage(self.task, self.student, self.seed))
-        proxy = self._proxy(base)
+        proxy, serving_proxy = self._proxy(base), self._serving._proxy(base)
         undefended = replace(self, offer=one(replace(self.offer, defenses={})))
         student, twin = self._student(teacher, base), undefended._student(teacher, base)
         after, after_twin = self._refined(student), self._refined(twin)
@@ -106,14 +106,14 @@ class Cell:
             scores={
                 role: one(ScoreStage(model, self.measure, self.max_tokens, self.seed)) for role, model in scores.items()
             },
-            honest=self._honest(teacher, proxy, student.training_set.harvest),
+            honest=self._honest(teacher, serving_proxy, student.training_set.harvest),
             honest_clean=undefended._honest(teacher, base),
             harvest=student.training_set.harvest,
             harvest_undefended=twin.training_set.harvest,
             student=student,
             refined=after if isinstance(after, RefineStage) else None,
             evidence={role: one(self._detect(suspect, student, teacher, proxy)) for role, suspect in suspects.items()},
-            costs=self._costs(teacher, proxy),
+            costs=self._costs(teacher, serving_proxy),
             passes={
                 role: one(PassAtKStage(model, self.measure, self.max_tokens, self.seed))
                 for role, model in sampled.items()
@@ -158,6 +158,16 @@ class Cell:
             "hours": self.budget.hours,
             "seed": self.seed,
         }
+
+    @property
+    def _serving(self) -> Cell:
+        """The same cell without the defenses that only look into students: what these use is in no answer's key."""
+        acting = {name: d for name, d in self.offer.defenses.items() if set(hooks_of(d)) & set(HOOKS)}
+        return (
+            self
+            if len(acting) == len(self.offer.defenses)
+            else replace(self, offer=self.interning.one(replace(self.offer, defenses=acting)))
+        )
 
     def _proxy(self, base: BaseStage) -> BaseStage:
         """The base model that the provider takes students to start from: the attacker's unless another is configured, and
@@ -211,13 +221,14 @@ class Cell:
         return self.interning.one(CostStage(teacher, proxy, prepared, own.offer, self.max_tokens, self.seed, student))
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
-        proxy = self._proxy(base)
+        serving = self._serving
+        proxy = serving._proxy(base)
         harvest = HarvestStage(
             task=self.task,
             served=served,
             base=base,
-            prepared=self._prepared(served, proxy) if isinstance(served, TeacherStage) else {},
-            offer=self.offer,
+            prepared=serving._prepared(served, proxy) if isinstance(served, TeacherStage) else {},
+            offer=serving.offer,
             harvest=self.harvest,
             budget=self.budget,
             objective=self.objective,
@@ -225,22 +236,25 @@ class Cell:
             max_tokens=self.max_tokens,
             seed=self.seed,
             measure=self.measure if self.offer.across_accounts else None,
-            proxy_student=self._proxy_student(served, proxy) if isinstance(served, TeacherStage) else None,
+            proxy_student=serving._proxy_student(served, proxy) if isinstance(served, TeacherStage) else None,
             proxy=None if proxy.key == base.key else proxy,
         )
         one = self.interning.one
-        training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.measure, self.seed))
+        with_teacher = isinstance(served, TeacherStage)
+        recover = {name: step for name, step in self.recover.items() if with_teacher or step.without_teacher}
+        training_set = one(TrainingSetStage(one(harvest), recover, self.objective, self.measure, self.seed))
         return one(StudentStage(base, training_set, self.student, self.objective, self.seed))
 
     def _honest(
         self, teacher: TeacherStage, proxy: BaseStage, attack: HarvestStage | None = None, split: Split = "heldout"
     ) -> HonestStage:
         """Honest users, in one gateway with the attack where that makes a difference to them."""
-        prepared = self._prepared(teacher, proxy)
+        serving = self._serving
+        prepared = serving._prepared(teacher, proxy)
         met = attack if self.offer.across_accounts else None
-        own = None if met is not None else self._proxy_student(teacher, proxy)
+        own = None if met is not None else serving._proxy_student(teacher, proxy)
         measured = (self.measure, self.max_tokens, self.seed)
-        return self.interning.one(HonestStage(teacher, proxy, prepared, self.offer, *measured, met, split, own))
+        return self.interning.one(HonestStage(teacher, proxy, prepared, serving.offer, *measured, met, split, own))
 
 
 def label(name: str, defense: Defense) -> str:
@@ -318,6 +332,19 @@ LONGEST_RESPONSE = 1_000_000
 """Tokens: more than any model generates in one answer."""
 
 
+def require_beside(defenses: Mapping[str, Defense]) -> None:
+    """Raise `ConfigError` where a defense asks for another one that does not look into students here (`Defense.beside`)."""
+    for name, defense in defenses.items():
+        for other in defense.beside():
+            if other not in detecting(defenses):
+                reason = (
+                    f"is no defense of this stack that looks into students, and {type(defense).__name__} asks for it"
+                )
+                raise ConfigError(
+                    f"defense.{name}", other, reason, tuple(set(detecting(defenses)) - {name}), meant=other
+                )
+
+
 def check(cell: Cell) -> None:
     """Refuse parts that do not fit each other, before anything runs."""
     interface = cell.offer.interface
@@ -330,6 +357,7 @@ def check(cell: Cell) -> None:
     check_models([*models.items(), *named_models(parts)], cell.task, cell.max_tokens)
     require_sold(cell.offer.defenses, interface)
     require_models(cell.offer.defenses)
+    require_beside(cell.offer.defenses)
     if cell.objective.needs_top_logprobs and not interface.top_logprobs:
         raise ConfigError(
             "attack.objective",
