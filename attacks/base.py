@@ -199,7 +199,8 @@ class Recover(Part, ABC):
     """Cleans what was harvested; several are applied in order.
 
     ``adaptive``: whether it undoes what a defense did, see `Harvest`. ``trains``: whether it uses a model of the attacker's
-    own (then the student, the objective, his base model and his own compute enter its key).
+    own (then the student, the objective, his base model and his own compute enter its key). ``without_teacher``: whether
+    the twin that never meets the teacher (``S_self``) takes this step too, as it takes the same effort otherwise.
 
     One that drops responses whose trace was visibly cut, as an example:
 
@@ -222,6 +223,7 @@ class Recover(Part, ABC):
     source: ClassVar[str]
     adaptive: ClassVar[bool] = False
     trains: ClassVar[bool] = False
+    without_teacher: ClassVar[bool] = True
 
     @abstractmethod
     def apply(self, data: Examples, context: RecoverContext) -> Examples:

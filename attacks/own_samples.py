@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,28 @@ from attacks.base import RefineContext
 from attacks.compute import ComputeMeter
 from configs.errors import ConfigError
 from lm.examples import Examples
-from lm.types import Channel, Sampling, ToolRunner
+from lm.ragged import Ragged
+from lm.types import Channel, Processor, Sampling, ToolRunner
 
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
+
+
+class Drawing(Protocol):
+    """What is needed to draw: `attacks.base.RefineContext` has it all; see there."""
+
+    @property
+    def prompts(self) -> Ragged: ...  # noqa: D102
+    @property
+    def check(self) -> Callable[[int, str], bool | None]: ...  # noqa: D102
+    @property
+    def tools(self) -> ToolRunner | None: ...  # noqa: D102
+    @property
+    def compute(self) -> ComputeMeter: ...  # noqa: D102
+    @property
+    def rng(self) -> np.random.Generator: ...  # noqa: D102
+    @property
+    def max_tokens(self) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -77,9 +95,14 @@ class _CountedTools:
 
 
 def draw(
-    context: RefineContext, lm: LanguageModel, items: NDArray[np.int64], each: int, temperature: float = 1.0
+    context: Drawing,
+    lm: LanguageModel,
+    items: NDArray[np.int64],
+    each: int,
+    temperature: float = 1.0,
+    processors: Sequence[Processor] = (),
 ) -> OwnSamples:
-    """Sample and check ``each`` responses to each item.
+    """Sample and check ``each`` responses to each item, with these changes of the scores.
 
     As many tokens as they can have are reserved beforehand; those that were not drawn are left to be spent.
 
@@ -91,7 +114,7 @@ def draw(
     prompts = context.prompts.take(asked)
     tools = None if context.tools is None else _CountedTools(context.tools, asked)
     seeds = context.rng.integers(0, 2**63 - 1, len(asked))
-    drawn = lm.generate(prompts, Sampling(temperature, context.max_tokens), seeds, tools=tools)
+    drawn = lm.generate(prompts, Sampling(temperature, context.max_tokens), seeds, processors, tools)
     said = drawn.channel != Channel.TOOL
     # Not ``said``: what follows a call is spelt like a tool's result, also where the model went on by itself.
     reserved.settle(len(drawn.tokens.values) - (tools.tokens if tools else 0))

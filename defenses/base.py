@@ -32,6 +32,7 @@ __all__ = [
     "AdmissionState",
     "Answered",
     "Defense",
+    "Deployed",
     "Detection",
     "Evidence",
     "OwnItems",
@@ -95,6 +96,11 @@ class ProxyFit(Protocol):
         ...
 
 
+def no_public(count: int, seed: int) -> Examples:
+    """For preparations that have none."""
+    raise ConfigError("prepare", count, "needs public rows, and there are none here")
+
+
 def no_fit(rows: Examples, steps: int | None = None) -> LanguageModel:
     """For preparations that cannot train."""
     raise ConfigError("prepare", len(rows), "trains a student of the provider's own, and there is none here")
@@ -119,6 +125,8 @@ class Preparation:
         items: ``items(n)`` gives n tasks of the provider's own with their checker.
         model: builds another model that the defense says it uses, by name (`Hooks.uses`).
         fit: trains a copy of the proxy on rows, as a student would be or in fewer steps (`Defense.trains`).
+        public: ``public(n, seed)`` gives n rows of public data, which everybody has and no teacher wrote, in the teacher's
+            tokens; those of another seed are drawn anew.
         progress: told how far the work is.
     """
 
@@ -131,6 +139,7 @@ class Preparation:
     items: Callable[[int], OwnItems] = no_items
     model: Callable[[str], LanguageModel] = no_model
     fit: ProxyFit = no_fit
+    public: Callable[[int, int], Examples] = no_public
     progress: Progress = untold
 
 
@@ -153,6 +162,23 @@ def no_answers() -> Answered:
     raise ConfigError("detect", None, "needs the answers that were given, and there are none here")
 
 
+class Deployed(NamedTuple):
+    """A defense of the stack as it serves.
+
+    Args:
+        defense: its configuration.
+        serving: what it serves with: its secret, its preparation, the models.
+    """
+
+    defense: Defense
+    serving: Serving
+
+
+def none_deployed(name: str) -> Deployed:
+    """For detections that know of no other defense."""
+    raise ConfigError("detect", name, "is no defense of this stack that looks into students", ())
+
+
 @dataclass(frozen=True)
 class Detection:
     """What a provider has at hand when it looks into a student that somebody may have distilled from it.
@@ -164,6 +190,8 @@ class Detection:
         format: how the teacher's responses are spelt.
         rng: explicit generator.
         answered: the provider's log of what it answered to the accounts that it looks into: those of the attacker.
+        deployed: ``deployed(name)`` gives another defense of the stack that looks into students, by its name in the stack;
+            `ConfigError` where there is none (say so beforehand with `Defense.beside`).
     """
 
     suspect: LanguageModel
@@ -172,6 +200,7 @@ class Detection:
     format: ResponseFormat
     rng: np.random.Generator
     answered: Callable[[], Answered] = no_answers
+    deployed: Callable[[str], Deployed] = none_deployed
 
 
 class Evidence(NamedTuple):
@@ -246,6 +275,10 @@ class Defense(Part, Hooks):
     def prepares_as(self) -> Defense:
         """The defense whose preparation this one needs: itself, unless it does what another defense does."""
         return self
+
+    def beside(self) -> tuple[str, ...]:
+        """Names of other defenses of the stack that `detect` asks for (`Detection.deployed`): without them it is refused."""
+        return ()
 
     def prepare(self, context: Preparation) -> Prepared:
         """Fit once, before serving, whatever the defense needs: a gradient, a head, a threshold. Stored as a stage."""

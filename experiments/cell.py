@@ -21,7 +21,8 @@ from defenses.base import Defense, hooks_of
 from experiments.compose.asked import refuse_asked
 from experiments.compose.compose import PATHS, REPORT
 from experiments.compose.interning import Interning
-from experiments.stages.budget_check import check_budget
+from experiments.stages.attack_check import check_attack
+from experiments.stages.defense_check import check_defenses
 from experiments.stages.detect import DetectStage, detecting
 from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
@@ -45,7 +46,6 @@ from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Split, Task
-from teacher.api.hooks import require_models, require_one_draw, require_sold
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 
@@ -78,7 +78,7 @@ class Cell:
         one = self.interning.one
         teacher = one(TeacherStage(self.task, self.teacher, self.seed))
         base = one(BaseStage(self.task, self.student, self.seed))
-        proxy = self._proxy(base)
+        proxy, serving_proxy = self._proxy(base), self._serving._proxy(base)
         undefended = replace(self, offer=one(replace(self.offer, defenses={})))
         student, twin = self._student(teacher, base), undefended._student(teacher, base)
         after, after_twin = self._refined(student), self._refined(twin)
@@ -108,14 +108,14 @@ class Cell:
             scores={
                 role: one(ScoreStage(model, self.measure, self.max_tokens, self.seed)) for role, model in scores.items()
             },
-            honest=self._honest(teacher, proxy, student.training_set.harvest),
+            honest=self._honest(teacher, serving_proxy, student.training_set.harvest),
             honest_clean=undefended._honest(teacher, base),
             harvest=student.training_set.harvest,
             harvest_undefended=twin.training_set.harvest,
             student=student,
             refined=after if isinstance(after, RefineStage) else None,
             evidence={role: one(self._detect(suspect, student, teacher, proxy)) for role, suspect in suspects.items()},
-            **self._serving(teacher, proxy),
+            **self._looked_at(teacher, serving_proxy),
             passes={
                 role: one(PassAtKStage(model, self.measure, self.max_tokens, self.seed))
                 for role, model in sampled.items()
@@ -161,6 +161,12 @@ class Cell:
             "seed": self.seed,
         }
 
+    @property
+    def _serving(self) -> Cell:
+        """The same cell without the defenses that only look into students: what these use is in no answer's key."""
+        serving = self.offer.serving
+        return self if serving is self.offer else replace(self, offer=self.interning.one(serving))
+
     def _proxy(self, base: BaseStage) -> BaseStage:
         """The base model that the provider takes students to start from: the attacker's unless another is configured, and
         a defense may run it."""
@@ -203,7 +209,7 @@ class Cell:
         harvest = defended.training_set.harvest
         return DetectStage(suspect, teacher, models, prepared, defenses, harvest, self.seed)
 
-    def _serving(self, teacher: TeacherStage, proxy: BaseStage) -> dict[str, Any]:
+    def _looked_at(self, teacher: TeacherStage, proxy: BaseStage) -> dict[str, Any]:
         """What the defenses run while the API serves, and whether it shows; none where no defense acts then."""
         part = serving_part(self.offer)
         if part is None:
@@ -215,13 +221,14 @@ class Cell:
         return {"costs": self.interning.one(costs), "tampering": self.interning.one(tampering)}
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
-        proxy = self._proxy(base)
+        serving = self._serving
+        proxy = serving._proxy(base)
         harvest = HarvestStage(
             task=self.task,
             served=served,
             base=base,
-            prepared=self._prepared(served, proxy) if isinstance(served, TeacherStage) else {},
-            offer=self.offer,
+            prepared=serving._prepared(served, proxy) if isinstance(served, TeacherStage) else {},
+            offer=serving.offer,
             harvest=self.harvest,
             budget=self.budget,
             objective=self.objective,
@@ -229,22 +236,25 @@ class Cell:
             max_tokens=self.max_tokens,
             seed=self.seed,
             measure=self.measure if self.offer.across_accounts else None,
-            proxy_student=self._proxy_student(served, proxy) if isinstance(served, TeacherStage) else None,
+            proxy_student=serving._proxy_student(served, proxy) if isinstance(served, TeacherStage) else None,
             proxy=None if proxy.key == base.key else proxy,
         )
         one = self.interning.one
-        training_set = one(TrainingSetStage(one(harvest), self.recover, self.objective, self.measure, self.seed))
+        with_teacher = isinstance(served, TeacherStage)
+        recover = {name: step for name, step in self.recover.items() if with_teacher or step.without_teacher}
+        training_set = one(TrainingSetStage(one(harvest), recover, self.objective, self.measure, self.seed))
         return one(StudentStage(base, training_set, self.student, self.objective, self.seed))
 
     def _honest(
         self, teacher: TeacherStage, proxy: BaseStage, attack: HarvestStage | None = None, split: Split = "heldout"
     ) -> HonestStage:
         """Honest users, in one gateway with the attack where that makes a difference to them."""
-        prepared = self._prepared(teacher, proxy)
+        serving = self._serving
+        prepared = serving._prepared(teacher, proxy)
         met = attack if self.offer.across_accounts else None
-        own = None if met is not None else self._proxy_student(teacher, proxy)
+        own = None if met is not None else serving._proxy_student(teacher, proxy)
         measured = (self.measure, self.max_tokens, self.seed)
-        return self.interning.one(HonestStage(teacher, proxy, prepared, self.offer, *measured, met, split, own))
+        return self.interning.one(HonestStage(teacher, proxy, prepared, serving.offer, *measured, met, split, own))
 
 
 def label(name: str, defense: Defense) -> str:
@@ -324,27 +334,16 @@ LONGEST_RESPONSE = 1_000_000
 
 def check(cell: Cell) -> None:
     """Refuse parts that do not fit each other, before anything runs."""
-    interface = cell.offer.interface
     models: dict[str, ModelSpec] = {"teacher": cell.teacher, "student": cell.student}
     if cell.proxy is not None:
         models["proxy"] = cell.proxy
+    interface, attack = cell.offer.interface, (cell.harvest, cell.objective, cell.refine)
     parts: dict[str, Part] = {f"defense.{name}": defense for name, defense in cell.offer.defenses.items()}
     parts |= {f"attack.recover.{name}": step for name, step in cell.recover.items()}
-    parts |= {f"attack.{part.kind}": part for part in (cell.harvest, cell.objective, cell.refine)}
+    parts |= {f"attack.{part.kind}": part for part in attack}
     check_models([*models.items(), *named_models(parts)], cell.task, cell.max_tokens)
-    require_sold(cell.offer.defenses, interface)
-    require_models(cell.offer.defenses)
-    require_one_draw(cell.offer.defenses)
-    if cell.objective.needs_top_logprobs and not interface.top_logprobs:
-        raise ConfigError(
-            "attack.objective",
-            cell.facts()["objective"],
-            f"needs top_logprobs, which api {interface.name!r} does not sell (try api=logprobs)",
-        )
-    if not (isinstance(cell.refine, Nothing) or cell.student.refinable):
-        reason = f"cannot be done with a {type(cell.student).__name__}: its weights cannot be stored after it"
-        raise ConfigError("attack.refine", cell.refine.name, reason)
-    check_budget(cell.task, cell.harvest, cell.budget)
+    check_defenses(cell.offer.defenses, interface)
+    check_attack(*attack, cell.budget, cell.student, interface, cell.task)
 
 
 def _named(value: Any, field: str) -> str:

@@ -60,6 +60,10 @@ FINDING = "finding_"
 """What the keys begin with of what a harvest found out besides answers (`attacks.client.Harvested.findings`): outcomes as
 `FACTS` are, of the cells that have any."""
 
+BY_DEFENSE = "@"
+"""Stands between an outcome and the defense that it is of, in cells with several defenses that look into students:
+``evidence_p@kgw`` and so on, besides ``evidence_p``, which is the first one's."""
+
 THREAT = ("task", "teacher", "student", "api", "queries", "data", "accounts", "hours")
 """Keys of a cell that say under which threat model it ran: query budget × data budget × interface, and on what."""
 
@@ -107,12 +111,17 @@ class CellResult:
 
 def outcome(key: str) -> bool:
     """Whether a key of a cell is an outcome, and no configuration."""
-    return key in FACTS or key in SERVED or key.startswith(FINDING)
+    return key.partition(BY_DEFENSE)[0] in FACTS or key in SERVED or key.startswith(FINDING)
 
 
 def findings(results: Iterable[CellResult]) -> list[str]:
     """Keys of everything that was found out in any of the cells, sorted."""
     return sorted({key for result in results for key in result.cell if key.startswith(FINDING)})
+
+
+def by_defense(results: Iterable[CellResult]) -> list[str]:
+    """Keys of outcomes of single defenses in any of the cells, in the order of their stacks."""
+    return list(dict.fromkeys(key for result in results for key in result.cell if BY_DEFENSE in key and outcome(key)))
 
 
 def defense_names(cell: Mapping[str, Any]) -> tuple[str, ...]:

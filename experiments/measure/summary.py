@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.measure import transfer as ratios
-from experiments.measure.cell_result import FACTS, SERVED, SHARES, THREAT, CellResult, defense_names, findings
+from experiments.measure.cell_result import (
+    FACTS,
+    SERVED,
+    SHARES,
+    THREAT,
+    CellResult,
+    by_defense,
+    defense_names,
+    findings,
+)
 from experiments.measure.confidence import honest_calibration
 from experiments.measure.estimate import Estimate, estimates
 from experiments.measure.honest_load import load_numbers
@@ -131,7 +140,10 @@ def summarise(results: Sequence[CellResult]) -> Summary:
         seeds,
         tuple(sorted(heldout)),
         decodings,
-        {name: _mean([r.cell.get(name) for r in results]) for name in (*FACTS, *findings(results))},
+        {
+            name: _mean([r.cell.get(name) for r in results])
+            for name in (*FACTS, *findings(results), *by_defense(results))
+        },
         quantities,
     )
 

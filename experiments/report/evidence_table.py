@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.measure.cell_result import FINDING
+from experiments.measure.cell_result import BY_DEFENSE, FINDING
 from experiments.measure.summary import Summary
 from experiments.report.grouping import setting_text
 from experiments.report.spelling import Value
@@ -12,25 +12,33 @@ from experiments.report.structure import Column, Table
 
 SUSPECTS = {"": "student", "_clean": "undefended twin", "_self": "without the teacher"}
 """By the end of a fact's name, whom it is of."""
+NO_NULL = (
+    "For a test of whether a student learnt from this teacher at all (similar answers, lower losses on what was served) the "
+    "undefended twin is no null: it learnt from the teacher too."
+)
 
 
 def evidence_table(summaries: Sequence[Summary]) -> Table | None:
-    """A row a defended cell whose student somebody looked into; None where nobody did."""
+    """A row a test of a defended cell whose student somebody looked into; None where nobody did."""
     looked = [s for s in summaries if s.facts.get("evidence_p") is not None]
     if not looked:
         return None
+    several = any(_tests(s) != [""] for s in looked)
     rows: list[dict[str, Value]] = [
         {
             "defense": s.defense,
             "attack": setting_text(s, looked),
-            **{f"p{end}": s.facts.get(f"evidence_p{end}") for end in SUSPECTS},
-            **{f"statistic{end}": s.facts.get(f"evidence{end}") for end in SUSPECTS},
+            **({"test": test.removeprefix(BY_DEFENSE) or ", ".join(s.names)} if several else {}),
+            **{f"p{end}": s.facts.get(f"evidence_p{end}{test}") for end in SUSPECTS},
+            **{f"statistic{end}": s.facts.get(f"evidence{end}{test}") for end in SUSPECTS},
         }
         for s in looked
+        for test in _tests(s)
     ]
     columns = (
         Column("defense", "defense", "text", 0),
         Column("attack", "attack", "text", 0),
+        *([Column("test", "test", "text", 0)] if several else []),
         *(Column(f"p{end}", f"p, {whose}", "share") for end, whose in SUSPECTS.items()),
         *(Column(f"statistic{end}", f"statistic, {whose}", "share") for end, whose in SUSPECTS.items()),
     )
@@ -39,7 +47,15 @@ def evidence_table(summaries: Sequence[Summary]) -> Table | None:
         "without the defense, the last student from its own answers: where the test is right their p-values are uniform, .5 "
         "on average."
     )
-    return Table("evidence", "What the provider can prove", columns, tuple(rows), (note,))
+    return Table(
+        "evidence", "What the provider can prove", columns, tuple(rows), (note, *([NO_NULL] if several else []))
+    )
+
+
+def _tests(summary: Summary) -> list[str]:
+    """How the facts of each test of a cell end where several defenses test, "" where one does."""
+    begin = f"evidence_p{BY_DEFENSE}"
+    return [name.removeprefix("evidence_p") for name in summary.facts if name.startswith(begin)] or [""]
 
 
 def _told(value: float | None) -> float | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
+from configs.errors import ConfigError
 from configs.identity import identity
-from defenses.base import Answered, Defense, Detection, hooks_of
+from defenses.base import Answered, Defense, Deployed, Detection, hooks_of
 from experiments.stages.harvest import HarvestStage, harvested_of, pool_items
 from experiments.stages.loading import model_of
 from experiments.stages.models import TeacherStage
@@ -78,16 +79,26 @@ class DetectStage(Stage):
         def model(name: str) -> LanguageModel:
             return models[name].load()
 
-        rows = []
-        for name, defense in self.defenses.items():
+        def deployed(name: str) -> Deployed:
+            if name not in self.defenses:
+                raise ConfigError("defense", name, "is no defense of this stack that detects", tuple(self.defenses))
             entry = context.inputs.get(f"prepared.{name}")
             secret = derived_seed(derived_seed(self.seed, "gateway"), name)
-            serving = Serving(teacher, model, {} if entry is None else entry.tensors("prepared"), secret)
-            rng = generator(self.seed, self.name, name)
-            texts = [item.prompt for item in asked]
+            prepared = {} if entry is None else entry.tensors("prepared")
+            return Deployed(self.defenses[name], Serving(teacher, model, prepared, secret))
+
+        rows, texts = [], [item.prompt for item in asked]
+        for name in self.defenses:
+            defense, serving = deployed(name)
             found = defense.detect(
                 Detection(
-                    suspect, texts, serving, teacher.format, rng, lambda: self._answered(context.inputs["harvest"])
+                    suspect,
+                    texts,
+                    serving,
+                    teacher.format,
+                    generator(self.seed, self.name, name),
+                    lambda: self._answered(context.inputs["harvest"]),
+                    deployed,
                 )
             )
             if found is not None:

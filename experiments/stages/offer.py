@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -47,13 +47,20 @@ class Offer:
         """The defenses that override this hook, in order."""
         return {name: defense for name, defense in self.defenses.items() if hook in hooks_of(defense)}
 
+    @property
+    def serving(self) -> Offer:
+        """The same without the defenses that only look into students, which change no answer; itself where there are
+        none."""
+        acting = {name: d for name, d in self.defenses.items() if set(hooks_of(d)) & set(HOOKS)}
+        return self if len(acting) == len(self.defenses) else replace(self, defenses=acting)
+
     def identity(self) -> dict[str, Any]:
-        """JSON-able; defenses as a list, since their order matters and keys are hashed with sorted names. Those that only
-        look into students change no answer and are left out."""
+        """JSON-able; defenses as a list, since their order matters and keys are hashed with sorted names: those that act
+        while the API serves."""
         return {
             "interface": identity(self.interface),
             "prices": identity(self.prices),
-            "defenses": [[n, identity(d)] for n, d in self.defenses.items() if set(hooks_of(d)) & set(HOOKS)],
+            "defenses": [[name, identity(d)] for name, d in self.serving.defenses.items()],
         }
 
 

@@ -11,6 +11,7 @@ from experiments.campaign.config.population import Population
 from experiments.stages.loading import model_of
 from experiments.stages.models import TeacherStage
 from experiments.stages.past_traffic import benign_traffic, red_team_traffic
+from experiments.stages.prompts import public_rows
 from experiments.stages.provider_models import ProviderModels, clean_traces, own_items
 from experiments.stages.student_view import for_student
 from experiments.store.artifact import Artifact
@@ -76,6 +77,9 @@ class PrepareStage(Stage):
             items=lambda n: own_items(task, n, teacher, self.seed),
             model=lambda name: models[name].load(),
             fit=lambda rows, steps=None: self._fitted(rows, steps, teacher, models["proxy"].load(), context),
+            public=lambda n, seed: public_rows(
+                task, n, {}, teacher, derived_seed(self.seed, "provider", "public", str(seed))
+            ),
             progress=context.progress,
         )
         return Artifact(tensors={"prepared": self.defense.prepare(preparation)})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.budget import allocate
 from configs.errors import ConfigError
 from experiments.stages.settings import Measure
 from lm.examples import Examples
@@ -79,6 +80,11 @@ def shares(task: Task, mix: Mapping[str, float]) -> dict[str, float]:
     chosen = dict(mix) or task.mix
     total = sum(chosen.values())
     return {family: share / total for family, share in chosen.items()}
+
+
+def public_rows(task: Task, n: int, mix: Mapping[str, float], lm: LanguageModel, seed: int) -> Examples:
+    """At most n rows of public data in this mix of families, in a model's tokens."""
+    return reference_examples(draw(task, "public", allocate(n, shares(task, mix)), seed), lm)
 
 
 def reference_examples(items: Sequence[Item], lm: LanguageModel) -> Examples:

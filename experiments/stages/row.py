@@ -14,7 +14,7 @@ from polars.exceptions import PolarsError
 from configs.build import by_class
 from configs.errors import MoatBenchError
 from configs.text import one_line
-from experiments.measure.cell_result import COSTS, FACTS, FINDING
+from experiments.measure.cell_result import BY_DEFENSE, COSTS, FACTS, FINDING
 from experiments.measure.exposure import exposure
 from experiments.measure.row import cell_row
 from experiments.report import CellResult
@@ -32,6 +32,10 @@ from experiments.store.stage import Context, Stage
 
 if TYPE_CHECKING:
     from experiments.store.entry import Entry
+
+
+SUFFIXES = {"student": "", "undefended": "_clean", "self": "_self"}
+"""Whom defenses look into -> how the names of what they say end."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,10 @@ class RowStage(Stage):
         honest, clean = context.inputs["honest"].table("items"), context.inputs["honest_clean"].table("items")
         stages = ("harvest", "student", *(() if self.refined is None else ("refined",)))
         found = {name: value for stage in stages for name, value in context.inputs[stage].meta.items()}
-        found |= {**self._guarded(context), **self._proved(context)}
+        proved = self._proved(context)
+        found |= {**self._guarded(context), **proved}
         facts = {**self.cell, **{name: found.get(name) for name in FACTS}, **self._found_out(context)}
+        facts |= {name: value for name, value in proved.items() if BY_DEFENSE in name}
         facts |= self._served(context, honest)
         load = context.inputs["honest"].table("load")
         drawn = [
@@ -141,14 +147,21 @@ class RowStage(Stage):
         return {f"{FINDING}{name}": value if isfinite(value) else None for name, value in findings.items()}
 
     def _proved(self, context: Context) -> dict[str, Any]:
-        """What the stack's first defense that can says of the student, of its twin that was not answered by it, and of the
-        one that never met the teacher."""
+        """What defenses say of the student, of its twin that was not answered by them, and of the one that never met the
+        teacher: the stack's first that says something of the student, and where several can, each under its own name."""
         facts: dict[str, Any] = {}
-        for role, suffix in (("student", ""), ("undefended", "_clean"), ("self", "_self")):
-            table = context.inputs[f"evidence.{role}"].table("evidence") if role in self.evidence else pl.DataFrame()
-            if table.height:
-                first = table.row(0, named=True)
-                facts |= {f"evidence_p{suffix}": first["p"], f"evidence{suffix}": first["statistic"]}
+        suffixes = {role: suffix for role, suffix in SUFFIXES.items() if role in self.evidence}
+        said = {
+            role: {row["defense"]: row for row in context.inputs[f"evidence.{role}"].table("evidence").to_dicts()}
+            for role in suffixes
+        }
+        first = next(iter(said.get("student", {})), None)
+        for role, suffix in suffixes.items():
+            for name, row in said[role].items():
+                own = {f"evidence_p{suffix}": row["p"], f"evidence{suffix}": row["statistic"]}
+                facts |= own if name == first else {}
+                if len(self.evidence[role].defenses) > 1:
+                    facts |= {f"{fact}{BY_DEFENSE}{name}": value for fact, value in own.items()}
         return facts
 
     def _guarded(self, context: Context) -> dict[str, Any]:

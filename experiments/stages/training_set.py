@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.base import Recover, RecoverContext
-from attacks.budget import allocate
 from attacks.compute import ComputeMeter
 from attacks.examples import to_examples
 from configs.identity import identity
 from experiments.stages.harvest import HarvestStage, checker, harvested_of, pool_items
 from experiments.stages.loading import model_of
 from experiments.stages.overlap import apart, asks_scored
-from experiments.stages.prompts import draw, prompts_of, reference_examples, scored_items, shares
+from experiments.stages.prompts import prompts_of, public_rows, scored_items
 from experiments.stages.settings import Measure
 from experiments.stages.student_view import for_student
 from experiments.store.artifact import Artifact
@@ -150,10 +149,8 @@ class TrainingSetStage(Stage):
         return Artifact(tensors={"examples": to_arrays(rows)}, meta=meta)
 
     def _public(self, n: int, seed: int, served: LanguageModel) -> Examples:
-        task = self.harvest.task
-        counts = allocate(n, shares(task, self.harvest.budget.mix))
         named = ("public",) if seed == 0 else ("public", str(seed))
-        return reference_examples(draw(task, "public", counts, derived_seed(self.seed, *named)), served)
+        return public_rows(self.harvest.task, n, self.harvest.budget.mix, served, derived_seed(self.seed, *named))
 
 
 def said(prompts: Ragged, texts: Sequence[str], lm: LanguageModel, item: NDArray[np.int64]) -> Examples:

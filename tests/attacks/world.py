@@ -10,6 +10,7 @@ import numpy as np
 from attacks.base import HarvestContext, Pool, RecoverContext
 from attacks.budget import Budget
 from attacks.client import Client, Harvested
+from attacks.compute import Compute, ComputeMeter
 from defenses.base import Defense
 from lm.examples import Examples
 from lm.ragged import Ragged
@@ -100,16 +101,23 @@ class Guesser:
         self.scored += texts
         return self.encode(texts)
 
-    def generate(self, prompts: Ragged, sampling: Sampling, seeds, tools=None) -> Generations:
+    def decode(self, tokens):
+        return Table().decode(tokens)
+
+    def generate(self, prompts: Ragged, sampling: Sampling, seeds, processors=(), tools=None) -> Generations:
         self.temperatures.add(float(sampling.temperature))
         tokens = Ragged.of([np.arange(1 + row[0] % sampling.max_tokens) % V for row in prompts])
         n = len(tokens.values)
         return Generations(tokens, np.zeros(n, np.uint8), np.zeros(n, np.float32), np.ones(len(prompts), bool))
 
-    def score(self, prompts: Ragged, completions: Ragged) -> Scores:
+    def score(self, prompts: Ragged, completions: Ragged, top_k: int = 0) -> Scores:
         first = prompts.values[prompts.offsets[:-1]]
         entropy = 1 / (1 + first[completions.row_of_value].astype(np.float32))
-        return Scores(-2 * entropy, np.ones(len(entropy), bool), entropy)
+        tops = None
+        if top_k:
+            ids = np.broadcast_to(np.arange(top_k, dtype=np.int32), (len(entropy), top_k))
+            tops = ids, np.full(ids.shape, -np.log(V), np.float32)
+        return Scores(-2 * entropy, np.ones(len(entropy), bool), entropy, *(tops or ()))
 
 
 @dataclass
@@ -168,12 +176,28 @@ def public(n: int) -> Examples:
     return examples([row] * n, item=[-1] * n)
 
 
-def recover_context(check=lambda item, text: True, seed: int = 0) -> RecoverContext:
+def said(item, texts) -> Examples:
+    """Responses in words, as `RecoverContext.encode` makes them rows."""
+    tokens = [[*map(int, text.split()), EOS] for text in texts]
+    channel = Format().channels(Ragged.of(tokens))
+    rows = np.split(channel, np.cumsum([len(row) for row in tokens])[:-1]) if tokens else []
+    pairs = [list(zip(row, kinds.tolist(), strict=True)) for row, kinds in zip(tokens, rows, strict=True)]
+    return examples(pairs, item=item, prompts=[[int(i)] for i in item])
+
+
+def recover_context(check=lambda item, text: True, seed: int = 0, student=None, fit=None) -> RecoverContext:
+    student = student or Guesser()
     return RecoverContext(
         texts=[str(i) for i in range(1000)],
         check=check,
         format=Format(),
-        decode=lambda data: [" ".join(map(str, row)) for row in data.completions],
-        public=public,
+        decode=lambda data: Table().decode(data.completions),
+        public=lambda n, seed=0: public(n),
         rng=np.random.default_rng(seed),
+        encode=said,
+        student=lambda: student,
+        fit=fit or (lambda rows, start=None, objective=None, seed=0: student),
+        own=lambda rows, objective=None: rows,
+        compute=ComputeMeter(Compute()),
+        max_tokens=8,
     )
