@@ -143,7 +143,7 @@ class Cell:
             "teacher": self.teacher.label,
             "student": self.student.label,
             "api": self.offer.interface.name,
-            "defense": " + ".join(label(n, d) for n, d in self.offer.defenses.items()) or "none",
+            "defense": self.offer.label,
             "defense_name": names,
             "strength": float(strengths[0]) if len(names) == 1 and strengths and isfinite(strengths[0]) else None,
             "attack": self.attack,
@@ -255,12 +255,6 @@ class Cell:
         own = None if met is not None else serving._proxy_student(teacher, proxy)
         measured = (self.measure, self.max_tokens, self.seed)
         return self.interning.one(HonestStage(teacher, proxy, prepared, serving.offer, *measured, met, split, own))
-
-
-def label(name: str, defense: Defense) -> str:
-    """Name of a defense with its strength, as tables print it."""
-    field = defense.strength.field if defense.strength else ""
-    return f"{name}({field}={getattr(defense, field):g})" if field else name
 
 
 def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | None = None) -> Cell:

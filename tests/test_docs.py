@@ -21,10 +21,11 @@ from experiments.campaign.from_config import stage_from
 from experiments.cell import cell_from
 from experiments.claims.reporting import reporting_of
 from experiments.cli import frontier
-from experiments.cli.arguments import CARE, COMMANDS, KINDS, SHELLS, read
+from experiments.cli.arguments import read
 from experiments.cli.calibrate import own_words
 from experiments.cli.campaign import POLICIES
 from experiments.cli.choices import GROUPS
+from experiments.cli.commands import CARE, COMMANDS, KINDS, SHELLS
 from experiments.cli.roots import CAMPAIGN, root_of
 from experiments.compose.asked import asked_of
 from experiments.compose.compose import ROOT as CELL

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from configs.errors import ConfigError
 from experiments.cli import consoles
-from experiments.cli.arguments import KINDS, PARTS_OF_ATTACKS, CommandLine
+from experiments.cli.arguments import CommandLine
+from experiments.cli.commands import KINDS, PARTS_OF_ATTACKS
 from experiments.compose.hydra_session import HydraSession, session
 from experiments.compose.search_path import SEARCH_PATH
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from hydra.errors import HydraException
 
 from configs.errors import ConfigError, MoatBenchError
-from experiments.cli.arguments import CARE, COMMANDS, COMPLETE, KINDS, SHELLS, CommandLine
+from experiments.cli.arguments import COMPLETE, CommandLine
+from experiments.cli.commands import CARE, COMMANDS, KINDS, SHELLS
 from experiments.cli.roots import CAMPAIGN, ROOTS, root_of
 from experiments.cli.suggestions import suggested
 from experiments.compose.compose import ROOT, expand

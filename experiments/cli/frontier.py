@@ -43,7 +43,7 @@ def main(asked: CommandLine) -> int:
         return carry_out(cells, name, options.workers, options.dry_run, options.profile, command, kind)
 
 
-class Own(NamedTuple):
+class FrontierWords(NamedTuple):
     """What the words say.
 
     Args:
@@ -57,7 +57,7 @@ class Own(NamedTuple):
     defenses: tuple[str, ...]
 
 
-def own_words(words: Sequence[str]) -> Own:
+def own_words(words: Sequence[str]) -> FrontierWords:
     """Take ``drop=`` and ``defense=`` out of the words; five seeds where none are named.
 
     Raises:
@@ -70,10 +70,10 @@ def own_words(words: Sequence[str]) -> Own:
         raise ConfigError(GROUP, given[GROUP], "is a stack: a frontier is of single defenses, named with commas")
     names = [name for name in given.get(GROUP, "").split(",") if name]
     seeds = [] if "seed" in given else [SEEDS]
-    return Own((*rest, *seeds), tuple(sorted(set(drops))), tuple(dict.fromkeys(names)))
+    return FrontierWords((*rest, *seeds), tuple(sorted(set(drops))), tuple(dict.fromkeys(names)))
 
 
-def grids(own: Own) -> list[list[str]]:
+def grids(own: FrontierWords) -> list[list[str]]:
     """A grid for the undefended API and for each defense, in words: at the strengths that cost what is asked for; as it
     is where it has no strength.
 

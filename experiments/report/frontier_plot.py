@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from experiments.measure.estimate import Estimate
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
-from experiments.report.frontier_table import Line, drops, learnt, lines, points
+from experiments.report.frontier_table import FrontierLine, drops, learnt, lines, points
 from experiments.report.names import family_name, family_order
 
 COLOURS = ("#9ecae1", "#4292c6", "#08519c", "#08306b")
@@ -51,7 +51,7 @@ def draw(summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
     figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
 
 
-def _panel(axes: Axes, own: Sequence[Line], family: str, targets: Sequence[float], setting: str) -> None:
+def _panel(axes: Axes, own: Sequence[FrontierLine], family: str, targets: Sequence[float], setting: str) -> None:
     place = {id(line): len(own) - 1 - i for i, line in enumerate(own)}
     for line in own:
         y = place[id(line)]

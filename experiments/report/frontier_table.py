@@ -25,7 +25,7 @@ NOTE = (
 )
 
 
-class Line(NamedTuple):
+class FrontierLine(NamedTuple):
     """One defense under one attack.
 
     Args:
@@ -46,25 +46,25 @@ class Line(NamedTuple):
         return self.stated or self.at[max(self.at)]
 
 
-def lines(summaries: Sequence[Summary]) -> list[Line]:
+def lines(summaries: Sequence[Summary]) -> list[FrontierLine]:
     """Of a report any of whose cells was calibrated: by setting the undefended API, then the defenses, by what the student
     has learnt at the greatest drop. None of other reports."""
     calibrated: dict[tuple[str, str], dict[float, Summary]] = {}
-    found: list[Line] = []
+    found: list[FrontierLine] = []
     for s in summaries:
         drop, setting = s.configuration.get(CALIBRATED), setting_text(s, summaries)
         if drop is None:
-            found.append(Line(setting, s.defense, {}, s))
+            found.append(FrontierLine(setting, s.defense, {}, s))
         else:
             calibrated.setdefault((setting, "+".join(s.names)), {})[float(drop)] = s
     if not calibrated:
         return []
-    found += [Line(*key, at) for key, at in calibrated.items()]
+    found += [FrontierLine(*key, at) for key, at in calibrated.items()]
     settings = list(dict.fromkeys(setting_text(s, summaries) for s in summaries))
     return sorted(found, key=lambda line: (settings.index(line.setting), *_rank(line)))
 
 
-def drops(found: Sequence[Line]) -> list[float]:
+def drops(found: Sequence[FrontierLine]) -> list[float]:
     """All that any line was calibrated to."""
     return sorted({drop for line in found for drop in line.at})
 
@@ -115,7 +115,7 @@ def points(drop: float) -> str:
     return f"{100 * drop:g} point{'' if drop == 0.01 else 's'}"
 
 
-def _row(line: Line, family: str, targets: Sequence[float]) -> dict[str, Value]:
+def _row(line: FrontierLine, family: str, targets: Sequence[float]) -> dict[str, Value]:
     row: dict[str, Value] = {"family": family_name(family), "attack": line.setting, "defense": line.defense}
     for drop in targets:
         cell = line.at.get(drop)
@@ -124,7 +124,7 @@ def _row(line: Line, family: str, targets: Sequence[float]) -> dict[str, Value]:
     return row | {"transfer": learnt(line.stated, family), "lost": _lost(line.stated, family)}
 
 
-def _rank(line: Line) -> tuple[bool, float, str]:
+def _rank(line: FrontierLine) -> tuple[bool, float, str]:
     moved = line.costliest.headline_estimate("transfer", POOLED).value
     return bool(line.costliest.names), float("inf") if moved is None else moved, line.defense
 

@@ -39,6 +39,11 @@ class Offer:
     defenses: Mapping[str, Defense]
 
     @property
+    def label(self) -> str:
+        """The defenses with their strengths, as tables print them."""
+        return " + ".join(_label(name, defense) for name, defense in self.defenses.items()) or "none"
+
+    @property
     def across_accounts(self) -> bool:
         """Whether a defense judges requests by what other accounts did (`Defense.across_accounts`)."""
         return any(defense.across_accounts for defense in self.defenses.values())
@@ -62,6 +67,11 @@ class Offer:
             "prices": identity(self.prices),
             "defenses": [[name, identity(d)] for name, d in self.serving.defenses.items()],
         }
+
+
+def _label(name: str, defense: Defense) -> str:
+    field = defense.strength.field if defense.strength else ""
+    return f"{name}({field}={getattr(defense, field):g})" if field else name
 
 
 class ProviderModel(NamedTuple):

@@ -107,8 +107,8 @@ def test_defenses_after_decoding_share_what_was_generated(finished):
     drawn = [m["config"]["model"]["decode"] for m in store.manifests("generations")]
     assert drawn.count([]) == len(drawn)
     # Harvests: the pool in full from the teacher and from the base, and what the quota lets through. Honest users: all they
-    # ask, and what the quota lets through.
-    assert len(drawn) == 3 + 2
+    # ask, and what the quota lets through. Prompts of the provider's own, of which tampering is looked for.
+    assert len(drawn) == 3 + 2 + 1
 
 
 def test_the_same_cell_gives_the_same_bits(finished, tmp_path):
