@@ -157,7 +157,7 @@ class Clean(Says):
 
 def test_p_values_of_clean_students_are_uniform():
     """Over secrets, whatever the student likes."""
-    found = [DEFENSE.detect(detection(Clean(), seed, draws=seed)).p for seed in range(300)]
+    found = [DEFENSE.detect(detection(Clean(), seed, draws=seed)).p for seed in range(120)]
     assert kstest(found, "uniform").pvalue > 0.01
     assert min(found) >= 1 / (1 + DRAWS)
 
