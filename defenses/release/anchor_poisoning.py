@@ -30,12 +30,14 @@ class AnchorPoisoning(Defense):
     for itself (`ResponseFormat.corrupted`). Detectability is a constraint: such a variant is allowed if the judge gives the
     wrong token, where it stands, at least the log-probability that it gives to all but a share ``quantile`` of the
     sub-results of clean traces (`prepare` measures that). Of the allowed ones the variant leaves in which the teacher finds
-    the given answer least likely: the step is the answer's hinge, its anchor, measured as the drop of the log-probability of
-    all answer tokens. A step on which the answer does not hinge (no drop) is no anchor, and a response without one is left
-    alone. Later steps, calls and the answer stay; sold logprobs tell the same lie, as in `random_errors`.
+    the given answer least likely: its step is the anchor, measured as the drop of the log-probability of all answer tokens
+    (or of all that follows: ``hinge``). A step without a drop is no anchor, and a response without an anchor is left alone.
+    Later steps, calls and the answer stay; sold logprobs tell the same lie, as in `random_errors`.
 
     The paper (TraceGuard) finds anchors as sentences at which sampled continuations branch, with a black box, and bounds
-    semantic and syntactic detectability; here the teacher is at hand, and the drop is what branching stands for.
+    semantic and syntactic detectability; here the teacher is at hand, and the drop is what branching stands for. Where an
+    answer repeats the last sub-result, as in the mini world, it hinges on the last step nearly always, and a wrong last step
+    stands right beside the right answer: the bound, which looks at what comes before, does not see that.
 
     The control is `random_errors` with ``where: step``: a wrong token in one random step of a share of the responses, no
     matter whether it is seen. Its ``rate`` means the same; where the constraint leaves responses alone, compare at the share
@@ -46,11 +48,11 @@ class AnchorPoisoning(Defense):
         quantile: share of clean sub-results that look less likely than a wrong one may, in [0, 1); 0 asks only that it be
             as likely as the least likely clean one.
         judge: who finds a wrong step unlikely: the ``proxy``, as an attacker could, or the ``teacher``.
+        hinge: what a step has to matter for: the ``answer``, or the ``rest``, all that follows it.
         traces: clean traces that the constraint is measured on.
 
     Raises:
-        ConfigError: on release, no trace is sold; on preparing, the proxy has other tokens than the teacher, or clean
-            traces have no steps.
+        ConfigError: on preparing, the proxy has other tokens than the teacher, or clean traces have no steps.
     """
 
     name: ClassVar[str] = "anchor_poisoning"
@@ -66,12 +68,14 @@ class AnchorPoisoning(Defense):
     rate: float
     quantile: float = 0.05
     judge: Literal["proxy", "teacher"] = "proxy"
+    hinge: Literal["answer", "rest"] = "answer"
     traces: int = 500
 
     def __post_init__(self) -> None:
         require(0 <= self.rate <= 1, "rate", self.rate, "must lie in [0, 1]")
         require(0 <= self.quantile < 1, "quantile", self.quantile, "must lie in [0, 1)")
         require(self.judge in ("proxy", "teacher"), "judge", self.judge, "must be 'proxy' or 'teacher'")
+        require(self.hinge in ("answer", "rest"), "hinge", self.hinge, "must be 'answer' or 'rest'")
         at_least(self, 1, "traces")
 
     def prepare(self, context: Preparation) -> Prepared:
@@ -97,7 +101,7 @@ class AnchorPoisoning(Defense):
         seen = self._judge(serving).score(prompts.take(variants.row), variants.tokens)
         allowed = seen.logprob[variants.tokens.offsets[:-1] + variants.place] >= float(serving.prepared["least"])
         variants = variants.where(allowed)
-        drop = _drops(responses, variants, prompts, serving.teacher)
+        drop = _drops(responses, variants, prompts, serving.teacher, self.hinge == "rest")
         order = np.lexsort((variants.at, -drop, variants.row))
         first = order[np.unique(variants.row[order], return_index=True)[1]]
         anchors = first[drop[first] > 0]
@@ -157,15 +161,17 @@ def _asked(responses: Responses, context: ReleaseContext) -> Ragged:
     return Ragged.of([np.concatenate(pair) for pair in zip(prompts, first, strict=True)])
 
 
-def _drops(responses: Responses, variants: _Variants, prompts: Ragged, teacher: LanguageModel) -> NDArray[np.float64]:
-    """(W,) by how much each variant makes the answer less likely, nats."""
-
-    def answers(tokens: Ragged, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        answer = responses.channel[responses.tokens.value_index(rows)] == Channel.ANSWER
-        scores = teacher.score(prompts.take(rows), tokens).logprob.astype(np.float64)
-        return np.bincount(tokens.row_of_value[answer], scores[answer], minlength=len(rows)).astype(np.float64)
-
-    rows = np.unique(variants.row)
-    clean = answers(responses.tokens.take(rows), rows)
-    changed: NDArray[np.float64] = clean[np.searchsorted(rows, variants.row)] - answers(variants.tokens, variants.row)
-    return changed
+def _drops(
+    responses: Responses, variants: _Variants, prompts: Ragged, teacher: LanguageModel, rest: bool
+) -> NDArray[np.float64]:
+    """(W,) by how much each variant makes the answer, or all that follows the wrong token, less likely, nats."""
+    rows, which = np.unique(variants.row, return_inverse=True)
+    clean = responses.tokens.take(rows)
+    before = teacher.score(prompts.take(rows), clean).logprob.astype(np.float64)[clean.value_index(which)]
+    after = teacher.score(prompts.take(variants.row), variants.tokens).logprob.astype(np.float64)
+    channel = responses.channel[responses.tokens.value_index(variants.row)]
+    of = variants.tokens.row_of_value
+    behind = (variants.tokens.position > variants.place[of]) & (channel != Channel.TOOL)
+    hinges = behind if rest else channel == Channel.ANSWER
+    drops = np.bincount(of[hinges], (before - after)[hinges], minlength=len(variants.row))
+    return drops.astype(np.float64)

@@ -22,8 +22,10 @@ from teacher.api.schema import Responses
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
 
+TIE = 1e-9
+"""Nats within which two draws are equal."""
 DRAWS = 9_999
-"""Decoys of all values that the real ones are ranked among: the least p-value is one in one more."""
+"""Draws of all values that the real ones are ranked among."""
 
 
 class Canaries(NamedTuple):
@@ -54,9 +56,9 @@ class Honeypot(Defense):
     `detect`: a suspect answers ``probes`` prompts with each key as the beginning, and each word of the pool is scored as its
     end. z is a word's mean log-probability over the prompts; the statistic is the mean over the keys of z at the value, less
     the mean over the pool. Values are drawn independently of everything that a student knows who never saw a canary, so
-    values drawn anew are as good as the real ones: p = (1 + how many of 9,999 draws reach the statistic)/10,000 is uniform
-    for clean students, exactly but for ties, whatever they are and whatever tokens they have. Ties count against the
-    provider.
+    values drawn anew are as good as the real ones: the rank of the statistic among 9,999 draws is uniform for clean
+    students, whatever they are and whatever tokens they have. Ties (a student that never learnt these words may find all
+    equally unlikely) are broken at random, so that p is uniform exactly, at the price that p is drawn.
 
     A trace with a canary derives no less, but a parser that knows the task finds words there that do not belong.
 
@@ -137,8 +139,9 @@ class Honeypot(Defense):
         keys = np.arange(self.canaries)
         statistic = float(scores[keys, found.values].mean())
         decoys = context.rng.integers(len(found.pool), size=(DRAWS, self.canaries))
-        reached = scores[keys, decoys].mean(1) >= statistic - 1e-12
-        return Evidence((1 + int(reached.sum())) / (1 + DRAWS), statistic, self.canaries)
+        above = scores[keys, decoys].mean(1) - statistic
+        over, equal = int((above > TIE).sum()), 1 + int((np.abs(above) <= TIE).sum())
+        return Evidence((over + equal * float(1 - context.rng.random())) / (1 + DRAWS), statistic, self.canaries)
 
     def drawn(self, words: NDArray[np.int64], secret: int) -> Canaries:
         """The canaries of a provider with this secret."""

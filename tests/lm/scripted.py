@@ -11,8 +11,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tests.lm import tiny
 
 
-def save(folder: Path, says: str | None) -> Path:
-    """Write a model that says this text and ends, or says one token for ever (None); returns the folder."""
+def save(folder: Path, says: str, ends: bool = True) -> Path:
+    """Write a model that says this text and ends, or says its last token for ever; returns the folder."""
     made = tiny.tokenizer()
     size = len(made)
     config = LlamaConfig(
@@ -30,8 +30,8 @@ def save(folder: Path, says: str | None) -> Path:
     model = LlamaForCausalLM(config)
     prompt = made.apply_chat_template([{"role": "user", "content": "x"}], tokenize=True, add_generation_prompt=True)
     begin = list(prompt["input_ids"] if hasattr(prompt, "keys") else prompt)[-1]
-    said = [] if says is None else made(says, add_special_tokens=False)["input_ids"]
-    line = [begin, *said, begin if says is None else made.eos_token_id]
+    said = made(says, add_special_tokens=False)["input_ids"]
+    line = [begin, *said, made.eos_token_id if ends else said[-1]]
     assert len(set(line[:-1])) == len(line) - 1, "each token has one successor"
     with torch.no_grad():
         for parameter in model.parameters():

@@ -51,12 +51,13 @@ def one_row(lm, prompt, row):
 
 
 @pytest.mark.parametrize(
-    ("rate", "least", "judge"), [(1.0, -7.0, "proxy"), (0.5, -99.0, "teacher"), (1.0, -7.0, "teacher")]
+    ("rate", "least", "judge", "hinge"),
+    [(1.0, -7.0, "proxy", "answer"), (0.5, -99.0, "teacher", "answer"), (1.0, -7.0, "teacher", "rest")],
 )
-def test_the_step_on_which_the_answer_hinges_most_of_those_allowed(rate, least, judge):
+def test_the_step_on_which_most_hinges_of_those_allowed(rate, least, judge, hinge):
     base = world(1)
     old, context, twin = base.responses, base.context(serving(least)), base.context()
-    new = replace(DEFENSE, rate=rate, judge=judge).release(old, context)
+    new = replace(DEFENSE, rate=rate, judge=judge, hinge=hinge).release(old, context)
     chosen = twin.rng.random(len(old)) < rate
     stated = LM.format.summary(old.tokens, old.channel) & chosen[old.tokens.row_of_value]
     expected, best = {}, {}
@@ -68,8 +69,13 @@ def test_the_step_on_which_the_answer_hinges_most_of_those_allowed(rate, least, 
         variant[at] = wrong
         if one_row(PROXY if judge == "proxy" else LM, prompt, variant)[at] < least:
             continue
-        answer = LM.format.channels(Ragged.of([tokens])) == Channel.ANSWER
-        drop = (one_row(LM, prompt, tokens) - one_row(LM, prompt, variant))[answer].sum()
+        channel = LM.format.channels(Ragged.of([tokens]))
+        counts = (
+            channel == Channel.ANSWER
+            if hinge == "answer"
+            else (np.arange(len(tokens)) > at) & (channel != Channel.TOOL)
+        )
+        drop = (one_row(LM, prompt, tokens) - one_row(LM, prompt, variant))[counts].sum()
         if drop > best.get(row, 0):
             best[row], expected[row] = drop, (int(place), wrong)
     assert len(expected) > 3
@@ -160,7 +166,7 @@ def test_rates_share_a_preparation_and_bounds_do_not():
 
 
 def test_refuses_what_cannot_be():
-    for fields in ({"rate": 1.1}, {"quantile": 1.0}, {"judge": "nobody"}, {"traces": 0}):
+    for fields in ({"rate": 1.1}, {"quantile": 1.0}, {"judge": "nobody"}, {"hinge": "nothing"}, {"traces": 0}):
         with pytest.raises(ConfigError, match=next(iter(fields))):
             replace(DEFENSE, **fields)
     with pytest.raises(ConfigError, match=r"other tokens than the teacher.*choices: teacher"):

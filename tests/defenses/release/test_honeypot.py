@@ -14,7 +14,7 @@ from scipy.stats import kstest
 from configs.errors import ConfigError
 from defenses.base import Detection, Preparation, Serving, preparation_of
 from defenses.keyed import normals, row_hashes
-from defenses.release.honeypot import DRAWS, Honeypot
+from defenses.release.honeypot import Honeypot
 from defenses.release.suspects import Suspects
 from defenses.release.trace_hidden import TraceHidden
 from defenses.release.trace_truncated import TraceTruncated
@@ -138,10 +138,9 @@ def test_whoever_knows_all_values_is_found_and_whoever_knows_none_is_not():
     assert found.statistic == pytest.approx(2.0 * 0.9)
     assert found.looked_at == 4
     assert found.p == pytest.approx(0.1**4, abs=4e-4), "only the values themselves reach it"
-    assert DEFENSE.detect(detection(Says((true + 1) % 10, 2.0))).p == 1
+    assert DEFENSE.detect(detection(Says((true + 1) % 10, 2.0))).p > 0.3, "one of those that say none"
     one = np.where(np.arange(4) == 0, true, (true + 1) % 10)
-    assert DEFENSE.detect(detection(Says(one, 2.0))).p == pytest.approx(1 - 0.9**4, abs=0.02)
-    assert DEFENSE.detect(detection(Says(true, 0.0))).p == 1, "ties are no evidence"
+    assert DEFENSE.detect(detection(Says(one, 2.0))).p == pytest.approx(0.2, abs=0.16), "one of four"
 
 
 class Clean(Says):
@@ -157,9 +156,16 @@ class Clean(Says):
 
 def test_p_values_of_clean_students_are_uniform():
     """Over secrets, whatever the student likes."""
-    found = [DEFENSE.detect(detection(Clean(), seed, draws=seed)).p for seed in range(300)]
+    found = [DEFENSE.detect(detection(Clean(), seed, draws=seed)).p for seed in range(120)]
     assert kstest(found, "uniform").pvalue > 0.01
-    assert min(found) >= 1 / (1 + DRAWS)
+    assert min(found) > 0
+
+
+def test_a_student_that_finds_all_words_equally_unlikely_is_not_found():
+    equal = Says(DEFENSE.drawn(WORDS.numpy(), 5).values, 0.0)
+    found = [DEFENSE.detect(detection(equal, draws=seed)) for seed in range(60)]
+    assert {round(one.statistic, 9) for one in found} == {0.0}
+    assert kstest([one.p for one in found], "uniform").pvalue > 0.01
 
 
 def test_a_student_that_learnt_the_responses_is_found_and_one_of_another_secret_is_not():

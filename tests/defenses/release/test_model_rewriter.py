@@ -28,7 +28,7 @@ from teacher.api.schema import Params, Prompts, Requests, Responses
 from tests.defenses.asking import asked
 from tests.lm import scripted, tiny
 
-SAYS = {"good": "So the total", "cuts": "So</think>12", "silent": "", "endless": None}
+SAYS = {"good": "So the total", "cuts": "So</think>12", "silent": "", "endless": "So total"}
 TEXTS = (
     "<think>3 * 4 = 12 and 12 - 5 = 7.</think>\nAnswer: 7",
     "<think>\nHence, it equals 45.\n</think>\n\nThe answer is 45",
@@ -49,7 +49,7 @@ NEW = (
 def specs(tmp_path_factory):
     """Rewriters by what they say, and a teacher."""
     folder = tmp_path_factory.mktemp("rewriters")
-    paths = {name: scripted.save(folder / name, says) for name, says in SAYS.items()}
+    paths = {name: scripted.save(folder / name, says, ends=name != "endless") for name, says in SAYS.items()}
     paths["teacher"] = tiny.save(folder / "teacher")
     closes = {name: "" if name == "cuts" else "</think>" for name in paths}
     return {name: Pretrained(str(path), device="cpu", think_close=closes[name]) for name, path in paths.items()}
