@@ -44,7 +44,8 @@ class DatasetInference(Defense):
 
     Args:
         responses: most served responses that are looked at, at least 8.
-        temperature: at which fresh responses are drawn, above 0: greedy ones would be what was served.
+        temperature: at which fresh responses are drawn, above 0: greedy ones would be what was served. They get as many
+            tokens at most as the longest that was served.
     """
 
     name: ClassVar[str] = "dataset_inference"
@@ -65,7 +66,7 @@ class DatasetInference(Defense):
         served = answered.responses
         row = served.tokens.row_of_value
         tools = np.bincount(row[served.channel == Channel.TOOL], minlength=len(served)) > 0
-        usable = np.flatnonzero(served.finished & ~served.cut & ~tools)
+        usable = np.flatnonzero((served.tokens.lengths > 0) & ~served.cut & ~tools)
         chosen = np.sort(context.rng.permutation(usable)[: self.responses])
         if len(chosen) < FEWEST:
             return None
@@ -74,8 +75,7 @@ class DatasetInference(Defense):
         sampling = Sampling(self.temperature, int(old.lengths.max()))
         seeds = context.rng.integers(0, 2**62, len(chosen))
         new = teacher.generate(teacher.encode_prompts(texts), sampling, seeds)
-        differ = new.finished & np.array([a.tolist() != b.tolist() for a, b in zip(old, new.tokens, strict=True)])
-        at = np.flatnonzero(differ)
+        at = np.flatnonzero([a.tolist() != b.tolist() for a, b in zip(old, new.tokens, strict=True)])
         texts, old, fresh = [texts[i] for i in at], old.take(at), new.tokens.take(at)
 
         def gap(lm: LanguageModel) -> NDArray[np.float64]:
@@ -87,8 +87,10 @@ class DatasetInference(Defense):
 def losses(lm: LanguageModel, prompts: list[str], responses: Ragged, teacher: LanguageModel) -> NDArray[np.float64]:
     """(R,) −log p of each response in the teacher's tokens, in nats; spelt anew where ``lm`` has other tokens."""
     if lm.vocab != teacher.vocab:
-        end = lm.tokenizer.eos_token_id
-        responses = Ragged.of([[*row.tolist(), end] for row in lm.encode(teacher.decode(responses))])
+        last = responses.values[responses.offsets[1:] - 1]
+        ends = [[lm.tokenizer.eos_token_id] * bool(end) for end in np.isin(last, teacher.ends)]
+        spelt = lm.encode(teacher.decode(responses))
+        responses = Ragged.of([[*row.tolist(), *end] for row, end in zip(spelt, ends, strict=True)])
     scores = lm.score(lm.encode_prompts(prompts), responses)
     summed: NDArray[np.float64] = np.bincount(responses.row_of_value, -scores.logprob, len(responses)).astype(
         np.float64

@@ -100,6 +100,13 @@ def test_a_defense_that_detects(package, store):
     assert (told["evidence_clean"], told["evidence_p_clean"]) == (7.0, 0.25)
 
 
+def test_several_defenses_that_detect_are_told_apart(package, store):
+    own = package("defense", "sees", DETECT)
+    _, told = row_of(store, own, "defense=[kgw,sees]", "defense.kgw.tokens=4")
+    assert (told["evidence@sees"], told["evidence_p@sees"], told["evidence_p_self@sees"]) == (7.0, 0.25, 0.25)
+    assert told["evidence_p@kgw"] == told["evidence_p"] != 0.25
+
+
 def test_a_refine_part(package, store):
     row, told = row_of(store, package("attack/refine", "rests", REFINE), "attack/refine=rests")
     assert (told["own_samples"], told["own_tokens"], told["own_steps"]) == (3, 5, 1)

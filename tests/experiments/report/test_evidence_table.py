@@ -37,3 +37,13 @@ def test_an_attack_that_looked_in_vain_is_told_from_one_that_did_not_look(tmp_pa
     text = (tmp_path / "r.md").read_text()
     assert "hidden size most" in text
     assert "| 96" in text
+
+
+def test_several_tests_of_a_stack_have_a_row_each(tmp_path):
+    both = {"evidence_p": 0.02, "evidence_p@kgw": 0.02, "evidence_p@reads": 0.4, "evidence@reads": 0.1}
+    marked = [stated("kgw", seed, **both) for seed in (0, 1)]
+    alone = [stated("seen", seed, evidence_p=0.3) for seed in (0, 1)]
+    found = tables(marked + alone, tmp_path)["evidence"]
+    told = {(row["defense"], row["test"]): (row["p"], row["statistic"]) for row in found.rows}
+    assert told == {("kgw", "kgw"): (0.02, None), ("kgw", "reads"): (0.4, 0.1), ("seen", "seen"): (0.3, None)}
+    assert len(found.notes) == 2
