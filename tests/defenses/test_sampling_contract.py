@@ -53,8 +53,11 @@ def serving(defense, seed=3):
 
 
 def items(count):
+    """Tasks whose right answers have an even number of letters."""
     texts = [f"w{i % 20} w{i % 7}" for i in range(count)]
-    return OwnItems(Prompts(texts, TEACHER.encode_prompts(texts)), np.full(count, "f", object), lambda i, text: True)
+    return OwnItems(
+        Prompts(texts, TEACHER.encode_prompts(texts)), np.full(count, "f", object), lambda i, text: len(text) % 2 == 0
+    )
 
 
 def answered():
