@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy, log_softmax
 
 from lm.alongside import Alongside
 from lm.batch import collate
+from lm.batches import length_batches
 from lm.examples import Examples
 
 if TYPE_CHECKING:
@@ -95,6 +96,27 @@ class PerturbedProxy:
         """Δ (B, T, V) at every position of a right-padded batch."""
         plus, minus = (log_softmax(_logits(model, batch), dim=-1) for model in self._models)
         return (plus - minus) / (2 * self.epsilon)
+
+
+@torch.no_grad()
+def delta_of(perturbed: PerturbedProxy, lm: LanguageModel, rows: Examples) -> NDArray[np.float64]:
+    """(N, V) Δ at every completion token of the rows, in their order.
+
+    Args:
+        perturbed: gives Δ.
+        lm: the proxy, which says how much goes into a batch.
+        rows: texts.
+    """
+    found = np.zeros((len(rows.completions.values), perturbed.width))
+    length = rows.prompts.lengths + rows.completions.lengths
+    for part in length_batches(length, max(1, min(lm.batch_tokens, 2**25 // logits_width(lm.model)))):
+        completions = rows.completions.take(part)
+        if len(completions.values):
+            delta_BTV = perturbed.every_token(collate(rows, part, perturbed.pad, lm.device))[..., : perturbed.width]
+            column = rows.prompts.lengths[part][completions.row_of_value] + completions.position - 1
+            at = torch.from_numpy(completions.row_of_value), torch.from_numpy(column)
+            found[rows.completions.value_index(part)] = delta_BTV.cpu().double()[at].numpy()
+    return found
 
 
 @torch.no_grad()

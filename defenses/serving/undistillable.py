@@ -69,7 +69,9 @@ class Undistillable(Defense):
     name: ClassVar[str] = "undistillable"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Zhan et al., arXiv 2604.18963, section 5"
-    checked: ClassVar[str] = "antidistillation's Δ for the gain; the knob takes the teacher from the base, the anchor holds it"
+    checked: ClassVar[str] = (
+        "antidistillation's Δ for the gain; the knob takes the teacher from the base, the anchor holds it"
+    )
     strength: ClassVar[Strength | None] = Strength("eta", 0, 2)
 
     eta: float

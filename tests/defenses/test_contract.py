@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,18 @@ from omegaconf import OmegaConf
 
 import configs
 from configs.build import build, describe
-from defenses.base import Defense, hooks_of
+from defenses.base import Defense, Preparation, hooks_of
 from experiments.compose.compose import compose_one
 from teacher.api.interface import Interface
-from tests.defenses.release.responses import VOCAB, assert_aligned, make
+from tests.defenses.decoding.models import traces
+from tests.defenses.release.responses import VOCAB, assert_aligned, make, student
 
 FOLDER = Path(configs.__file__).parent / "defense"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-LOGPROBS = ("top_k", "rounding", "gaussian_noise", "gaussian_noise_cached", "hard_label")
+LOGPROBS = (
+    "top_k", "rounding", "gaussian_noise", "gaussian_noise_cached", "hard_label", "reverse_sigmoid", "mad", "mad_argmax",
+    "random_vertex", "grad_redirection", "grad_reverse", "modelguard_w", "adaptive_misinformation", "stingy",
+)  # fmt: skip
 
 
 def nodes(name):
@@ -34,6 +39,17 @@ def defense_of(name):
 STACKS = [name for name in NAMES if "defaults" in nodes(name)]
 DEFENSES = [name for name in NAMES if name not in ("none", *STACKS)]
 RELEASING = [name for name in DEFENSES if "release" in hooks_of(defense_of(name))]
+
+
+@cache
+def prepared(name):
+    """What defenses on sold probabilities prepare; nothing for others, which then leave text as it is."""
+    if name not in LOGPROBS:
+        return {}
+    rng = np.random.default_rng(0)
+    return defense_of(name).prepare(
+        Preparation(student(), student, traces, rng, fit=lambda rows, steps=None: student(9))
+    )
 
 
 def test_no_defense_is_empty():
@@ -88,7 +104,7 @@ def test_release_keeps_rows_and_alignment(name, k):
     before = {f.name: getattr(responses, f.name) for f in dataclasses.fields(responses)}
     copies = {key: value.copy() for key, value in before.items() if isinstance(value, np.ndarray)}
     values = responses.tokens.values.copy()
-    released = defense_of(name).release(responses, context())
+    released = defense_of(name).release(responses, context(prepared=prepared(name)))
     assert_aligned(released)
     assert len(released) == len(responses)
     for column in ("request", "finished", "output_tokens"):
@@ -104,7 +120,7 @@ def test_release_keeps_rows_and_alignment(name, k):
 @pytest.mark.parametrize("name", RELEASING)
 def test_release_is_a_function_of_its_generator(name):
     responses, context = make(k=5)
-    first, again = (defense_of(name).release(responses, context(7)) for _ in range(2))
+    first, again = (defense_of(name).release(responses, context(7, prepared=prepared(name))) for _ in range(2))
     for field in dataclasses.fields(responses):
         a, b = getattr(first, field.name), getattr(again, field.name)
         if field.name == "tokens":
@@ -115,15 +131,16 @@ def test_release_is_a_function_of_its_generator(name):
 @pytest.mark.parametrize("name", RELEASING)
 def test_release_of_nothing_is_nothing(name):
     responses, context = make(k=5)
-    assert len(defense_of(name).release(responses.take(np.zeros(0, np.int64)), context())) == 0
+    nothing = responses.take(np.zeros(0, np.int64))
+    assert len(defense_of(name).release(nothing, context(prepared=prepared(name)))) == 0
 
 
 @pytest.mark.parametrize("first", RELEASING)
 @pytest.mark.parametrize("second", RELEASING)
 def test_releases_stack(first, second):
     responses, context = make(k=5)
-    once = defense_of(first).release(responses, context(0))
-    assert_aligned(defense_of(second).release(once, context(1)))
+    once = defense_of(first).release(responses, context(0, prepared=prepared(first)))
+    assert_aligned(defense_of(second).release(once, context(1, prepared=prepared(second))))
 
 
 @pytest.mark.parametrize("name", [name for name in DEFENSES if type(defense_of(name)).strength is not None])

@@ -31,7 +31,7 @@ class AllTrace(ResponseFormat):
         return token
 
 
-def model(kind="llama", seed=0, vocab=24, dtype=torch.float32):
+def model(kind="llama", seed=0, vocab=24, dtype=torch.float32, words=WORDS):
     """A random language model; ``gpt2`` has absolute positions and keeps the precision it is given throughout."""
     if kind == "llama":
         config = LlamaConfig(
@@ -62,7 +62,7 @@ def model(kind="llama", seed=0, vocab=24, dtype=torch.float32):
             if parameter.dim() > 1:
                 parameter.normal_(0, 0.25, generator=generator)
     net.generation_config.eos_token_id = 2
-    return LanguageModel(net.to(dtype).eval(), build_tokenizer(WORDS), AllTrace())
+    return LanguageModel(net.to(dtype).eval(), build_tokenizer(words), AllTrace())
 
 
 def traces(n=24, seed=0):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from defenses.base import ReleaseContext, Serving
+from lm.language_model import LanguageModel
 from lm.ragged import Ragged
 from lm.types import Channel, ResponseFormat
 from teacher.api.interface import Interface
 from teacher.api.schema import Prompts, Requests, Responses
 from tests.defenses.asking import asked
+from tests.defenses.decoding.models import model
 
 VOCAB = 50
 
@@ -42,6 +45,13 @@ class DigitCodec:
 
     def encode(self, texts):
         return Ragged.of([[int(word) for word in text.split()] for text in texts])
+
+
+@cache
+def student(seed=3):
+    """A random model whose tokens are these."""
+    lm = model(seed=seed, vocab=VOCAB, words=tuple(map(str, range(4, VOCAB))))
+    return LanguageModel(lm.model, lm.tokenizer, DigitFormat())
 
 
 def make(n=40, k=3, seed=0, per_request=2):
@@ -85,11 +95,12 @@ def make(n=40, k=3, seed=0, per_request=2):
         np.arange(requests),
     )
 
-    def context(seed=0, trace="full", **columns):
+    def context(seed=0, trace="full", prepared=None, **columns):
         interface = Interface(trace=trace, top_logprobs=k)
         known = asked(requests, account=sent.account, **columns)
         rng = np.random.default_rng(seed)
-        return ReleaseContext(DigitFormat(), interface, prompts, sent, rng, known, Serving(None), DigitCodec())
+        own = Serving(student(), lambda name: student(), prepared or {})
+        return ReleaseContext(DigitFormat(), interface, prompts, sent, rng, known, own, DigitCodec())
 
     return responses, context
 
