@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Recover, RecoverContext
-from attacks.recover.retelling import Told, own_words, retold
+from attacks.recover.retelling import Retelling, own_words, retold
 from configs.ranges import at_least
 from lm.examples import Examples
 from lm.huggingface import Pretrained
@@ -58,7 +58,7 @@ class ParaphraseBack(Recover):
         reworded = retold(data.where(~fixed), context, lambda rows: self._rewritten(rows, context), self.tries)
         return Examples.concat([reworded, data.where(fixed)])
 
-    def _rewritten(self, rows: Examples, context: RecoverContext) -> Told:
+    def _rewritten(self, rows: Examples, context: RecoverContext) -> Retelling:
         from lm.by_spec import opened
 
         assert self.rewriter is not None
@@ -69,4 +69,4 @@ class ParaphraseBack(Recover):
         seeds = context.rng.integers(0, 2**63 - 1, len(rows))
         drawn = lm.generate(prompts, Sampling(1.0, context.max_tokens), seeds)
         reserved.settle(len(drawn.tokens.values))
-        return Told(lm.decode(drawn.tokens), drawn.finished)
+        return Retelling(lm.decode(drawn.tokens), drawn.finished)

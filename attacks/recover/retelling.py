@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lm.language_model import LanguageModel
 
 
-class Told(NamedTuple):
+class Retelling(NamedTuple):
     """R responses.
 
     Args:
@@ -49,21 +49,21 @@ class _Drawing:
 
 def own_words(
     context: RecoverContext, lm: LanguageModel, processors: Sequence[Processor] = ()
-) -> Callable[[Examples], Told]:
+) -> Callable[[Examples], Retelling]:
     """Answers the prompts of rows anew, by a model of the attacker's at temperature 1."""
     assert context.compute is not None, "a step that draws says that it `trains`"
     prompts = lm.encode_prompts(context.texts)
     drawing = _Drawing(prompts, context.tools, context.compute, context.rng, context.max_tokens)
 
-    def tell(rows: Examples) -> Told:
+    def tell(rows: Examples) -> Retelling:
         said = draw(drawing, lm, rows.item, 1, processors=processors).rows.completions
         last = said.values[np.maximum(said.offsets[1:] - 1, 0)] if len(said.values) else np.zeros(len(said), np.int32)
-        return Told(lm.decode(said), (said.lengths > 0) & np.isin(last, lm.ends))
+        return Retelling(lm.decode(said), (said.lengths > 0) & np.isin(last, lm.ends))
 
     return tell
 
 
-def retold(data: Examples, context: RecoverContext, tell: Callable[[Examples], Told], tries: int) -> Examples:
+def retold(data: Examples, context: RecoverContext, tell: Callable[[Examples], Retelling], tries: int) -> Examples:
     """The rows of the attacker's own prompts with other responses of the same answer; other rows stay as they are.
 
     A response is taken if it ended and its answer (`Channel.ANSWER`, in words) is that of the row; where a row shows no

@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 from attacks.compute import Compute, ComputeMeter
 from attacks.recover.neutralise_watermark import Inverse, NeutraliseWatermark, keyed, risen, weights
 from attacks.recover.paraphrase_back import ParaphraseBack
-from attacks.recover.retelling import Told, retold
+from attacks.recover.retelling import Retelling, retold
 from configs.errors import ConfigError
 from defenses.decoding.kgw import KGW
 from lm.examples import Examples
@@ -184,7 +184,7 @@ class Turns:
     def __call__(self, rows):
         self.asked.append(rows.item.tolist())
         text, finished = self.turns.pop(0)
-        return Told([text] * len(rows), np.full(len(rows), finished))
+        return Retelling([text] * len(rows), np.full(len(rows), finished))
 
 
 def test_only_responses_that_end_with_the_answer_are_taken_and_others_tried_again():
