@@ -36,7 +36,7 @@ IDS = torch.tensor([[0, 0, 1, 5, 9, 7], [1, 4, 4, 8, 20, 6]])
 
 def theirs(mark, secret=5, history=1024):
     """Transformers' own processor with our keys."""
-    keys = mark.coins(secret, "cpu").keys.tolist()
+    keys = mark.coins(secret).keys.tolist()
     return SynthIDTextWatermarkLogitsProcessor(mark.width + 1, keys, TABLE, TABLE_SEED, history, torch.device("cpu"))
 
 
