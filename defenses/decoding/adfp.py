@@ -12,7 +12,7 @@ from configs.errors import require
 from configs.ranges import at_least
 from defenses.base import Detection, Evidence, RequestFacts, Serving
 from defenses.decoding.marks import firsts, green_tokens, last, pairs_of, texts_of
-from defenses.decoding.watermark import Interview, Watermark
+from defenses.decoding.watermark import SuspectSaid, Watermark
 from defenses.strength import Strength
 from lm.later import torch
 
@@ -92,7 +92,7 @@ class ADFP(Watermark):
         pairs, _ = pairs_of(*said, self.width)
         return self.green_mass(context.suspect, said, firsts(pairs[:, :-1]), context.serving.seed)
 
-    def green_mass(self, suspect: LanguageModel, said: Interview, at: NDArray[np.int64], secret: int) -> Evidence:
+    def green_mass(self, suspect: LanguageModel, said: SuspectSaid, at: NDArray[np.int64], secret: int) -> Evidence:
         """What a suspect's distributions show at places (n,) of its answers, whose contexts all differ."""
         from scipy.stats import norm
 

@@ -13,7 +13,7 @@ from lm.ragged import Ragged
 from lm.types import Sampling
 
 
-class Interview(NamedTuple):
+class SuspectSaid(NamedTuple):
     """What a suspect answered, in tokens.
 
     Args:
@@ -50,7 +50,7 @@ class Watermark(Defense):
         said = self.ask(context)
         return None if said is None else self.evidence(said.prompts, said.answers, context.serving.seed)
 
-    def ask(self, context: Detection) -> Interview | None:
+    def ask(self, context: Detection) -> SuspectSaid | None:
         """The suspect's answers; None for another vocabulary than the teacher's, and where it can say nothing."""
         suspect = context.suspect
         if suspect.vocab != context.serving.teacher.vocab or not context.prompts:
@@ -60,7 +60,9 @@ class Watermark(Defense):
         if room < 1:
             return None
         seeds = context.rng.integers(0, 2**62, len(prompts))
-        return Interview(prompts, suspect.generate(prompts, Sampling(max_tokens=min(self.tokens, room)), seeds).tokens)
+        return SuspectSaid(
+            prompts, suspect.generate(prompts, Sampling(max_tokens=min(self.tokens, room)), seeds).tokens
+        )
 
     def evidence(self, prompts: Ragged, answers: Ragged, secret: int) -> Evidence | None:
         """What R answers to R prompts show; None where no pair is left to look at."""
