@@ -84,7 +84,7 @@ class SynthID(Watermark):
 
         if self.layers == 0:
             return None
-        coins = self.coins(secret, "cpu")
+        coins = self.coins(secret)
         keys = coins.compute_ngram_keys(torch.from_numpy(np.column_stack([context, tokens]))[None])
         g = coins.sample_g_values(keys)[0].numpy()
         weight = np.linspace(10, 1, self.layers)
@@ -92,13 +92,13 @@ class SynthID(Watermark):
         z = ((g.sum(0) - mean) @ weight) / np.sqrt(variance * (weight**2).sum())
         return Evidence(float(norm.sf(z)), float(z), len(tokens))
 
-    def coins(self, secret: int, device: str) -> SynthIDTextWatermarkLogitsProcessor:
-        """Transformers' processor, of which the state is not used."""
-        return _coins(self.layers, self.width, self.key, secret % 2**64, device)
+    def coins(self, secret: int) -> SynthIDTextWatermarkLogitsProcessor:
+        """Transformers' processor, of which the state is not used. On the CPU: on other devices its coins are others."""
+        return _coins(self.layers, self.width, self.key, secret % 2**64)
 
 
 @lru_cache(maxsize=8)
-def _coins(layers: int, width: int, key: int, secret: int, device: str) -> SynthIDTextWatermarkLogitsProcessor:
+def _coins(layers: int, width: int, key: int, secret: int) -> SynthIDTextWatermarkLogitsProcessor:
     from transformers import SynthIDTextWatermarkLogitsProcessor
 
     words = mixed(mixed(secret_word(key) ^ np.uint64(secret)) ^ np.arange(layers, dtype=np.uint64))
@@ -108,7 +108,7 @@ def _coins(layers: int, width: int, key: int, secret: int, device: str) -> Synth
         sampling_table_size=TABLE,
         sampling_table_seed=TABLE_SEED,
         context_history_size=1,
-        device=torch.device(device),
+        device=torch.device("cpu"),
     )
 
 
@@ -155,12 +155,11 @@ class _Tournament:
 
     def won(self, context: Tensor, scores: Tensor) -> Tensor:
         """Scores (B, V) of the winners after contexts (B, width)."""
-        coins = self.mark.coins(self.secret, str(scores.device))
-        vocabulary = torch.arange(scores.shape[1], device=scores.device)
+        coins, vocabulary = self.mark.coins(self.secret), torch.arange(scores.shape[1], device=scores.device)
         words = coins.accumulate_hash(torch.ones_like(context[:, 0]), context)[:, None]
         words = coins.accumulate_hash(words, vocabulary[None, :, None])
-        table, p = coins.sampling_table.double(), scores.double().softmax(1)
-        for key in coins.keys:  # a round at a time: never B·V·layers numbers at once
+        table, p = coins.sampling_table.to(scores.device).double(), scores.double().softmax(1)
+        for key in coins.keys.to(scores.device):  # a round at a time: never B·V·layers numbers at once
             g = table.take(coins.accumulate_hash(words, key[None]).bitwise_and_(TABLE - 1))
             p = p * (1 + g - (g * p).sum(1, keepdim=True)).clamp_min(0)  # what rounding leaves of 0 has no logarithm
         return p.log().clamp_min(NEVER).to(scores).masked_fill(torch.isneginf(scores), -torch.inf)

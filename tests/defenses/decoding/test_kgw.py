@@ -169,10 +169,15 @@ def test_transformers_detector_with_our_lists_finds_the_same():
     own, and has to find the same statistic. One text at a time: it counts repeats within a text alone."""
     watermark, text = KGW(2.0, 0.4, width=2), np.random.default_rng(0).integers(4, 24, 200)
     settings = WatermarkingConfig(greenlist_ratio=0.4, bias=2.0, seeding_scheme="lefthash", context_width=2)
+
+    class OurLists:
+        seeding_scheme, context_width = "lefthash", 2
+
+        def _get_greenlist_ids(self, prefix):
+            return np.flatnonzero(watermark.green(prefix.numpy()[None], np.arange(V), 5)[0])
+
     detector = WatermarkDetector(model(seed=1).model.config, "cpu", settings, ignore_repeated_ngrams=True)
-    detector.processor._get_greenlist_ids = lambda prefix: np.flatnonzero(
-        watermark.green(prefix.numpy()[None], np.arange(V), 5)[0]
-    )
+    detector.processor = OurLists()
     theirs = detector(torch.from_numpy(text)[None], return_dict=True)
     ours = watermark.evidence(Ragged.of([text[:2]]), Ragged.of([text[2:]]), 5)
     assert theirs.num_tokens_scored[0] == ours.looked_at < 198, "some pairs come again"
@@ -188,10 +193,9 @@ def test_transformers_detector_finds_what_transformers_marked_as_ours_finds_ours
     detector = WatermarkDetector(lm.model.config, "cpu", settings, ignore_repeated_ngrams=False)
     seeds, sampling = np.arange(len(PROMPTS)), Sampling(max_tokens=40)
     marked = lm.generate(PROMPTS, sampling, seeds, [theirs]).tokens
-    green = sum(
-        detector._score_ngrams_in_passage(torch.from_numpy(row)[None].long())[1][0] for row in marked if len(row) > 1
-    )
-    share = green / sum(len(row) - 1 for row in marked if len(row) > 1)
+    found = [detector(torch.from_numpy(row)[None].long(), return_dict=True) for row in marked if len(row) > 2]
+    counted, green = np.sum([(one.num_tokens_scored[0], one.num_green_tokens[0]) for one in found], axis=0)
+    share = green / counted
     texts = Ragged.of([np.concatenate(pair) for pair in zip(PROMPTS, drawn(watermark), strict=True)])
     said = texts.position >= PROMPTS.lengths[texts.row_of_value]
     ours = watermark.green(contexts(texts, 1)[said], texts.values[said][:, None], 5).mean()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest, norm
 from torch.nn.functional import log_softmax
 from transformers import SynthIDTextWatermarkLogitsProcessor
+from transformers.generation.logits_process import SynthIDTextWatermarkState
 
 from configs.errors import ConfigError
 from defenses.decoding.synthid import TABLE, TABLE_SEED, SynthID
@@ -35,7 +36,7 @@ IDS = torch.tensor([[0, 0, 1, 5, 9, 7], [1, 4, 4, 8, 20, 6]])
 
 def theirs(mark, secret=5, history=1024):
     """Transformers' own processor with our keys."""
-    keys = mark.coins(secret, "cpu").keys.tolist()
+    keys = mark.coins(secret).keys.tolist()
     return SynthIDTextWatermarkLogitsProcessor(mark.width + 1, keys, TABLE, TABLE_SEED, history, torch.device("cpu"))
 
 
@@ -70,7 +71,7 @@ def test_scores_are_those_of_transformers():
     """Its context is set to that of the text; at first its history is empty."""
     scores = log_softmax(torch.randn(2, 24, generator=torch.Generator().manual_seed(0)), -1).double()
     oracle = theirs(MARK)
-    oracle._init_state(2)
+    oracle.state = SynthIDTextWatermarkState(2, MARK.width + 1, 1024, torch.device("cpu"))
     oracle.state.context = IDS[:, -3:-1]
     torch.testing.assert_close(processors(MARK)[0](IDS, scores), oracle(IDS, scores), atol=1e-9, rtol=1e-9)
 
