@@ -1,4 +1,4 @@
-"""What defenses that look into students are given in tests of all of them: public rows and tasks, a log, a watermark beside."""
+"""What defenses that look into students are given in tests of all of them: tasks, public rows, a log, a watermark beside."""
 
 from __future__ import annotations
 
