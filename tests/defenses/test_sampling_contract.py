@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from defenses.base import Serving, hooks_of
+from defenses.base import Answered, Deployed, Detection, OwnItems, Preparation, Serving, hooks_of
+from defenses.decoding.kgw import KGW
+from lm.types import Sampling
+from teacher.api.schema import Prompts, Responses
 from tests.defenses.asking import asked
-from tests.defenses.decoding.models import model
-from tests.defenses.looked_into import FEW, detection, preparation
+from tests.defenses.decoding.models import model, traces
 from tests.defenses.test_contract import DEFENSES, defense_of
 
-SMALL = {"traces": 16, "steps": 2, "batch": 4, "tokens": 6}
+SMALL = {"traces": 16, "steps": 2, "batch": 4, "tokens": 6, "prompts": 5, "rows": 8}
 """Fields that say how much is done, where a defense has them."""
 TEACHER, OTHER = model(seed=1), model(seed=2)
-SMALL |= FEW
 IDS = torch.tensor([[0, 0, 1, 5, 9, 7], [1, 4, 4, 8, 20, 6], [0, 1, 3, 3, 9, 2]])
 
 
@@ -34,8 +35,30 @@ def acting(hook):
 def serving(defense, seed=3):
     prepared = {}
     if "prepare" in hooks_of(defense):
-        prepared = defense.prepare(preparation(TEACHER, OTHER))
+        context = Preparation(
+            TEACHER,
+            lambda: OTHER,
+            traces,
+            np.random.default_rng(0),
+            items=items,
+            model=lambda used: OTHER,
+            fit=lambda rows, steps=None: model(seed=100 + int(rows.completions.values.sum())),
+            public=traces,
+        )
+        prepared = defense.prepare(context)
     return Serving(TEACHER, lambda used: OTHER, prepared, seed)
+
+
+def items(count):
+    texts = [f"w{i % 20} w{i % 7}" for i in range(count)]
+    return OwnItems(Prompts(texts, TEACHER.encode_prompts(texts)), np.full(count, "f", object), lambda i, text: True)
+
+
+def answered():
+    """What was served to somebody: an answer to each of 20 prompts."""
+    rows, no, asked_for = np.arange(20), np.zeros(20, bool), items(20).prompts
+    drawn = TEACHER.generate(asked_for.tokens, Sampling(max_tokens=6), rows)
+    return Answered(asked_for.texts, rows, Responses(rows, drawn.tokens, drawn.channel, no, no, drawn.tokens.lengths))
 
 
 def weights(lm):
@@ -95,7 +118,8 @@ def test_evidence_is_a_probability_and_the_suspect_stays(name):
     defense, before = small(name), weights(OTHER)
 
     def look():
-        return defense.detect(detection(OTHER, serving(defense), TEACHER))
+        context = (OTHER, ["w1 w2", "w3"], serving(defense), TEACHER.format, np.random.default_rng(1))
+        return defense.detect(Detection(*context, answered, lambda name: Deployed(KGW(1.0), Serving(TEACHER))))
 
     found = look()
     assert found is not None
