@@ -9,7 +9,7 @@ from scipy.stats import binomtest, kstest
 
 from configs.errors import ConfigError
 from defenses.base import Deployed, Serving
-from defenses.decoding.kgw import KGW, NOTHING
+from defenses.decoding.kgw import KGW
 from defenses.decoding.temperature import Temperature
 from defenses.provenance.kgw_radioactivity import KGWRadioactivity, reading
 from experiments.cell import cell_from
@@ -40,7 +40,7 @@ def by_hand(watermark, prompts, responses, choices):
     """(green, all) pairs, one text after the other."""
     pairs, at = set(), 0
     for prompt, response in zip(prompts, responses, strict=True):
-        text, seen = [NOTHING] * watermark.width + prompt.tolist() + response.tolist(), set()
+        text, seen = [-1] * watermark.width + prompt.tolist() + response.tolist(), set()
         for i in range(watermark.width, len(text)):
             context = tuple(text[i - watermark.width : i])
             if i >= watermark.width + len(prompt):
