@@ -56,7 +56,7 @@ class RL(Refine):
 
     def run(self, context: RefineContext) -> Refined:
         """See `Refine.run`; the curve is the mean reward of each batch."""
-        from student.reinforce import advantages, policy_of, policy_recipe, weighted_by
+        from lm.reinforce import advantages, policy_of, policy_recipe, weighted_by
 
         usable = checkable(context, self.families)
         if not len(usable):

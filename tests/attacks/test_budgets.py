@@ -21,8 +21,8 @@ from defenses.admission.limits.token_bucket import TokenBucket
 from lm.from_words import word_examples
 from lm.ragged import Ragged
 from lm.recipe import Recipe
+from lm.reinforce import _MiniPolicy
 from student.mini import MiniStudent
-from student.reinforce import _MiniPolicy
 from teacher.api.gateway import Gateway
 from teacher.api.prices import Prices
 from teacher.api.schema import Params, Prompts

@@ -9,8 +9,8 @@ import torch
 from lm.examples import Examples
 from lm.ragged import Ragged
 from lm.recipe import Recipe
+from lm.reinforce import EPS, _MiniPolicy, _PlainPolicy, advantages, anchored, policy_losses, policy_recipe, weighted_by
 from lm.train import Trainer
-from student.reinforce import EPS, _MiniPolicy, _PlainPolicy, advantages, policy_losses, policy_recipe, weighted_by
 from tests.lm.mini.tiny import tiny
 
 torch.set_num_threads(1)
@@ -101,3 +101,26 @@ def test_micro_batches_of_negative_advantages_are_learnt_too():
     for name, one in found[0].items():
         torch.testing.assert_close(one, found[1][name], atol=1e-5, rtol=1e-4, msg=name)
         torch.testing.assert_close(one, gradient(lm, data)[name], atol=2e-5, rtol=1e-4, msg=name)
+
+
+def test_an_anchor_has_the_gradient_of_its_formula():
+    """Of −mean over tokens of A·log π − β·(ρ − log ρ − 1), by autograd through the model that drew the rows."""
+    lm, other, beta = tiny(3), tiny(4), 0.3
+    whole = rows(lm, (1.0, 1.0, 1.0, 1.0))
+    whole = whole.with_weight((whole.weight != 0).astype(np.float32))
+    advantage = np.array([1.5, -0.5, 0.0, -1.0], np.float32)
+    now, before = (m.score(whole.prompts, whole.completions).logprob for m in (lm, other))
+    found = gradient(lm, anchored(whole, advantage, now, before, beta))
+    model, total, at = copy.deepcopy(lm.model), 0.0, 0
+    for row, (prompt, said) in enumerate(zip(whole.prompts, whole.completions, strict=True)):
+        text = torch.from_numpy(np.concatenate([prompt, said]).astype(np.int64))[None]
+        logp = model(input_ids=text).logits[0].log_softmax(-1)
+        for place in range(len(said)):
+            if whole.weight[at]:
+                own = logp[len(prompt) + place - 1, int(said[place])]
+                ratio = torch.exp(float(before[at]) - own)
+                total = total - advantage[row] * own + beta * (ratio - torch.log(ratio) - 1)
+            at += 1
+    (total / np.count_nonzero(whole.weight)).backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, atol=2e-5, rtol=1e-3, msg=name)

@@ -1,8 +1,8 @@
-"""Reinforcement learning of a student from rewards of its own responses. Knows nothing of who gives them.
+"""Reinforcement learning of a model from rewards of its own responses. Knows nothing of who gives them.
 
 The policy gradient (Williams 1992) with the advantage of a response in its group as its reward, as in GRPO (Shao et al.,
 arXiv 2402.03300, section 4.1.2) with one step a batch: the ratio of new to old policy is then 1, and there is nothing to
-clip. There is no reference model, hence no KL term.
+clip. There is no reference model, hence no KL term, unless the rows say so (`anchored`).
 """
 
 from __future__ import annotations
@@ -51,6 +51,24 @@ def weighted_by(rows: Examples, advantage: NDArray[np.float32]) -> Examples:
     return rows.with_weight(weight).where(advantage != 0)
 
 
+def anchored(
+    rows: Examples, advantage: NDArray[np.float32], now: NDArray[np.float32], before: NDArray[np.float32], beta: float
+) -> Examples:
+    """Rows to learn from, held near an earlier policy: a token that was learnt weighs A − β·(1 − ρ), ρ = p_before / p_now.
+
+    That is the gradient of A·log π − β·(ρ − log ρ − 1), whose last factor estimates KL(now ‖ before) without bias (GRPO,
+    arXiv 2402.03300, equation 4), at the policy that drew the rows.
+
+    Args:
+        rows: that ``now`` drew.
+        advantage: (B,) A of each row.
+        now, before: (N,) log-probabilities of the tokens under both.
+        beta: β.
+    """
+    pull = beta * -np.expm1(before.astype(np.float64) - now)
+    return rows.with_weight(np.where(rows.weight != 0, advantage[rows.completions.row_of_value] - pull, 0.0))
+
+
 def policy_losses(logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     """−A · log π of each target and its weight: 1 wherever there is an advantage, so that the step's loss is the mean over
     *tokens* (as in DAPO, arXiv 2503.14476, eq. 8: long responses count by their length); see `lm.train.Losses`."""
@@ -64,7 +82,7 @@ def policy_recipe(steps: int, lr: float, clip: float = 1.0) -> Recipe:
 
 
 class Learner(Protocol):
-    """A student in reinforcement learning.
+    """A model in reinforcement learning.
 
     Attributes:
         lm: with its weights of now: to be sampled from.
@@ -78,7 +96,7 @@ class Learner(Protocol):
 
 
 def policy_of(lm: LanguageModel, recipe: Recipe) -> Learner:
-    """A copy of a student, to be trained; all its weights are."""
+    """A copy of a model, to be trained; all its weights are."""
     from lm.mini.modeling import MiniForCausalLM
 
     own = lm.with_model(copy.deepcopy(lm.model))
