@@ -3,8 +3,8 @@
 All of them say the same texts (reference solutions, whatever is likely), in one process, in turns, so that only the models
 and the defense's own work differ. *Its passes*: the teacher's own seconds a token plus, for each extra forward pass that is
 counted (`lm.passes`), the proxy's seconds a token when it says these texts alone. A ratio of 1.20 is a defense that costs
-20 % more than that. The weights are fresh: they do not matter to the time. Every defense of ``configs/defense`` that acts while the
-teacher samples is measured as its YAML says, the provider's own student being another model of the proxy's size.
+20 % more than that. The weights are fresh: they do not matter to the time. Every defense of ``configs/defense`` that acts
+while the teacher samples is measured as its YAML says, the provider's own student being the proxy.
 
     python -m benchmarks.decoding_defenses
 """

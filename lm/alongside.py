@@ -1,8 +1,8 @@
 """Models that read along while another one answers: what they would say next, at what their own forward passes cost.
 
-A processor of `lm.generate` sees the whole batch as it stands, padding and ended texts included; a plain cache that reads all
-of it takes about twice as long as the passes need. So each model has a decoder of its own, which is given what is new in the
-texts that still grow. Knows no defenses.
+A processor of `lm.generate` sees the whole batch as it stands, padding and ended texts included; a plain cache that reads
+all of it takes about twice as long as the passes need. So each model has a decoder of its own, which is given what is new
+in the texts that still grow. Knows no defenses.
 """
 
 from __future__ import annotations

@@ -74,8 +74,9 @@ class PerturbedProxy:
     def __init__(self, proxy: LanguageModel, direction: Mapping[str, Tensor], epsilon: float) -> None:
         self.epsilon = epsilon
         self.width = min(logits_width(proxy.model), len(proxy.vocab))
-        self._models = tuple(_moved(proxy.model, direction, sign * epsilon) for sign in (1, -1))
-        self._readers = Alongside(*(proxy.with_model(model) for model in self._models))
+        moved = both_sides(proxy, direction, epsilon)
+        self._models = tuple(lm.model for lm in moved)
+        self._readers = Alongside(*moved)
         self.pad = self._readers.pad
 
     def next_token(self, input_ids_BT: Tensor, lines: NDArray[np.int64] | None = None) -> Tensor:
@@ -112,6 +113,14 @@ def teacher_weighted_sd(teacher: LanguageModel, perturbed: PerturbedProxy, holdo
         variance += float(((p_BTV * centred.square()).sum(-1) * batch.weight_BT).sum())
         weight += float(batch.weight_BT.sum())
     return float(np.sqrt(variance / max(weight, 1e-9)))
+
+
+def both_sides(
+    proxy: LanguageModel, direction: Mapping[str, Tensor], epsilon: float
+) -> tuple[LanguageModel, LanguageModel]:
+    """Copies of the proxy at θ + ε·g and θ − ε·g."""
+    plus, minus = (proxy.with_model(_moved(proxy.model, direction, sign * epsilon)) for sign in (1, -1))
+    return plus, minus
 
 
 def logits_width(model: PreTrainedModel) -> int:

@@ -60,6 +60,18 @@ def test_the_provider_has_its_own_and_the_attacker_his(defense: str) -> None:
     assert own == ({32} if defense == "product_of_experts" else set())
 
 
+@pytest.mark.parametrize("proxy", ["narrow", "stale", "reseeded"])
+@pytest.mark.parametrize("defense", ["antidistillation", "antidistillation_student"])
+def test_a_named_mismatch_is_the_provider_s_alone(defense: str, proxy: str) -> None:
+    plain, other = row_of(f"defense={defense}"), row_of(f"defense={defense}", f"proxy={proxy}")
+    assert other.honest.key != plain.honest.key
+    assert {stage.key for stage in other.harvest.prepared.values()}.isdisjoint(
+        stage.key for stage in plain.harvest.prepared.values()
+    )
+    for role in ("undefended", "self", "base", "teacher"):
+        assert other.scores[role].key == plain.scores[role].key
+
+
 @pytest.mark.parametrize("defense", ["none", "kgw"])
 def test_what_no_defense_runs_is_in_no_key(defense: str) -> None:
     assert row_of(f"defense={defense}", *OTHER).key == row_of(f"defense={defense}").key
