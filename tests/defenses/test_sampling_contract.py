@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from defenses.base import Detection, Preparation, Serving, hooks_of
+from defenses.base import Detection, OwnItems, Preparation, Serving, hooks_of
+from teacher.api.schema import Prompts
 from tests.defenses.asking import asked
 from tests.defenses.decoding.models import model, traces
 from tests.defenses.test_contract import DEFENSES, defense_of
@@ -32,9 +33,15 @@ def acting(hook):
 def serving(defense, seed=3):
     prepared = {}
     if "prepare" in hooks_of(defense):
-        context = Preparation(TEACHER, lambda: OTHER, traces, np.random.default_rng(0), model=lambda used: OTHER)
+        rng = np.random.default_rng(0)
+        context = Preparation(TEACHER, lambda: OTHER, traces, rng, items=own_items, model=lambda used: OTHER)
         prepared = defense.prepare(context)
     return Serving(TEACHER, lambda used: OTHER, prepared, seed)
+
+
+def own_items(n):
+    """Tasks whose right answers have an even number of letters."""
+    return OwnItems(Prompts((), traces(n).prompts), np.array(["w"] * n, object), lambda item, text: len(text) % 2 == 0)
 
 
 def weights(lm):
