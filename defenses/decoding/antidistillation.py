@@ -32,7 +32,9 @@ class Antidistillation(Defense):
 
     The default ε lies on the biased branch of the U that the error of finite differences has over ε: in the mini world Δ is
     9 and 45 % off the exact derivative at ε = .1 (two seeds, claim C3), 1 and 7 % at .03, .01 and .07 % at .003, and worse
-    again below .001. It stays as the published results have it; for the derivative itself take ``epsilon: 0.003``.
+    again below .001. The bias costs nothing that shows: at λ = .2 (seed 0, 200 items) students reach .58 of reasoning at
+    ε = .1 and .63 at .003, undefended .99, and honest accuracy is .950 and .945, undefended .984. The default stays as the
+    published results have it; for the derivative itself take ``epsilon: 0.003``.
 
     Prepared: ``grad.<parameter>`` for each parameter of the proxy, and ``scale``, σ. Costs two forward passes of the proxy
     per token. Teacher and proxy must share a tokenizer; logits beyond its vocabulary are not perturbed.

@@ -28,7 +28,10 @@ class AntidistillationAimed(Antidistillation):
     model.
 
     Which base and which student these are is the setting ``proxy``: another architecture (``proxy=narrow``), fewer steps
-    (``proxy=stale``), another seed (``proxy=reseeded``).
+    (``proxy=stale``), another seed (``proxy=reseeded``). In the mini world (seed 0, λ = .2, ε = .003, 200 items) students
+    reach .66 of reasoning aimed at the student and .64 with the frozen gradient, .63 aimed at the base, undefended .99;
+    honest accuracy is .964, .951 and .945, undefended .984. Aimed at a stale student .87, at .963: nearly nothing is left.
+    Aimed at the base, a narrow proxy gives .55 at .916, one of another seed .64 at .940: the mismatch costs little there.
 
     Args:
         gradient: the model whose loss on clean traces g is the gradient of.

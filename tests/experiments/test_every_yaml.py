@@ -75,7 +75,15 @@ def walk(stage: Stage, found: dict[str, Stage]) -> dict[str, Stage]:
 
 def chosen(name: str) -> str:
     group, _, option = name.rpartition("/")
+    if group == "defense":
+        return f"{group}=[{','.join((*beside(option), option))}]"
     return f"{group}=[{option}]" if group == "attack/recover" else f"{group}={option}"
+
+
+def beside(option: str) -> list[str]:
+    """Other defenses that one asks for."""
+    nodes = compose_one([f"defense={option}", "api=full"]).config.defense
+    return [other for name, node in nodes.items() for other in build(node, Defense, name).beside()]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,8 @@ def names(group: str) -> set[str]:
 
 
 def chosen(sweep: Sweep, group: str) -> set[str]:
-    return {o.partition("=")[2] for cell in sweep.cells for o in cell.overrides if o.startswith(f"{group}=")}
+    said = {o.partition("=")[2] for cell in sweep.cells for o in cell.overrides if o.startswith(f"{group}=")}
+    return {name for one in said for name in one.strip("[]").split(",")}
 
 
 @pytest.fixture(scope="module")
