@@ -15,15 +15,6 @@ PRIVATE = {
         "experiments/engine/pool.py",
         "_children",
     ): "multiprocessing waits at exit even for a process that the kernel holds",
-    (
-        "tests/defenses/decoding/test_kgw.py",
-        "_get_greenlist_ids",
-    ): "transformers' detector is given our lists, as its own are hashed otherwise",
-    (
-        "tests/defenses/decoding/test_kgw.py",
-        "_score_ngrams_in_passage",
-    ): "its count of green tokens, before it is made a z",
-    ("tests/defenses/decoding/test_synthid.py", "_init_state"): "transformers' processor is begun anew for a context",
 }
 """(file, name) -> why it is used all the same."""
 
