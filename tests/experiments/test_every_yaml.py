@@ -75,7 +75,14 @@ def walk(stage: Stage, found: dict[str, Stage]) -> dict[str, Stage]:
 
 def chosen(name: str) -> str:
     group, _, option = name.rpartition("/")
-    return f"{group}=[{option}]" if group == "attack/recover" else f"{group}={option}"
+    beside = asked_beside(option) if group == "defense" else []
+    return f"{group}=[{','.join([*beside, option])}]" if beside or group == "attack/recover" else f"{group}={option}"
+
+
+def asked_beside(option: str) -> list[str]:
+    """The defenses that have to stand beside one."""
+    nodes = compose_one([f"defense={option}", "api=full"]).config.defense or {}
+    return [other for node in nodes.values() for other in build(node, Defense, option).beside()]
 
 
 @pytest.fixture(scope="module")
