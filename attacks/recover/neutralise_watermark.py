@@ -40,10 +40,12 @@ class NeutraliseWatermark(Recover):
     w(p) = 1/(log f / log f_max)^0.3, the empty one 1. The responses are drawn from scores − δ' Σ_n w(p) d_n(x; p), and those
     that keep the answer take the place of the harvested ones (`attacks.recover.retelling`).
 
-    Two differences from the paper. There the fitted model is used so itself when it serves; here a student that learns
-    the result carries the neutral distribution in its weights, so that nothing is to be done at inference. And there the
-    model before training is the base; a base that is far from the task rises in every word of it, so that all are pushed
-    down alike. With ``public_rows`` it is the base fitted to so much public data: of equal skill, without the watermark.
+    Two differences from the paper. There the fitted model itself is used so when it serves; here a student learns the
+    result, so that nothing is to be done at inference. And there the model before training is the base; where that is far
+    from the task, all words of the task rise and all are pushed down alike. With ``public_rows`` it is the base fitted to
+    so much public data, which knows the task and no watermark. What the teacher says otherwise than public data do rises
+    too, so that the answers of hard tasks are lost first: fewer rows are left, and what they say is less like the teacher.
+    Too large a δ' turns the watermark around, which a test in the other direction would see.
 
     Args:
         strength: δ' in nats, at least 0.

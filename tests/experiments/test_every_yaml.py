@@ -57,8 +57,8 @@ def surroundings(name: str) -> list[str]:
 def needs_logprobs(name: str) -> bool:
     group, _, option = name.rpartition("/")
     if group == "defense" and option != "none":
-        nodes = compose_one([f"defense={option}", "api=full"]).config.defense
-        return any("top_logprobs" in build(node, Defense, name).needs for node in nodes.values())
+        node = compose_one([f"defense={option}", "api=full"]).config.defense[option]
+        return "top_logprobs" in build(node, Defense, name).needs
     if group in ("attack", "attack/objective"):
         chosen = compose_one([f"{group}={option}", "api=full"])
         return cell_from(chosen.config).objective.needs_top_logprobs
@@ -75,15 +75,14 @@ def walk(stage: Stage, found: dict[str, Stage]) -> dict[str, Stage]:
 
 def chosen(name: str) -> str:
     group, _, option = name.rpartition("/")
-    if group == "defense":
-        return f"{group}=[{','.join((*beside(option), option))}]"
-    return f"{group}=[{option}]" if group == "attack/recover" else f"{group}={option}"
+    beside = asked_beside(option) if group == "defense" else []
+    return f"{group}=[{','.join([*beside, option])}]" if beside or group == "attack/recover" else f"{group}={option}"
 
 
-def beside(option: str) -> list[str]:
-    """Other defenses that one asks for."""
-    nodes = compose_one([f"defense={option}", "api=full"]).config.defense
-    return [other for name, node in nodes.items() for other in build(node, Defense, name).beside()]
+def asked_beside(option: str) -> list[str]:
+    """The defenses that have to stand beside one."""
+    nodes = compose_one([f"defense={option}", "api=full"]).config.defense or {}
+    return [other for node in nodes.values() for other in build(node, Defense, option).beside()]
 
 
 @pytest.fixture(scope="module")
