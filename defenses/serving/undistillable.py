@@ -47,6 +47,11 @@ class Undistillable(Defense):
     Written from the paper's abstract and published summaries of its sections 5 and 6, without its equations: frozen teacher
     and proxy, rewards standardised by group, a sequence log-ratio. The constants are this project's.
 
+    In the mini world (seed 0, ``ratio``) preparing takes 32 to 42 seconds of a core, and the defense does not hold: a
+    student makes as much of what it is served as it makes of the teacher. At η = .3 honest accuracy is .970 (undefended
+    .984) and the student's in reasoning .985, as undefended; at η = 1 they are .740 and .53, where the served teacher's own
+    reasoning is .57.
+
     AdamW at a constant rate, all weights. Prepared: ``weight.<parameter>``; nothing at η = 0, where the teacher itself is
     served. No extra passes while it serves.
 
