@@ -47,6 +47,11 @@ class Undistillable(Defense):
     Written from the paper's abstract and published summaries of its sections 5 and 6, without its equations: frozen teacher
     and proxy, rewards standardised by group, a sequence log-ratio. The constants are this project's.
 
+    In the mini world preparing takes 32 to 42 seconds of a core. One seed, 200 items a family, imitation; undefended honest
+    accuracy is .984 and the student's in reasoning .985. ``gain``: .968 and .565 at η = .3, .956 and .45 at .5, .929 and .41
+    at 1. ``ratio`` does not hold here: .970 and .985 at η = .3; at 1 .740 and .53, where the served teacher's own reasoning
+    is .57, all of which the student learns.
+
     AdamW at a constant rate, all weights. Prepared: ``weight.<parameter>``; nothing at η = 0, where the teacher itself is
     served. No extra passes while it serves.
 

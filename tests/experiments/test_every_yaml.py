@@ -57,8 +57,8 @@ def surroundings(name: str) -> list[str]:
 def needs_logprobs(name: str) -> bool:
     group, _, option = name.rpartition("/")
     if group == "defense" and option != "none":
-        node = compose_one([f"defense={option}", "api=full"]).config.defense[option]
-        return "top_logprobs" in build(node, Defense, name).needs
+        nodes = compose_one([f"defense={option}", "api=full"]).config.defense
+        return any("top_logprobs" in build(node, Defense, name).needs for node in nodes.values())
     if group in ("attack", "attack/objective"):
         chosen = compose_one([f"{group}={option}", "api=full"])
         return cell_from(chosen.config).objective.needs_top_logprobs
