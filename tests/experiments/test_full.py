@@ -13,9 +13,8 @@ from experiments.compose.interning import Interning
 from experiments.engine.graph import Wanted, plan, shared
 from experiments.store.store import Store
 
-PREPARED = 13
-"""Preparations of a seed: one for all strengths of antidistillation and its control, one for each detector, for DOGe, for
-rewritten traces and their control, and for proof of work."""
+PREPARED = 24
+"""Preparations of a seed: of every defense that prepares, one for all strengths and for all controls that share it."""
 FOLDER = Path(configs.__file__).parent
 
 
