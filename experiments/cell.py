@@ -23,6 +23,7 @@ from experiments.compose.compose import PATHS, REPORT
 from experiments.compose.interning import Interning
 from experiments.stages.budget_check import check_budget
 from experiments.stages.detect import DetectStage, detecting
+from experiments.stages.distance import DistanceStage
 from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
@@ -37,6 +38,7 @@ from experiments.stages.row import RowStage
 from experiments.stages.scores import ScoreStage
 from experiments.stages.serving_costs import CostStage, serving_part
 from experiments.stages.settings import Measure
+from experiments.stages.sold import SoldStage, sells_changed
 from experiments.stages.student import StudentStage
 from experiments.stages.training_set import TrainingSetStage
 from lm.model_spec import ModelSpec
@@ -114,6 +116,7 @@ class Cell:
             refined=after if isinstance(after, RefineStage) else None,
             evidence={role: one(self._detect(suspect, student, teacher, proxy)) for role, suspect in suspects.items()},
             costs=self._costs(teacher, proxy),
+            sold=self._sold(teacher, proxy) if sells_changed(self.offer) else None,
             passes={
                 role: one(PassAtKStage(model, self.measure, self.max_tokens, self.seed))
                 for role, model in sampled.items()
@@ -131,6 +134,22 @@ class Cell:
             defended[str(seed)] = own._honest(teacher, own._proxy(base), split="provider")
             clean[str(seed)] = undefended._honest(teacher, base, split="provider")
         return self.interning.one(DropStage(defended, clean))
+
+    def distance_stage(self, seeds: Sequence[int]) -> DistanceStage:
+        """How far what this cell's API sells of each token is from the truth.
+
+        Raises:
+            ConfigError: no probabilities are sold.
+        """
+        api = self.offer.interface
+        require(api.top_logprobs > 0, "api.top_logprobs", api.top_logprobs, "sells no probabilities that could be off")
+        found = {}
+        for seed in seeds:
+            own = replace(self, seed=seed)
+            teacher = self.interning.one(TeacherStage(self.task, self.teacher, seed))
+            base = self.interning.one(BaseStage(self.task, self.student, seed))
+            found[str(seed)] = own._sold(teacher, own._proxy(base))
+        return self.interning.one(DistanceStage(found))
 
     def facts(self) -> dict[str, Any]:
         """What names this cell in tables: both sides, the three axes of the threat model, the seed."""
@@ -209,6 +228,13 @@ class Cell:
         own = replace(self, offer=self.interning.one(part))
         prepared, student = own._prepared(teacher, proxy), own._proxy_student(teacher, proxy)
         return self.interning.one(CostStage(teacher, proxy, prepared, own.offer, self.max_tokens, self.seed, student))
+
+    def _sold(self, teacher: TeacherStage, proxy: BaseStage) -> SoldStage:
+        """What the defenses make of sold probabilities."""
+        part = serving_part(self.offer) or replace(self.offer, defenses={})
+        own = replace(self, offer=self.interning.one(part))
+        prepared, student = own._prepared(teacher, proxy), own._proxy_student(teacher, proxy)
+        return self.interning.one(SoldStage(teacher, proxy, prepared, own.offer, self.max_tokens, self.seed, student))
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
         proxy = self._proxy(base)

@@ -1,4 +1,4 @@
-"""Puts calibrated numbers in the place of ``drop:0.05`` in the cells of a sweep, as far as the store has them."""
+"""Puts calibrated numbers in the place of ``drop:0.05`` or ``l1:0.5`` in cells of a sweep, as far as the store has them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def settle(cells: Sequence[Composed]) -> Settled:
             waiting[key] = waiting[key][0], waiting[key][1] + 1
         else:
             plain = with_value(cell.plain, asked.defense, asked.field, numbers[key])
-            known = replace(cell, plain=plain, calibrated=asked.drop)
+            known = replace(cell, plain=plain, calibrated=asked.target if asked.unit == "drop" else None)
             settled.setdefault(known.identity, known)
     return Settled(_for_all_seeds(list(settled.values())), list(waiting.values()), said)
 

@@ -49,6 +49,10 @@ COSTS = ("extra_passes", "extra_compute")
 """Keys of a cell that say what its defenses run while the API serves (`lm.passes.Passes`); a row stored before this was
 counted has none."""
 
+SOLD = {"sold_l1": "l1", "sold_top1": "top1"}
+"""Keys of a cell that say how far sold probabilities are from the truth (`experiments.stages.sold`): of the cells whose
+defenses act on them."""
+
 FINDING = "finding_"
 """What the keys begin with of what a harvest found out besides answers (`attacks.client.Harvested.findings`): outcomes as
 `FACTS` are, of the cells that have any."""
@@ -63,7 +67,7 @@ class CellResult:
 
     Args:
         cell: configuration (`THREAT`, ``defense``, ``defense_name``, ``strength``, ``attack``, ``objective``, ``seed``) and
-            outcomes (`FACTS`, `FINDING`, `COSTS`); under ``settings``, if it is there, the whole resolved
+            outcomes (`FACTS`, `FINDING`, `COSTS`, `SOLD`); under ``settings``, if it is there, the whole resolved
             configuration, which tells cells apart that agree in all of the former.
         scores: item tables by model (`MODELS`): item, family, level, split, decoding, strict, lenient, finished,
             formed, step_correct, tokens.
@@ -100,7 +104,7 @@ class CellResult:
 
 def outcome(key: str) -> bool:
     """Whether a key of a cell is an outcome, and no configuration."""
-    return key in FACTS or key in COSTS or key.startswith(FINDING)
+    return key in FACTS or key in COSTS or key in SOLD or key.startswith(FINDING)
 
 
 def findings(results: Iterable[CellResult]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.measure import transfer as ratios
-from experiments.measure.cell_result import COSTS, FACTS, THREAT, CellResult, defense_names, findings
+from experiments.measure.cell_result import COSTS, FACTS, SOLD, THREAT, CellResult, defense_names, findings
 from experiments.measure.confidence import honest_calibration
 from experiments.measure.estimate import Estimate, estimates
 from experiments.measure.honest_load import load_numbers
@@ -119,6 +119,8 @@ def summarise(results: Sequence[CellResult]) -> Summary:
     quantities[MeasureKey("ECE", ALL)] = plain(seeds, [honest_calibration(r.honest) for r in results])
     quantities |= _load_measures(seeds, [load_numbers(r.honest_load) for r in results])
     quantities |= {MeasureKey(name): plain(seeds, [r.cell.get(name) for r in results]) for name in COSTS}
+    told = [name for name in SOLD if any(name in r.cell for r in results)]
+    quantities |= {MeasureKey(name): plain(seeds, [r.cell.get(name) for r in results]) for name in told}
     passes = pass_measures([r.passes for r in results], seeds)
     quantities |= {MeasureKey(name, family): quantity for (name, family), quantity in passes.items()}
     configuration = results[0].configuration

@@ -14,7 +14,7 @@ from polars.exceptions import PolarsError
 from configs.build import by_class
 from configs.errors import MoatBenchError
 from configs.text import one_line
-from experiments.measure.cell_result import COSTS, FACTS, FINDING
+from experiments.measure.cell_result import COSTS, FACTS, FINDING, SOLD
 from experiments.measure.exposure import exposure
 from experiments.measure.row import cell_row
 from experiments.report import CellResult
@@ -25,6 +25,7 @@ from experiments.stages.pass_at_k import PassAtKStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.scores import ScoreStage
 from experiments.stages.serving_costs import CostStage
+from experiments.stages.sold import SoldStage
 from experiments.stages.student import StudentStage
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
@@ -50,6 +51,7 @@ class RowStage(Stage):
         evidence: by role (``student``; ``undefended`` and ``self``: the nulls), what the defenses say of it; where any does.
         passes: by role, samples of students before and after refining; none where the attacker did nothing.
         costs: what the defenses run while the API serves; None where none acts then, so that they run nothing.
+        sold: how far sold probabilities are from the truth; None where no defense acts on them.
     """
 
     name: ClassVar[str] = "row"
@@ -68,6 +70,7 @@ class RowStage(Stage):
     evidence: Mapping[str, DetectStage] = field(default_factory=dict)
     passes: Mapping[str, PassAtKStage] = field(default_factory=dict)
     costs: CostStage | None = None
+    sold: SoldStage | None = None
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`: what names the cell. All that its numbers depend on is in the inputs; the resolved
@@ -86,6 +89,7 @@ class RowStage(Stage):
             "student": self.student,
             **({} if self.refined is None else {"refined": self.refined}),
             **({} if self.costs is None else {"costs": self.costs}),
+            **({} if self.sold is None else {"sold": self.sold}),
             **{f"evidence.{role}": stage for role, stage in self.evidence.items()},
             **{f"passes.{role}": stage for role, stage in self.passes.items()},
         }
@@ -99,6 +103,8 @@ class RowStage(Stage):
         found |= {**self._guarded(context), **self._proved(context)}
         facts = {**self.cell, **{name: found.get(name) for name in FACTS}, **self._found_out(context)}
         facts |= {name: 0.0 if self.costs is None else context.inputs["costs"].meta[name] for name in COSTS}
+        if self.sold is not None:
+            facts |= {key: context.inputs["sold"].meta[name] for key, name in SOLD.items()}
         load = context.inputs["honest"].table("load")
         drawn = [
             context.inputs[f"passes.{role}"].table("passes").with_columns(model=pl.lit(role)) for role in self.passes

@@ -29,4 +29,6 @@ def named_stages(row: RowStage) -> dict[str, Stage]:
     found |= {f"passes.{role}": stage for role, stage in row.passes.items()}
     if row.costs is not None:
         found["costs"] = row.costs
+    if row.sold is not None:
+        found["sold"] = row.sold
     return {**found, "honest": row.honest, "honest_clean": row.honest_clean, "row": row}

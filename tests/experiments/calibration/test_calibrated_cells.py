@@ -111,7 +111,7 @@ def test_one_calibration_serves_all_seeds_and_attacks(store):
     grid = [*TINY, *words[:1], "defense=temperature", words[2], "seed=0,1,7", "attack=imitate,clean"]
     before = settle(compose_cells(grid))
     assert not before.cells
-    assert [(one.asked.drop, waiting) for one, waiting in before.open] == [(0.02, 6), (0.05, 6)]
+    assert [(one.asked.target, waiting) for one, waiting in before.open] == [(0.02, 6), (0.05, 6)]
     assert {one.seeds for one, _ in before.open} == {(0, 1, 2)}
     first = measured(store, before.open[0][0])
     assert measured(store, before.open[1][0]) < first + 5
