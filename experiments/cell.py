@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import Any, TypeVar, cast
-
-from omegaconf import DictConfig, OmegaConf
+from typing import Any
 
 from attacks.base import Harvest, Recover, Refine
 from attacks.budget import Budget
 from attacks.refine.nothing import Nothing
-from configs.build import named_parts
-from configs.errors import ConfigError, require
-from configs.groups import chosen
-from configs.identity import Part
-from configs.ranges import whole_number
-from defenses.base import Defense, hooks_of
-from experiments.compose.asked import refuse_asked
-from experiments.compose.compose import PATHS, REPORT
+from configs.errors import require
+from defenses.base import hooks_of
 from experiments.compose.interning import Interning
-from experiments.stages.attack_check import check_attack
-from experiments.stages.defense_check import check_defenses
 from experiments.stages.detect import DetectStage, detecting
+from experiments.stages.distance import DistanceStage
 from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
-from experiments.stages.model_check import check_models, named_models
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer
 from experiments.stages.pass_at_k import PassAtKStage
@@ -39,6 +29,7 @@ from experiments.stages.scores import ScoreStage
 from experiments.stages.serving import serving_part
 from experiments.stages.serving_costs import CostStage
 from experiments.stages.settings import Measure
+from experiments.stages.sold import SoldStage, sells_changed
 from experiments.stages.student import StudentStage
 from experiments.stages.tampering import TamperingStage
 from experiments.stages.training_set import TrainingSetStage
@@ -46,10 +37,10 @@ from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Split, Task
-from teacher.api.interface import Interface
-from teacher.api.prices import Prices
 
-T = TypeVar("T")
+SUSPECTS = ("student", "undefended", "self")
+"""Whom defenses look into: the student; the same attack's on the undefended API, which never met what they put into answers;
+and the one that never met the teacher."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +125,22 @@ class Cell:
             clean[str(seed)] = undefended._honest(teacher, base, split="provider")
         return self.interning.one(DropStage(defended, clean))
 
+    def distance_stage(self, seeds: Sequence[int]) -> DistanceStage:
+        """How far what this cell's API sells of each token is from the truth.
+
+        Raises:
+            ConfigError: no probabilities are sold.
+        """
+        reason = "sells no probabilities, or no defense of the stack changes them"
+        require(sells_changed(self.offer), "api", self.offer.interface.name, reason)
+        found = {}
+        for seed in seeds:
+            own = replace(self, seed=seed)
+            teacher = self.interning.one(TeacherStage(self.task, self.teacher, seed))
+            base = self.interning.one(BaseStage(self.task, self.student, seed))
+            found[str(seed)] = own._looked_at(teacher, own._proxy(base))["sold"]
+        return self.interning.one(DistanceStage(found))
+
     def facts(self) -> dict[str, Any]:
         """What names this cell in tables: both sides, the three axes of the threat model, the seed."""
         names = list(self.offer.defenses)
@@ -217,8 +224,13 @@ class Cell:
         own = replace(self, offer=self.interning.one(part))
         prepared, student = own._prepared(teacher, proxy), own._proxy_student(teacher, proxy)
         asked = (teacher, proxy, prepared, own.offer, self.max_tokens, self.seed, student)
-        costs, tampering = CostStage(*asked), TamperingStage(*asked, self.measure.temperature)
-        return {"costs": self.interning.one(costs), "tampering": self.interning.one(tampering)}
+        found: dict[str, Any] = {
+            "costs": CostStage(*asked),
+            "tampering": TamperingStage(*asked, self.measure.temperature),
+        }
+        if sells_changed(part):
+            found["sold"] = SoldStage(*asked)
+        return {name: self.interning.one(stage) for name, stage in found.items()}
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
         serving = self._serving
@@ -255,92 +267,3 @@ class Cell:
         own = None if met is not None else serving._proxy_student(teacher, proxy)
         measured = (self.measure, self.max_tokens, self.seed)
         return self.interning.one(HonestStage(teacher, proxy, prepared, serving.offer, *measured, met, split, own))
-
-
-def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | None = None) -> Cell:
-    """The cell that a resolved Hydra configuration describes.
-
-    Args:
-        config: as composed, or already in plain containers.
-        interning: of the sweep that the cell is one of.
-
-    Raises:
-        ConfigError: any field that cannot be, named; or parts that do not fit each other.
-    """
-    plain: dict[str, Any]
-    if isinstance(config, DictConfig):
-        plain = {str(k): v for k, v in cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True)).items()}
-    else:
-        plain = dict(config)
-    for name in plain:
-        if name not in (*PARTS, *PATHS, REPORT, "experiment"):
-            raise ConfigError(name, plain[name], "is not a part of a cell", (*PARTS, *PATHS), meant=name)
-    interning, attack = interning or Interning(), chosen(plain, "attack")
-    for name in attack:
-        if name not in ATTACK:
-            raise ConfigError(f"attack.{name}", attack[name], "is not a part of an attack", ATTACK, meant=name)
-    plain["defense"] = named_parts(plain.get("defense"), "defense")
-    refuse_asked(plain)
-
-    def part(base: type[T], group: str) -> T:
-        return interning.part(chosen(attack if "/" in group else plain, group), base, group.replace("/", "."))
-
-    offer = Offer(
-        interface=part(Interface, "api"),
-        prices=part(Prices, "prices"),
-        defenses={n: interning.part(d, Defense, f"defense.{n}") for n, d in plain["defense"].items()},
-    )
-    steps = named_parts(attack.get("recover"), "attack.recover")
-    cell = Cell(
-        task=part(Task, "task"),  # type: ignore[type-abstract]
-        teacher=part(ModelSpec, "teacher"),  # type: ignore[type-abstract]
-        student=part(StudentSpec, "student"),  # type: ignore[type-abstract]
-        offer=interning.one(offer),
-        attack=_named(attack.get("name"), "attack.name"),
-        harvest=part(Harvest, "attack/harvest"),  # type: ignore[type-abstract]
-        recover={n: interning.part(r, Recover, f"attack.recover.{n}") for n, r in steps.items()},  # type: ignore[type-abstract]
-        objective=part(Objective, "attack/objective"),  # type: ignore[type-abstract]
-        refine=part(Refine, "attack/refine") if attack.get("refine") is not None else Nothing(),  # type: ignore[type-abstract]
-        budget=part(Budget, "budget"),
-        measure=part(Measure, "measure"),
-        max_tokens=whole_number(plain.get("max_tokens"), "max_tokens", 1, LONGEST_RESPONSE),
-        seed=whole_number(plain.get("seed"), "seed", 0),
-        resolved={name: interning.described(plain[name]) for name in PARTS if name != "proxy" or plain.get("proxy")},
-        proxy=part(StudentSpec, "proxy") if plain.get("proxy") else None,  # type: ignore[type-abstract]
-        interning=interning,
-    )
-    check(cell)
-    return cell
-
-
-PARTS = (
-    "task", "teacher", "student", "proxy", "api", "prices", "defense", "attack", "budget", "measure", "max_tokens", "seed",
-)  # fmt: skip
-"""Parts of a configuration that say what a cell is."""
-SUSPECTS = ("student", "undefended", "self")
-"""Whom defenses look into: the student; the same attack's on the undefended API, which never met what they put into answers;
-and the one that never met the teacher."""
-ATTACK = ("name", "harvest", "recover", "objective", "refine")
-"""Parts of an attack."""
-LONGEST_RESPONSE = 1_000_000
-"""Tokens: more than any model generates in one answer."""
-
-
-def check(cell: Cell) -> None:
-    """Refuse parts that do not fit each other, before anything runs."""
-    models: dict[str, ModelSpec] = {"teacher": cell.teacher, "student": cell.student}
-    if cell.proxy is not None:
-        models["proxy"] = cell.proxy
-    interface, attack = cell.offer.interface, (cell.harvest, cell.objective, cell.refine)
-    parts: dict[str, Part] = {f"defense.{name}": defense for name, defense in cell.offer.defenses.items()}
-    parts |= {f"attack.recover.{name}": step for name, step in cell.recover.items()}
-    parts |= {f"attack.{part.kind}": part for part in attack}
-    check_models([*models.items(), *named_models(parts)], cell.task, cell.max_tokens)
-    check_defenses(cell.offer.defenses, interface)
-    check_attack(*attack, cell.budget, cell.student, interface, cell.task)
-
-
-def _named(value: Any, field: str) -> str:
-    """A name for tables."""
-    require(isinstance(value, (str, int, float)) and str(value).strip() != "", field, value, "must be a name")
-    return str(value)

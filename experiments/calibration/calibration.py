@@ -1,4 +1,5 @@
-"""One calibration: which strength of a cell's defense costs honest users a given drop, as far as the store knows.
+"""One calibration: which strength of a cell's defense costs honest users a given drop, or puts what is sold at a given L1
+distance from the truth, as far as the store knows.
 
 Nothing is kept of a search but its evaluations, which are stages: going over them again finds how far it is, and a search
 for another drop shares what it has in common. A calibration belongs to task, teacher, interface, prices, honest population
@@ -19,10 +20,12 @@ from configs.errors import ConfigError, MoatBenchError
 from defenses.base import Defense
 from defenses.strength import Strength
 from experiments.calibration.search import Probe, Search
-from experiments.cell import Cell, cell_from
-from experiments.compose.asked import Asked, with_value
+from experiments.cell import Cell
+from experiments.compose.asked import Asked, Unit, with_value
 from experiments.compose.interning import Interning
+from experiments.from_config import cell_from
 from experiments.measure.panel import ALL
+from experiments.stages.distance import DistanceStage
 from experiments.stages.drop import DropStage
 from experiments.store.store import Store
 
@@ -31,18 +34,18 @@ SEEDS = (0, 1, 2)
 
 
 class UnreachedError(MoatBenchError):
-    """Honest users lose less than was asked for at every strength."""
+    """The cost is less than was asked for at every strength."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A search for one drop.
+    """A search for one drop or distance.
 
     Args:
         cell: with the defense at its strongest.
-        asked: which field, and which drop.
+        asked: which field, and what it should come to.
         family: whose accuracy drops, or all users.
-        seeds: the drop is the mean over these.
+        seeds: it is the mean over these.
     """
 
     cell: Cell
@@ -59,21 +62,21 @@ class Calibration:
     def search(self) -> Search:
         """What to try."""
         whole = isinstance(getattr(self._defense, self.strength.field), int)
-        return Search(self.strength, whole, self.asked.drop)
+        return Search(self.strength, whole, self.asked.target)
 
     @cached_property
     def key(self) -> tuple[str, float, str]:
         """Equal for calibrations that find the same strength."""
-        return self.cell.drop_stage(self.seeds).key, self.asked.drop, self.family
+        return self._measured(self.cell).key, self.asked.target, self.family
 
-    def stage(self, value: float) -> DropStage:
-        """What measures the drop at a strength; raises `ConfigError` where the defense cannot have it."""
+    def stage(self, value: float) -> DropStage | DistanceStage:
+        """What measures the cost at a strength; raises `ConfigError` where the defense cannot have it."""
         try:
             changed: Defense = replace(cast("Any", self._defense), **{self.strength.field: value})
         except ConfigError as error:
             raise _when_tried(error, self.asked, value) from error
         defenses = {**self.cell.offer.defenses, self.asked.defense: changed}
-        return replace(self.cell, offer=replace(self.cell.offer, defenses=defenses)).drop_stage(self.seeds)
+        return self._measured(replace(self.cell, offer=replace(self.cell.offer, defenses=defenses)))
 
     def path(self, store: Store) -> tuple[list[Probe], float | None]:
         """The evaluations that are stored, as far as the search gets with them, and the strength it needs next."""
@@ -82,8 +85,9 @@ class Calibration:
             entry = store.get(self.stage(value))
             if entry is None:
                 return path, value
-            row = entry.table("drop").row(by_predicate=pl.col("family") == self.family, named=True)
-            path.append(Probe(value, float(row["drop"]), float(row["error"])))
+            unit = self.asked.unit
+            row = entry.table(unit).row(by_predicate=pl.col("family") == self.family, named=True)
+            path.append(Probe(value, float(row[unit]), float(row["error"])))
         return path, None
 
     def found(self, path: Sequence[Probe]) -> Probe:
@@ -94,22 +98,37 @@ class Calibration:
         """
         if self.search.reached(path):
             return self.search.nearest(path)
-        most = max(path, key=lambda point: point.drop)
+        most = max(path, key=lambda point: point.cost)
         a, b = self.strength.harmless, self.strength.strongest
+        wanted = {
+            "drop": f"costs honest users {100 * self.asked.target:g} points",
+            "l1": f"puts what is sold {self.asked.target:g} from the truth",
+        }[self.asked.unit]
+        what = {"drop": "drop", "l1": "L1 distance"}[self.asked.unit]
         raise UnreachedError(
-            f"{self.asked.place}: no strength within [{a:g}, {b:g}] costs honest users {100 * self.asked.drop:g} points"
-            f"{self._whose}; the largest drop found is {points(most)}"
+            f"{self.asked.place}: no strength within [{a:g}, {b:g}] {wanted}{self._whose}; the largest {what} found is "
+            f"{spelt(most, self.asked.unit)}"
         )
 
     def said(self, point: Probe) -> str:
         """The result in a line."""
         seeds = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
-        far = abs(point.drop - self.asked.drop) > max(2 * point.error, point.tolerance)
-        return (
-            f"{self.asked.place}={point.strength:g} drops honest accuracy{self._whose} by {points(point)} ({seeds}; "
-            f"{self.cell.measure.heldout} provider items a family; target {100 * self.asked.drop:g})"
-            + ("; no strength nearer to the target was found" if far else "")
-        )
+        far = abs(point.cost - self.asked.target) > max(2 * point.error, point.tolerance)
+        found = f"{self.asked.place}={point.strength:g}"
+        if self.asked.unit == "drop":
+            told = (
+                f"{found} drops honest accuracy{self._whose} by {spelt(point, 'drop')} ({seeds}; "
+                f"{self.cell.measure.heldout} provider items a family; target {100 * self.asked.target:g})"
+            )
+        else:
+            told = (
+                f"{found} sells probabilities at an L1 distance of {spelt(point, 'l1')} from the truth{self._whose} "
+                f"({seeds}; target {self.asked.target:g})"
+            )
+        return told + ("; no strength nearer to the target was found" if far else "")
+
+    def _measured(self, cell: Cell) -> DropStage | DistanceStage:
+        return cell.drop_stage(self.seeds) if self.asked.unit == "drop" else cell.distance_stage(self.seeds)
 
     @property
     def _defense(self) -> Defense:
@@ -120,9 +139,11 @@ class Calibration:
         return "" if self.family == ALL else f" in {self.family}"
 
 
-def points(point: Probe) -> str:
-    """A drop with its standard error: ``5.1 ± 0.6 points``."""
-    return f"{100 * point.drop:.1f} ± {100 * point.error:.1f} points"
+def spelt(point: Probe, unit: Unit) -> str:
+    """A cost with its standard error: ``5.1 ± 0.6 points``, ``0.503 ± 0.004``."""
+    if unit == "drop":
+        return f"{100 * point.cost:.1f} ± {100 * point.error:.1f} points"
+    return f"{point.cost:.3f} ± {point.error:.3f}"
 
 
 def calibration_of(
@@ -161,23 +182,25 @@ def _strength(kind: type[Defense], asked: Asked) -> Strength:
         raise ConfigError(f"defense.{asked.defense}", kind.name, "has no strength to calibrate")
     if kind.strength.field != asked.field:
         reason = f"cannot be calibrated: the strength of {kind.name} is {kind.strength.field}"
-        raise ConfigError(asked.place, f"drop:{asked.drop:g}", reason)
+        raise ConfigError(asked.place, asked.written, reason)
     return kind.strength
 
 
-def the_strength(plain: Mapping[str, Any], drop: float) -> Asked:
-    """The one strength of a configuration's defenses, to be calibrated to a drop.
+def the_strength(plain: Mapping[str, Any], target: float, unit: Unit = "drop") -> Asked:
+    """The one strength of a configuration's defenses, to be calibrated to a drop or a distance.
 
     Raises:
         ConfigError: there is none, or more than one.
     """
     kinds = {name: class_of(part, Defense, f"defense.{name}") for name, part in (plain.get("defense") or {}).items()}
-    found = [Asked(name, kind.strength.field, drop) for name, kind in kinds.items() if kind.strength is not None]
+    found = [
+        Asked(name, kind.strength.field, target, unit) for name, kind in kinds.items() if kind.strength is not None
+    ]
     if not found:
         raise ConfigError(
             "defense", list(kinds) or "none", "has no strength to calibrate: choose one with defense=NAME"
         )
     if len(found) > 1:
-        meant = " or ".join(f"{one.place}=drop:{drop:g}" for one in found)
-        raise ConfigError("defense", list(kinds), f"has several strengths: instead of drop= write {meant}")
+        meant = " or ".join(f"{one.place}={one.written}" for one in found)
+        raise ConfigError("defense", list(kinds), f"has several strengths: instead of {unit}= write {meant}")
     return found[0]

@@ -1,4 +1,4 @@
-"""Finds where a noisy, roughly monotone function of a strength takes a value, with few evaluations. Knows no cell, no store.
+"""Finds where a noisy, roughly monotone cost of a strength takes a value, with few evaluations. Knows no cell, no store.
 
 What to try next follows from what was tried before and nothing else, so a search is resumed by going over its path again.
 """
@@ -14,20 +14,20 @@ MOST = 10
 """Evaluations of one search at most. On smooth functions it takes 5 on average, and 8 in the worst of 100."""
 
 FAR = 3
-"""In targets: a drop above this is taken for it when a chord is drawn."""
+"""In targets: a cost above this is taken for it when a chord is drawn."""
 
 LEAST_TOLERANCE = 0.002
-"""A drop this near to the target is taken for it, also where its standard error is smaller."""
+"""A cost this near to the target is taken for it, also where its standard error is smaller."""
 
 DIGITS = 3
 """Significant digits of a strength: what a paper prints is what was run."""
 
 
 class Probe(NamedTuple):
-    """One evaluation: the drop of honest accuracy at a strength, with its standard error."""
+    """One evaluation: the cost at a strength (a drop of honest accuracy, an L1 distance), with its standard error."""
 
     strength: float
-    drop: float
+    cost: float
     error: float
 
     @property
@@ -37,12 +37,12 @@ class Probe(NamedTuple):
 
 
 class Search(NamedTuple):
-    """A search for one drop.
+    """A search for one cost.
 
     Args:
         strength: the range.
         whole: whether strengths are whole numbers.
-        target: the drop.
+        target: the cost.
     """
 
     strength: Strength
@@ -53,17 +53,17 @@ class Search(NamedTuple):
         """The strength to try after these, None where the search is over.
 
         The strongest comes first: it says whether the target can be reached. Then regula falsi with the Illinois rule (an
-        end that stays twice counts half; Dowell & Jarratt 1971) from the harmless end, taken to cost nothing. A drop far
+        end that stays twice counts half; Dowell & Jarratt 1971) from the harmless end, taken to cost nothing. A cost far
         above the target counts as `FAR` times it: how much a ruinous strength costs says little about the mild ones.
         """
         if not path:
             return self._rounded(self.strength.strongest)
-        if any(abs(p.drop - self.target) <= p.tolerance for p in path) or not self.reached(path) or len(path) >= MOST:
+        if any(abs(p.cost - self.target) <= p.tolerance for p in path) or not self.reached(path) or len(path) >= MOST:
             return None
-        low, high = _End(0.0, -self.target), _End(1.0, path[0].drop - self.target)
+        low, high = _End(0.0, -self.target), _End(1.0, path[0].cost - self.target)
         before = 0
         for point in path[1:]:
-            end = _End(self.strength.position(point.strength), point.drop - self.target)
+            end = _End(self.strength.position(point.strength), point.cost - self.target)
             side = 1 if end.gap > 0 else -1
             halved = side == before
             if side > 0:
@@ -82,18 +82,18 @@ class Search(NamedTuple):
 
     def reached(self, path: Sequence[Probe]) -> bool:
         """Whether the strongest costs enough."""
-        return path[0].drop >= self.target - path[0].tolerance
+        return path[0].cost >= self.target - path[0].tolerance
 
     def nearest(self, path: Sequence[Probe]) -> Probe:
-        """The evaluation whose drop is nearest to the target."""
-        return min(path, key=lambda point: abs(point.drop - self.target))
+        """The evaluation whose cost is nearest to the target."""
+        return min(path, key=lambda point: abs(point.cost - self.target))
 
     def _rounded(self, value: float) -> float:
         return round(value) if self.whole else float(f"{value:.{DIGITS}g}")
 
 
 class _End(NamedTuple):
-    """An end of the bracket: position in the range, and how far its drop is above the target."""
+    """An end of the bracket: position in the range, and how far its cost is above the target."""
 
     position: float
     gap: float

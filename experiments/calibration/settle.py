@@ -1,4 +1,4 @@
-"""Puts calibrated numbers in the place of ``drop:0.05`` in the cells of a sweep, as far as the store has them."""
+"""Puts calibrated numbers in the place of ``drop:0.05`` or ``l1:0.5`` in cells of a sweep, as far as the store has them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from experiments.compose.asked import asked_of, with_value
+from experiments.compose.asked import Unit, asked_of, with_value
 
 if TYPE_CHECKING:
     from experiments.calibration.calibration import Calibration
@@ -79,18 +79,18 @@ def settle(cells: Sequence[Composed], at_most: bool = False) -> Settled:
         else:
             value, reached = numbers[key]
             plain = with_value(cell.plain, asked.defense, asked.field, value)
-            known = replace(cell, plain=plain, calibrated=asked.drop if reached else None)
+            known = replace(cell, plain=plain, calibrated=(asked.unit, asked.target) if reached else None)
             settled.setdefault(known.identity, known)
     return Settled(_for_all_seeds(list(settled.values())), list(waiting.values()), said)
 
 
 def _for_all_seeds(cells: Sequence[Composed]) -> list[Composed]:
     """Where a number was typed for some seeds and calibrated for others, it is the same configuration."""
-    drops: dict[str, float] = {}
+    found: dict[str, tuple[Unit, float]] = {}
     for cell in cells:
         if cell.calibrated is not None:
-            drops.setdefault(_without_seed(cell), cell.calibrated)
-    return [replace(cell, calibrated=drops.get(_without_seed(cell))) for cell in cells]
+            found.setdefault(_without_seed(cell), cell.calibrated)
+    return [replace(cell, calibrated=found.get(_without_seed(cell))) for cell in cells]
 
 
 def _without_seed(cell: Composed) -> str:

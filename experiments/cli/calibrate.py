@@ -12,7 +12,7 @@ from rich.table import Table
 from configs.errors import ConfigError
 from experiments.cli.arguments import CommandLine
 from experiments.cli.consoles import count, remarks, results
-from experiments.compose.asked import asked_of, target
+from experiments.compose.asked import UNITS, Unit, asked_of, target
 from experiments.compose.compose import Composed, compose_cells
 
 if TYPE_CHECKING:
@@ -64,26 +64,26 @@ class Own(NamedTuple):
 
     Args:
         overrides: of cells.
-        drops: targets; empty where the overrides hold them.
+        targets: what to calibrate to, each with its unit; empty where the overrides hold them.
         family: whose accuracy; None for all users.
         seeds: None for the default.
     """
 
     overrides: list[str]
-    drops: tuple[float, ...] = ()
+    targets: tuple[tuple[Unit, float], ...] = ()
     family: str | None = None
     seeds: tuple[int, ...] | None = None
 
 
 def own_words(words: Sequence[str]) -> Own:
-    """Take ``drop=``, ``family=`` and ``seed=`` out of the words.
+    """Take ``drop=``, ``l1=``, ``family=`` and ``seed=`` out of the words.
 
     Raises:
-        ConfigError: a drop or a seed that is none.
+        ConfigError: a target or a seed that is none.
     """
     given = {word.partition("=")[0]: word.partition("=")[2] for word in words}
-    rest = [word for word in words if word.partition("=")[0] not in ("drop", "family", "seed")]
-    drops = tuple(dict.fromkeys(target(text, "drop") for text in given["drop"].split(","))) if "drop" in given else ()
+    rest = [word for word in words if word.partition("=")[0] not in (*UNITS, "family", "seed")]
+    targets = [(unit, target(text, unit, unit)) for unit in UNITS if unit in given for text in given[unit].split(",")]
     seeds = None
     if "seed" in given:
         texts = given["seed"].split(",")
@@ -92,7 +92,7 @@ def own_words(words: Sequence[str]) -> Own:
                 "seed", given["seed"], "must be whole numbers with commas: the drop is the mean over them"
             )
         seeds = tuple(dict.fromkeys(map(int, texts)))
-    return Own(rest, drops, given.get("family"), seeds)
+    return Own(rest, tuple(dict.fromkeys(targets)), given.get("family"), seeds)
 
 
 def _calibrations(own: Own, cells: Sequence[Composed]) -> list[Calibration]:
@@ -105,9 +105,9 @@ def _calibrations(own: Own, cells: Sequence[Composed]) -> list[Calibration]:
     found: dict[tuple[str, float, str], Calibration] = {}
     for cell in cells:
         written = asked_of(cell.plain)
-        if written is not None and own.drops:
-            raise ConfigError("drop", own.drops[0], f"is given twice: {written.place} has one too")
-        wanted = [written] if written is not None else [the_strength(cell.plain, drop) for drop in own.drops]
+        if written is not None and own.targets:
+            raise ConfigError(*own.targets[0], f"is given twice: {written.place} has one too")
+        wanted = [written] if written is not None else [the_strength(cell.plain, t, unit) for unit, t in own.targets]
         for asked in wanted:
             one = calibration_of(cell.plain, asked, own.family or ALL, own.seeds or SEEDS, interning)
             found.setdefault(one.key, one)
@@ -178,7 +178,7 @@ def foretell(calibrations: Sequence[Calibration], cell: Composed, workers: int |
 def waiting(settled: Settled) -> list[str]:
     """What the cells of a sweep still wait for, a line each."""
     return [
-        f"to be calibrated first: {one.asked.place}=drop:{one.asked.drop:g}, for {count(cells, 'cell')}"
+        f"to be calibrated first: {one.asked.place}={one.asked.written}, for {count(cells, 'cell')}"
         for one, cells in settled.open
     ]
 
@@ -201,21 +201,24 @@ def _trying(wanted: Sequence[Wanted], graph: StageGraph, width: int) -> str:
 
 
 def _table(calibration: Calibration, path: Sequence[Probe]) -> Table:
-    table = Table(
-        calibration.asked.place, "drop (points)", "±", title=count(len(path), "evaluation"), title_justify="left"
-    )
+    head, scale, digits = {"drop": ("drop (points)", 100, 1), "l1": ("L1 distance", 1, 3)}[calibration.asked.unit]
+    table = Table(calibration.asked.place, head, "±", title=count(len(path), "evaluation"), title_justify="left")
     for point in path:
-        table.add_row(f"{point.strength:g}", f"{100 * point.drop:.1f}", f"{100 * point.error:.1f}")
+        table.add_row(f"{point.strength:g}", *(f"{scale * value:.{digits}f}" for value in (point.cost, point.error)))
     return table
 
 
 def _record(calibration: Calibration, point: Probe, path: Sequence[Probe]) -> dict[str, Any]:
     return {
         "field": calibration.asked.place,
-        **point._asdict(),
-        "target": calibration.asked.drop,
+        **_plain(point, calibration.asked.unit),
+        "target": calibration.asked.target,
         "family": calibration.family,
         "seeds": list(calibration.seeds),
         "items_per_family": calibration.cell.measure.heldout,
-        "path": [one._asdict() for one in path],
+        "path": [_plain(one, calibration.asked.unit) for one in path],
     }
+
+
+def _plain(point: Probe, unit: Unit) -> dict[str, float]:
+    return {"strength": point.strength, unit: point.cost, "error": point.error}

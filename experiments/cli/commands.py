@@ -27,9 +27,11 @@ Every part of a cell is set as GROUP=NAME or FIELD=VALUE, in Hydra's override sy
 CALIBRATE = """\
 drop=SHARE      honest accuracy that the defense may cost, pooled over families: 0.05 is five points
 family=NAME     measure the drop in this family of the task only
-seed=0,1,2      seeds over which the drop is averaged (these by default)
+l1=DISTANCE     in place of drop=: how far sold probabilities may be from the truth, mean over tokens; 0.5 of at most 2
+seed=0,1,2      seeds over which it is averaged (these by default)
 The range of each strength is declared by its defense. Honest users ask measure.heldout of the provider's own items of each
-family, never held-out ones. In a grid, write FIELD=drop:0.05 for the strength that costs five points.
+family, never held-out ones. In a grid, write FIELD=drop:0.05 for the strength that costs five points, FIELD=l1:0.5 for the
+one at that distance.
 
 """
 
@@ -177,6 +179,7 @@ COMMANDS = {
         ),
         (Option("--dry-run", "show what is left to do and run nothing", None), WORKERS, NAME, PROFILE),
         more="drop=SHARE,SHARE  honest accuracy that each defense may cost: 0.01,0.02,0.05 by default\n"
+        "l1=X,X            for those on sold probabilities, how far these may be off: 0.1,0.2,0.5 by default\n"
         "defense=NAME,NAME single defenses; all that change answers by default\n"
         "seed=0,1,2        five by default\n"
         "A defense that cannot cost so much stands at its strongest, one without a strength as it is.\n\n" + OVERRIDES,

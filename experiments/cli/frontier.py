@@ -11,7 +11,7 @@ from configs.errors import ConfigError
 from defenses.base import Defense, hooks_of
 from experiments.cli.arguments import CommandLine
 from experiments.cli.settling import calibrated
-from experiments.compose.asked import MARK, target
+from experiments.compose.asked import UNITS, Unit, target
 from experiments.compose.assembly import Plain
 from experiments.compose.compose import compose_sweep
 from experiments.compose.hydra_session import session
@@ -23,6 +23,9 @@ from teacher.api.hooks import HOOKS
 
 COMMAND, GROUP, NONE = "frontier", "defense", "none"
 SEEDS = "seed=0,1,2,3,4"
+USUAL: dict[Unit, tuple[float, ...]] = {"drop": TARGETS, "l1": (0.1, 0.2, 0.5)}
+PROBABILITIES = "top_logprobs"
+"""What an API sells where it sells probabilities."""
 
 
 def main(asked: CommandLine) -> int:
@@ -48,29 +51,32 @@ class FrontierWords(NamedTuple):
 
     Args:
         overrides: of every cell.
-        drops: targets.
+        targets: by what is held equal.
         defenses: to be compared; () for all.
     """
 
     overrides: tuple[str, ...]
-    drops: tuple[float, ...]
+    targets: Mapping[Unit, tuple[float, ...]]
     defenses: tuple[str, ...]
 
 
 def own_words(words: Sequence[str]) -> FrontierWords:
-    """Take ``drop=`` and ``defense=`` out of the words; five seeds where none are named.
+    """Take ``drop=``, ``l1=`` and ``defense=`` out of the words; five seeds where none are named.
 
     Raises:
-        ConfigError: a drop that is none, or a stack.
+        ConfigError: a target that is none, or a stack.
     """
     given = {word.partition("=")[0]: word.partition("=")[2] for word in words}
-    rest = [word for word in words if word.partition("=")[0] not in ("drop", GROUP)]
-    drops = [target(text, "drop") for text in given["drop"].split(",")] if "drop" in given else TARGETS
+    rest = [word for word in words if word.partition("=")[0] not in (*UNITS, GROUP)]
+    asked = {
+        unit: tuple(sorted({target(text, unit, unit) for text in given[unit].split(",")})) if unit in given else usual
+        for unit, usual in USUAL.items()
+    }
     if given.get(GROUP, "").startswith("["):
         raise ConfigError(GROUP, given[GROUP], "is a stack: a frontier is of single defenses, named with commas")
     names = [name for name in given.get(GROUP, "").split(",") if name]
     seeds = [] if "seed" in given else [SEEDS]
-    return FrontierWords((*rest, *seeds), tuple(sorted(set(drops))), tuple(dict.fromkeys(names)))
+    return FrontierWords((*rest, *seeds), asked, tuple(dict.fromkeys(names)))
 
 
 def grids(own: FrontierWords) -> list[list[str]]:
@@ -92,7 +98,7 @@ def grids(own: FrontierWords) -> list[list[str]]:
         parts = {part: build(node, Defense, f"{GROUP}.{part}") for part, node in plain[GROUP].items()}
         unsold = [need for d in parts.values() for need in d.needs if plain["api"].get(need) in (0, False, "none")]
         if own.defenses or (len(parts) == 1 and _answers(parts) and not unsold):
-            lines.append([f"{GROUP}={name}", *_strengths(parts, own.drops)])
+            lines.append([f"{GROUP}={name}", *_strengths(parts, own.targets)])
         elif unsold:
             left_out.append(f"{name} ({', '.join(unsold)})")
     if left_out:
@@ -115,9 +121,11 @@ def _answers(parts: Mapping[str, Defense]) -> bool:
     return any((set(HOOKS) - {"admit"}) & set(hooks_of(defense)) for defense in parts.values())
 
 
-def _strengths(parts: Mapping[str, Defense], drops: Sequence[float]) -> list[str]:
-    found = [(name, defense.strength.field) for name, defense in parts.items() if defense.strength is not None]
-    if len(found) != 1:
+def _strengths(parts: Mapping[str, Defense], targets: Mapping[Unit, Sequence[float]]) -> list[str]:
+    """What changes sold probabilities costs honest users no accuracy: it is compared at equal distances."""
+    strong = [(name, defense, defense.strength) for name, defense in parts.items() if defense.strength is not None]
+    if len(strong) != 1:
         return []
-    ((name, field),) = found
-    return [f"{GROUP}.{name}.{field}={','.join(f'{MARK}{drop:g}' for drop in drops)}"]
+    ((name, defense, strength),) = strong
+    unit: Unit = "l1" if PROBABILITIES in defense.needs else "drop"
+    return [f"{GROUP}.{name}.{strength.field}={','.join(f'{unit}:{value:g}' for value in targets[unit])}"]

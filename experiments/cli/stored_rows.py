@@ -9,10 +9,10 @@ from pathlib import Path
 
 from configs.build import by_class
 from configs.errors import ConfigError, MoatBenchError
-from experiments.cell import cell_from
 from experiments.compose.compose import Composed
 from experiments.compose.interning import Interning
 from experiments.engine.graph import Wanted
+from experiments.from_config import cell_from
 from experiments.measure.cell_result import CellResult
 from experiments.stages.row import RowStage, resolved_of, result_of
 from experiments.store.entry import Entry
@@ -58,13 +58,13 @@ def stored_results(rows: Sequence[Wanted], store: Store, cells: Sequence[Compose
 
 def results_of(entries: Sequence[Entry], cells: Sequence[Composed]) -> list[CellResult]:
     """What a report needs of stored rows. A row is the same whether its strength was typed or calibrated, so it is the cell
-    that says so: as ``calibrated_drop``."""
-    drops: dict[str, float] = {}
+    that says so: as ``calibrated_drop`` or ``calibrated_l1``."""
+    targets: dict[str, tuple[str, float]] = {}
     if any(cell.calibrated is not None for cell in cells):
         rows = zip(wanted_rows(cells), cells, strict=True)
-        drops = {row.stage.key: cell.calibrated for row, cell in rows if cell.calibrated is not None}
-    found = [(result_of(entry), drops.get(str(entry.manifest["key"]))) for entry in entries]
-    return [r if drop is None else replace(r, cell={**r.cell, "calibrated_drop": drop}) for r, drop in found]
+        targets = {row.stage.key: cell.calibrated for row, cell in rows if cell.calibrated is not None}
+    found = [(result_of(entry), targets.get(str(entry.manifest["key"]))) for entry in entries]
+    return [r if to is None else replace(r, cell={**r.cell, f"calibrated_{to[0]}": to[1]}) for r, to in found]
 
 
 def newest(store: Store) -> Iterator[CellResult]:

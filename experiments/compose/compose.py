@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from configs.errors import ConfigError, require
 from configs.groups import chosen
+from experiments.compose.asked import Unit
 from experiments.compose.assembly import Assembly, Plain
 from experiments.compose.grids import CLAIM, EXPERIMENT, grids_of
 from experiments.compose.hydra_errors import in_words
@@ -44,13 +45,13 @@ class Composed:
         overrides: the overrides it was composed from.
         plain: the whole configuration in plain containers, parts of which it shares with other cells.
         label: how it is called in messages: what sets it apart from the other cells of its sweep.
-        calibrated: the drop of honest accuracy that its defense's strength was calibrated to; None where it was stated.
+        calibrated: what its defense's strength was calibrated to (`experiments.compose.asked`); None where it was stated.
     """
 
     overrides: tuple[str, ...]
     plain: Plain
     label: str = ""
-    calibrated: float | None = None
+    calibrated: tuple[Unit, float] | None = None
 
     @cached_property
     def config(self) -> DictConfig:

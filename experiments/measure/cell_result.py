@@ -49,11 +49,15 @@ COSTS = ("extra_passes", "extra_compute")
 """Keys of a cell that say what its defenses run while the API serves (`lm.passes.Passes`); a row stored before this was
 counted has none."""
 
-SERVED = (*COSTS, "extra_dollars", "tampering")
-"""`COSTS`, with what that work would cost a request of an honest user in dollars, and how well defended working can be told
-from clean one (`experiments.measure.detectable`)."""
+SOLD = {"sold_l1": "l1", "sold_top1": "top1"}
+"""Keys of a cell that say how far sold probabilities are from the truth (`experiments.stages.sold`): of the cells whose
+defenses act on them."""
 
-SHARES = ("tampering",)
+SERVED = (*COSTS, *SOLD, "extra_dollars", "tampering")
+"""`COSTS` and `SOLD`, with what that work would cost a request of an honest user in dollars, and how well defended working
+can be told from clean one (`experiments.measure.detectable`)."""
+
+SHARES = ("tampering", "sold_top1")
 """Those of `SERVED` that lie in [0, 1]."""
 
 FINDING = "finding_"

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from experiments.measure.estimate import Estimate
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
-from experiments.report.frontier_table import FrontierLine, drops, learnt, lines, points
+from experiments.report.frontier_table import FrontierLine, Target, learnt, lines, spelt, targets_of
 from experiments.report.names import family_name, family_order
 
 COLOURS = ("#9ecae1", "#4292c6", "#08519c", "#08306b")
@@ -41,7 +41,7 @@ def draw(summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
     for row, setting in enumerate(settings):
         own = [line for line in found if line.setting == setting]
         for column, family in enumerate(families):
-            _panel(grid[row][column], own, family, drops(found), setting if len(settings) > 1 else "")
+            _panel(grid[row][column], own, family, targets_of(found), setting if len(settings) > 1 else "")
     handles, texts = grid[0][0].get_legend_handles_labels()
     unique = dict(zip(texts, handles, strict=True))
     figure.legend(
@@ -51,20 +51,20 @@ def draw(summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
     figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
 
 
-def _panel(axes: Axes, own: Sequence[FrontierLine], family: str, targets: Sequence[float], setting: str) -> None:
+def _panel(axes: Axes, own: Sequence[FrontierLine], family: str, targets: Sequence[Target], setting: str) -> None:
     place = {id(line): len(own) - 1 - i for i, line in enumerate(own)}
     for line in own:
         y = place[id(line)]
         if not line.costliest.names and (bare := learnt(line.stated, family)) is not None and bare.value is not None:
             axes.axvline(bare.value, color="#BBBBBB", linewidth=1.2, linestyle=":", zorder=1)
-        for i, drop in enumerate(targets):
+        for i, target in enumerate(targets):
             colour = COLOURS[min(i + max(0, 3 - len(targets)), len(COLOURS) - 1)]
             _dot(
                 axes,
-                learnt(line.at.get(drop), family),
+                learnt(line.at.get(target), family),
                 y + 0.18 * ((len(targets) - 1) / 2 - i),
                 colour,
-                f"at {points(drop)}",
+                f"at {spelt(target)}",
             )
         _dot(axes, learnt(line.stated, family), y, STATED, "as it is")
     axes.set_yticks(list(place.values()), [line.defense for line in own], fontsize=7)

@@ -15,13 +15,17 @@ from experiments.report.names import family_name, family_order, seeds_caveat
 from experiments.report.spelling import Value
 from experiments.report.structure import Column, Table
 
-CALIBRATED = "calibrated_drop"
-"""Key of a configuration: the drop of honest accuracy that its strength was calibrated to."""
+CALIBRATED = {"drop": "calibrated_drop", "l1": "calibrated_l1"}
+"""Keys of a configuration: what its strength was calibrated to, a drop of honest accuracy or a distance of what is sold."""
+
+Target = tuple[str, float]
+"""One of `CALIBRATED`, and how much of it."""
 
 NOTE = (
     "Transfer to the student where the defense was calibrated, on items of the provider's own, to cost honest users so many "
-    "points of accuracy over all families. Lost: what it cost on held-out items, in the family (pooled: all users). As "
-    "it is: defenses without a strength, at another strength, or at their strongest where they cannot cost as much."
+    "points of accuracy over all families, or to sell probabilities so far from the truth (L1). Lost: what it cost on "
+    "held-out items, in the family (pooled: all users). As it is: defenses without a strength, at another strength, or at "
+    "their strongest where they cannot cost as much."
 )
 
 
@@ -31,32 +35,32 @@ class FrontierLine(NamedTuple):
     Args:
         setting: attack, with its threat model where the report has several.
         defense: its name; of a strength that was stated, its label.
-        at: its cells by the drop that they were calibrated to.
+        at: its cells by what they were calibrated to.
         stated: the cell that was not calibrated, if that is what the line is of.
     """
 
     setting: str
     defense: str
-    at: dict[float, Summary]
+    at: dict[Target, Summary]
     stated: Summary | None = None
 
     @property
     def costliest(self) -> Summary:
-        """The cell at the greatest drop."""
+        """The cell at the greatest price."""
         return self.stated or self.at[max(self.at)]
 
 
 def lines(summaries: Sequence[Summary]) -> list[FrontierLine]:
     """Of a report any of whose cells was calibrated: by setting the undefended API, then the defenses, by what the student
-    has learnt at the greatest drop. None of other reports."""
-    calibrated: dict[tuple[str, str], dict[float, Summary]] = {}
+    has learnt at the greatest price. None of other reports."""
+    calibrated: dict[tuple[str, str], dict[Target, Summary]] = {}
     found: list[FrontierLine] = []
     for s in summaries:
-        drop, setting = s.configuration.get(CALIBRATED), setting_text(s, summaries)
-        if drop is None:
+        target, setting = _target(s), setting_text(s, summaries)
+        if target is None:
             found.append(FrontierLine(setting, s.defense, {}, s))
         else:
-            calibrated.setdefault((setting, "+".join(s.names)), {})[float(drop)] = s
+            calibrated.setdefault((setting, "+".join(s.names)), {})[target] = s
     if not calibrated:
         return []
     found += [FrontierLine(*key, at) for key, at in calibrated.items()]
@@ -64,9 +68,9 @@ def lines(summaries: Sequence[Summary]) -> list[FrontierLine]:
     return sorted(found, key=lambda line: (settings.index(line.setting), *_rank(line)))
 
 
-def drops(found: Sequence[FrontierLine]) -> list[float]:
+def targets_of(found: Sequence[FrontierLine]) -> list[Target]:
     """All that any line was calibrated to."""
-    return sorted({drop for line in found for drop in line.at})
+    return sorted({target for line in found for target in line.at})
 
 
 def learnt(summary: Summary | None, family: str) -> Estimate | None:
@@ -80,20 +84,20 @@ def frontier_table(summaries: Sequence[Summary]) -> Table | None:
     if not found:
         return None
     families = [POOLED, *family_order(sorted({f for s in summaries for f in s.families}))]
-    targets = drops(found)
+    targets = targets_of(found)
     several = len({line.setting for line in found}) > 1
     columns = (
         Column("family", "family", "text", 0),
         *([Column("attack", "attack", "text", 0)] if several else []),
         Column("defense", "defense", "text", 0),
-        *(Column(f"transfer {drop:g}", f"at {points(drop)}") for drop in targets),
+        *(Column(f"transfer {at}", f"at {spelt(at)}") for at in targets),
         Column("transfer", "as it is"),
         *(
             column
-            for drop in targets
+            for at in targets
             for column in (
-                Column(f"strength {drop:g}", f"strength at {points(drop)}", "text", 2),
-                Column(f"lost {drop:g}", f"lost at {points(drop)}", "share", 2),
+                Column(f"strength {at}", f"strength at {spelt(at)}", "text", 2),
+                Column(f"lost {at}", f"lost at {spelt(at)}", "share", 2),
             )
         ),
         Column("lost", "lost as it is", "share", 2),
@@ -110,17 +114,26 @@ def frontier_table(summaries: Sequence[Summary]) -> Table | None:
     )
 
 
-def points(drop: float) -> str:
-    """``1 point``, ``2.5 points``."""
-    return f"{100 * drop:g} point{'' if drop == 0.01 else 's'}"
+def spelt(target: Target) -> str:
+    """``1 point``, ``2.5 points``; ``L1 0.5``."""
+    unit, value = target
+    return f"L1 {value:g}" if unit == "l1" else f"{100 * value:g} point{'' if value == 0.01 else 's'}"
 
 
-def _row(line: FrontierLine, family: str, targets: Sequence[float]) -> dict[str, Value]:
+def _target(summary: Summary) -> Target | None:
+    found = {unit: summary.configuration.get(key) for unit, key in CALIBRATED.items()}
+    return next(((unit, float(value)) for unit, value in found.items() if value is not None), None)
+
+
+def _row(line: FrontierLine, family: str, targets: Sequence[Target]) -> dict[str, Value]:
     row: dict[str, Value] = {"family": family_name(family), "attack": line.setting, "defense": line.defense}
-    for drop in targets:
-        cell = line.at.get(drop)
-        row |= {f"transfer {drop:g}": learnt(cell, family), f"strength {drop:g}": _strength(cell)}
-        row |= {f"lost {drop:g}": _lost(cell, family)}
+    for at in targets:
+        cell = line.at.get(at)
+        row |= {
+            f"transfer {at}": learnt(cell, family),
+            f"strength {at}": _strength(cell),
+            f"lost {at}": _lost(cell, family),
+        }
     return row | {"transfer": learnt(line.stated, family), "lost": _lost(line.stated, family)}
 
 

@@ -24,6 +24,12 @@ Row = dict[str, Value]
 
 EXTRA_PASSES = "Extra passes: forward passes of other models than the teacher per token that it generates."
 
+SOLD_L1 = (
+    "L1 sold: Σ|y′ − y| of what is sold of a token against the teacher's own distribution, tokens that are not listed being "
+    "one class; mean over tokens of the teacher's answers. First token kept: share whose first listed token is the "
+    "teacher's."
+)
+
 
 def main_table(summaries: Sequence[Summary]) -> Table:
     """One row per defense, strength, threat model and attack.
@@ -48,6 +54,8 @@ def main_table(summaries: Sequence[Summary]) -> Table:
             "wait": s.estimate("wait_seconds", ALL).value,
             "trace": s.estimate("trace_kept", ALL).value,
             "extra passes": s.estimate("extra_passes").value,
+            "sold_l1": s.estimate("sold_l1").value,
+            "sold_top1": s.estimate("sold_top1").value,
             "queries accepted": s.facts["accepted"],
             "prompts": s.facts["distinct_prompts"],
             "dollars": s.facts["dollars"],
@@ -65,6 +73,11 @@ def main_table(summaries: Sequence[Summary]) -> Table:
         Column("wait", "wait", "seconds", 2),
         Column("trace", "trace seen", "share", 2),
         *([Column("extra passes", "extra passes", "share", 2)] if runs_models(summaries) else []),
+        *(
+            [Column("sold_l1", "L1 sold", "number", 2), Column("sold_top1", "first token kept", "share", 2)]
+            if sells_changed_probabilities(summaries)
+            else []
+        ),
         Column("queries accepted", "accepted", "count", 2),
         Column("prompts", "distinct prompts", "count", 2),
         Column("dollars", "attack cost", "dollars", 2),
@@ -85,6 +98,11 @@ def runs_models(summaries: Sequence[Summary]) -> bool:
     return any(s.estimate("extra_passes").value for s in summaries)
 
 
+def sells_changed_probabilities(summaries: Sequence[Summary]) -> bool:
+    """Whether it was measured anywhere how far sold probabilities are from the truth."""
+    return any(s.estimate("sold_l1").value is not None for s in summaries)
+
+
 def _main_notes(summaries: Sequence[Summary]) -> tuple[str, ...]:
     decodings = " or ".join(sorted({s.decoding for s in summaries})) or "greedy"
     lost = {
@@ -100,6 +118,7 @@ def _main_notes(summaries: Sequence[Summary]) -> tuple[str, ...]:
         "Trace seen: share of the working that honest users were shown. "
         "Accepted: attacker queries that were answered, and to how many distinct prompts; cost: his bill; means over seeds.",
         EXTRA_PASSES * runs_models(summaries),
+        SOLD_L1 * sells_changed_probabilities(summaries),
         floor_note("loss of transfer against the undefended attack", lost),
         *guard_notes(summaries),
         seeds_caveat(summaries),

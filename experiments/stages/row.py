@@ -14,7 +14,7 @@ from polars.exceptions import PolarsError
 from configs.build import by_class
 from configs.errors import MoatBenchError
 from configs.text import one_line
-from experiments.measure.cell_result import BY_DEFENSE, COSTS, FACTS, FINDING
+from experiments.measure.cell_result import BY_DEFENSE, COSTS, FACTS, FINDING, SOLD
 from experiments.measure.exposure import exposure
 from experiments.measure.row import cell_row
 from experiments.report import CellResult
@@ -25,6 +25,7 @@ from experiments.stages.pass_at_k import PassAtKStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.scores import ScoreStage
 from experiments.stages.serving_costs import CostStage
+from experiments.stages.sold import SoldStage
 from experiments.stages.student import StudentStage
 from experiments.stages.tampering import TamperingStage
 from experiments.store.artifact import Artifact
@@ -56,6 +57,7 @@ class RowStage(Stage):
         passes: by role, samples of students before and after refining; none where the attacker did nothing.
         costs: what the defenses run while the API serves; None where none acts then, so that they run nothing.
         tampering: whether their working shows in the answers; None where none acts then.
+        sold: how far sold probabilities are from the truth; None where no defense acts on them.
     """
 
     name: ClassVar[str] = "row"
@@ -75,6 +77,7 @@ class RowStage(Stage):
     passes: Mapping[str, PassAtKStage] = field(default_factory=dict)
     costs: CostStage | None = None
     tampering: TamperingStage | None = None
+    sold: SoldStage | None = None
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`: what names the cell. All that its numbers depend on is in the inputs; the resolved
@@ -94,6 +97,7 @@ class RowStage(Stage):
             **({} if self.refined is None else {"refined": self.refined}),
             **({} if self.costs is None else {"costs": self.costs}),
             **({} if self.tampering is None else {"tampering": self.tampering}),
+            **({} if self.sold is None else {"sold": self.sold}),
             **{f"evidence.{role}": stage for role, stage in self.evidence.items()},
             **{f"passes.{role}": stage for role, stage in self.passes.items()},
         }
@@ -139,6 +143,7 @@ class RowStage(Stage):
             **{name: costs[name] for name in COSTS},
             "extra_dollars": None if compute is None or not len(said) else compute * price * float(said.mean()),
             "tampering": None if self.tampering is None else context.inputs["tampering"].meta["tampering"],
+            **{key: None if self.sold is None else context.inputs["sold"].meta[name] for key, name in SOLD.items()},
         }
 
     def _found_out(self, context: Context) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from experiments.stages.offer import SAMPLING, Offer, open_gateway
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
 from experiments.store.stage import Context, Memos, Stage
+from lm.ragged import Ragged
 from lm.seeds import derived_seed, generator
 from teacher.api.schema import Params, Prompts, Requests, Responses
 
@@ -70,8 +71,10 @@ class ServingStage(Stage):
         params: Params,
         context: Context,
         store: Memos | None = None,
+        texts: Ragged | None = None,
     ) -> Responses:
-        """One answer of the API to each of the prompts that it admits; raw generations are kept in ``store``."""
+        """One answer of the API to each of the prompts that it admits, or one of ``texts`` for each of them scored; raw
+        generations are kept in ``store``."""
         prepared = {name: stage for name, stage in self.prepared.items() if name in offer.defenses}
         gateway = open_gateway(
             offer,
@@ -87,9 +90,9 @@ class ServingStage(Stage):
             np.arange(count, dtype=np.float64) * APART,
             gateway.accounts.open(count),
             np.arange(count),
-            prompts.tokens.lengths.astype(np.int32),
+            (prompts.tokens.lengths + (0 if texts is None else texts.lengths)).astype(np.int32),
             generator(self.seed, self.name).integers(0, 2**62, count),
         )
         ok = np.flatnonzero(gateway.admit(requests, prompts, params).ok)
-        answered = gateway.complete(requests.take(ok), prompts, params)
+        answered = gateway.complete(requests.take(ok), prompts, params, None if texts is None else texts.take(ok))
         return replace(answered, request=ok[answered.request])

@@ -31,4 +31,6 @@ def named_stages(row: RowStage) -> dict[str, Stage]:
         found["costs"] = row.costs
     if row.tampering is not None:
         found["tampering"] = row.tampering
+    if row.sold is not None:
+        found["sold"] = row.sold
     return {**found, "honest": row.honest, "honest_clean": row.honest_clean, "row": row}

@@ -10,11 +10,11 @@ import pytest
 
 from experiments.calibration.calibration import Calibration, UnreachedError, calibration_of
 from experiments.calibration.settle import settle
-from experiments.cell import cell_from
 from experiments.cli import main
 from experiments.cli.stored_rows import results_of
 from experiments.compose.asked import asked_of
 from experiments.compose.compose import compose_cells
+from experiments.from_config import cell_from
 from experiments.stages.drop import DropStage
 from experiments.store.artifact import Artifact
 from experiments.store.store import Store
@@ -101,7 +101,7 @@ def test_a_calibrated_cell_is_the_cell_with_the_number_typed(store):
     assert found == pytest.approx(1.4, abs=0.03)
     assert float(f"{found:.3g}") == found
     (typed,) = compose_cells([*words, f"{TAU}={found}"])
-    assert cell.calibrated == 0.05
+    assert cell.calibrated == ("drop", 0.05)
     assert typed.identity == cell.identity
     assert cell_from(cell.plain).row_stage().key == cell_from(typed.plain).row_stage().key
 
@@ -111,7 +111,7 @@ def test_one_calibration_serves_all_seeds_and_attacks(store):
     grid = [*TINY, *words[:1], "defense=temperature", words[2], "seed=0,1,7", "attack=imitate,clean"]
     before = settle(compose_cells(grid))
     assert not before.cells
-    assert [(one.asked.drop, waiting) for one, waiting in before.open] == [(0.02, 6), (0.05, 6)]
+    assert [(one.asked.target, waiting) for one, waiting in before.open] == [(0.02, 6), (0.05, 6)]
     assert {one.seeds for one, _ in before.open} == {(0, 1, 2)}
     first = measured(store, before.open[0][0])
     assert measured(store, before.open[1][0]) < first + 5
@@ -128,7 +128,7 @@ def test_a_number_typed_for_some_seeds_is_the_same_configuration(store):
     value = one.found(one.path(store)[0]).strength
     cells = compose_cells([*words, f"{TAU}={value}"]) + compose_cells([*words, f"{TAU}=drop:0.05", "seed=0,1"])
     settled = settle(cells).cells
-    assert [(cell.plain["seed"], cell.calibrated) for cell in settled] == [(0, 0.05), (1, 0.05)]
+    assert [(cell.plain["seed"], cell.calibrated) for cell in settled] == [(0, ("drop", 0.05)), (1, ("drop", 0.05))]
 
 
 def test_what_a_calibration_belongs_to(store):
@@ -217,5 +217,5 @@ def test_the_strongest_stands_in_where_none_costs_enough(store):
     found = settle(compose_cells(grid), at_most=True)
     strongest = calibrations(store, *grid[2:])[0].strength.strongest
     drops = {(cell.calibrated, cell.plain["defense"]["temperature"]["tau"] == strongest) for cell in found.cells}
-    assert drops == {(0.02, False), (0.05, False), (None, True)}
+    assert drops == {(("drop", 0.02), False), (("drop", 0.05), False), (None, True)}
     assert found.said[-1].endswith(f"{TAU}={strongest:g} stands in")

@@ -38,8 +38,8 @@ def test_a_monotone_function_is_met_within_the_tolerance(strength, power, top, t
     found = search.nearest(path)
     step = 10.0 ** (math.floor(math.log10(found.strength)) - 2)  # strengths have three digits: no step is finer
     inside = [v for v in (found.strength - step, found.strength + step) if 0 <= strength.position(v) <= 1]
-    resolution = max(abs(top * strength.position(v) ** power - found.drop) for v in inside)
-    assert abs(found.drop - target) <= max(LEAST_TOLERANCE, resolution)
+    resolution = max(abs(top * strength.position(v) ** power - found.cost) for v in inside)
+    assert abs(found.cost - target) <= max(LEAST_TOLERANCE, resolution)
     assert len(path) <= MOST
     assert float(f"{found.strength:.3g}") == found.strength
 
@@ -48,7 +48,7 @@ def test_a_monotone_function_is_met_within_the_tolerance(strength, power, top, t
 def test_a_smooth_cliff_takes_few_evaluations(strength):
     search = Search(strength, False, 0.05)
     path = walked(search, lambda u: 0.9 / (1 + math.exp(-(u - 0.4) / 0.08)))
-    assert search.nearest(path).drop == pytest.approx(0.05, abs=LEAST_TOLERANCE)
+    assert search.nearest(path).cost == pytest.approx(0.05, abs=LEAST_TOLERANCE)
     assert len(path) <= 9
 
 
@@ -80,7 +80,7 @@ def test_noise_widens_what_is_near_enough():
     exact = walked(Search(RISING, False, 0.05), lambda u: u**2)
     noisy = walked(Search(RISING, False, 0.05), lambda u: u**2, error=0.06)
     assert len(noisy) < len(exact)
-    assert abs(noisy[-1].drop - 0.05) <= 0.03
+    assert abs(noisy[-1].cost - 0.05) <= 0.03
 
 
 def test_a_wiggly_function_ends_near_the_target():
@@ -89,7 +89,7 @@ def test_a_wiggly_function_ends_near_the_target():
         phase, size = rng.uniform(0, 6), rng.uniform(0, 0.01)
         search = Search(RISING, False, 0.05)
         path = walked(search, lambda u, p=phase, s=size: 0.6 * u + s * math.sin(40 * u + p), error=0.006)
-        assert abs(search.nearest(path).drop - 0.05) <= 0.01
+        assert abs(search.nearest(path).cost - 0.05) <= 0.01
         assert len(path) <= MOST
 
 

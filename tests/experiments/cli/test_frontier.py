@@ -24,13 +24,17 @@ def test_all_that_change_answers_and_act_on_what_is_sold(capsys):
     assert "rounding" not in found
     assert "rounding (top_logprobs)" in capsys.readouterr().err
     sold = lines("api=logprobs", "attack=logprobs")
-    assert "rounding" in sold
+    assert sold["rounding"] == ["defense.rounding.digits=l1:0.1,l1:0.2,l1:0.5"]
     assert set(found) < set(sold)
 
 
 def test_words_of_its_own():
     own = own_words(["defense=kgw,temperature", "drop=0.05,0.02", "attack=imitate,clean"])
-    assert own == (("attack=imitate,clean", "seed=0,1,2,3,4"), (0.02, 0.05), ("kgw", "temperature"))
+    assert own == (
+        ("attack=imitate,clean", "seed=0,1,2,3,4"),
+        {"drop": (0.02, 0.05), "l1": (0.1, 0.2, 0.5)},
+        ("kgw", "temperature"),
+    )
     assert own_words(["seed=3"]).overrides == ("seed=3",)
     named = lines("defense=query_quota,temperature", "drop=0.1", "seed=0,1")
     assert list(named) == ["none", "query_quota", "temperature"], "what is named is taken"

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from benchmarks.planner import planned
 from configs.errors import ConfigError
-from experiments.cell import cell_from
 from experiments.cli import main
 from experiments.cli.plan import plan_table, repetitions, summary
 from experiments.compose.compose import compose_cells, compose_sweep
@@ -18,6 +17,7 @@ from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan, shared
 from experiments.engine.local import LocalEngine
 from experiments.engine.memory import Memory, available, needed, require_memory
+from experiments.from_config import cell_from
 from experiments.store.store import Store, StoreWarning
 from tests.experiments.fakes import Fake
 

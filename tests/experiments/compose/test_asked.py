@@ -7,10 +7,10 @@ import pytest
 from configs.errors import ConfigError
 from defenses.release.trace_hidden import TraceHidden
 from experiments.calibration.calibration import calibration_of, the_strength
-from experiments.cell import cell_from
 from experiments.cli.calibrate import own_words
 from experiments.compose.asked import Asked, asked_of, with_value
 from experiments.compose.compose import compose_cells, compose_one
+from experiments.from_config import cell_from
 
 
 def plain(*words: str):
@@ -21,6 +21,18 @@ def test_hydra_takes_it_as_it_stands():
     cells = compose_cells(["defense=temperature", "defense.temperature.tau=drop:0.02,drop:0.05,1.5"])
     found = [asked_of(cell.plain) for cell in cells]
     assert found == [Asked("temperature", "tau", 0.02), Asked("temperature", "tau", 0.05), None]
+
+
+def test_distances_are_asked_for_in_the_same_way():
+    cells = compose_cells(["api=logprobs", "defense=mad", "defense.mad.epsilon=l1:0.5,l1:1.2,0.3"])
+    found = [asked_of(cell.plain) for cell in cells]
+    assert found == [Asked("mad", "epsilon", 0.5, "l1"), Asked("mad", "epsilon", 1.2, "l1"), None]
+    for wrong in ("2", "0", "far"):
+        with pytest.raises(ConfigError, match="must be an L1 distance between 0 and 2"):
+            asked_of(plain("defense=mad", f"defense.mad.epsilon='l1:{wrong}'"))
+    with pytest.raises(ConfigError, match=r"epsilon = 'l1:0.5': is not a number yet"):
+        cell_from(plain("api=logprobs", "defense=mad", "defense.mad.epsilon=l1:0.5"))
+    assert the_strength(plain("defense=mad"), 0.5, "l1") == Asked("mad", "epsilon", 0.5, "l1")
 
 
 def test_a_value_is_put_in_its_place_and_nowhere_else():
@@ -66,7 +78,8 @@ def test_the_one_strength_of_a_stack_is_meant():
 
 def test_words_of_the_command():
     own = own_words(["defense=permuted", "drop=0.02,0.05", "family=chain", "seed=3,4,3"])
-    assert own == (["defense=permuted"], (0.02, 0.05), "chain", (3, 4))
+    assert own == (["defense=permuted"], (("drop", 0.02), ("drop", 0.05)), "chain", (3, 4))
+    assert own_words(["defense=mad", "l1=0.5,1,0.5"]) == (["defense=mad"], (("l1", 0.5), ("l1", 1.0)), None, None)
     assert own_words(["defense=permuted"]) == (["defense=permuted"], (), None, None)
     with pytest.raises(ConfigError, match="whole numbers with commas"):
         own_words(["drop=0.05", "seed=range(0,3)"])

@@ -171,7 +171,7 @@ def test_one_cell_is_not_a_sweep():
 
 
 def test_somebody_elses_defense_becomes_part_of_a_cell(elsewhere):
-    from experiments.cell import cell_from
+    from experiments.from_config import cell_from
 
     cell = cell_from(compose_one([elsewhere, "defense=[shout,trace_hidden]", "defense.shout.volume=3"]).config)
     assert [type(d).__name__ for d in cell.offer.defenses.values()] == ["Shout", "TraceHidden"]

@@ -10,13 +10,13 @@ from matplotlib.image import imread
 from experiments.measure.cell_result import by_configuration
 from experiments.measure.summary import estimated, summarise
 from experiments.report import write_report
-from experiments.report.frontier_table import CALIBRATED, frontier_table, lines
+from experiments.report.frontier_table import frontier_table, lines
 from tests.experiments.report.cells import one
 
 
 def calibrated(drop, *described):
     cell = one(*described)
-    return replace(cell, cell={**cell.cell, CALIBRATED: drop})
+    return replace(cell, cell={**cell.cell, "calibrated_drop": drop})
 
 
 def cells():
@@ -36,7 +36,7 @@ def summaries():
 
 
 def test_lines_by_what_moved_at_the_greatest_drop(summaries):
-    assert [(line.defense, sorted(line.at)) for line in lines(summaries)] == [
+    assert [(line.defense, [value for _, value in sorted(line.at)]) for line in lines(summaries)] == [
         ("none", []),
         ("trace_hidden", []),
         ("ads", [0.02, 0.05]),
@@ -51,10 +51,14 @@ def test_the_table_has_each_cell_where_it_belongs(summaries):
     assert titles[2:5] == ["at 2 points", "at 5 points", "as it is"]
     rows = {row["defense"]: row for row in table.rows if row["family"] == "reasoning"}
     ads, hidden, heat = rows["ads"], rows["trace_hidden"], rows["heat"]
-    assert ads["transfer 0.02"].value > ads["transfer 0.05"].value > hidden["transfer"].value
-    assert (ads["strength 0.02"], ads["strength 0.05"], ads["transfer"]) == ("lam=0.1", "lam=0.2", None)
-    assert heat["transfer 0.05"] is None
-    assert ads["lost 0.05"].value == pytest.approx(0.05, abs=0.02)
+    assert ads["transfer ('drop', 0.02)"].value > ads["transfer ('drop', 0.05)"].value > hidden["transfer"].value
+    assert (ads["strength ('drop', 0.02)"], ads["strength ('drop', 0.05)"], ads["transfer"]) == (
+        "lam=0.1",
+        "lam=0.2",
+        None,
+    )
+    assert heat["transfer ('drop', 0.05)"] is None
+    assert ads["lost ('drop', 0.05)"].value == pytest.approx(0.05, abs=0.02)
 
 
 def test_no_frontier_without_a_calibration(tmp_path):
