@@ -83,7 +83,8 @@ def decoding() -> dict[str, Defense]:
     """The defenses that act while the teacher samples."""
     found = {}
     for path in sorted((Path(configs.__file__).parent / "defense").glob("*.yaml")):
-        for name, node in OmegaConf.load(path).items():
+        alone = OmegaConf.load(path)
+        for name, node in alone.items() if "defaults" not in alone else ():  # not the stacks
             defense = build(node, Defense, f"defense.{name}")  # type: ignore[type-abstract]
             if "decode" in hooks_of(defense):
                 found[str(name)] = defense

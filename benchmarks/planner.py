@@ -16,12 +16,12 @@ from typing import NamedTuple
 from hydra import compose, initialize_config_module
 
 from benchmarks.stopwatch import timed
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_sweep
 from experiments.compose.interning import Interning
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.from_config import cell_from
 from experiments.store.artifact import Artifact
 from experiments.store.store import Store
 

@@ -31,12 +31,12 @@ import transformers
 from benchmarks import baseline
 from benchmarks.pieces import TINY_SIZE, Bench, Size
 from benchmarks.stopwatch import timed
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_sweep
 from experiments.engine.base import run_stages
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan, shared
 from experiments.engine.local import LocalEngine
-from experiments.from_config import cell_from
 from experiments.stages.loading import model_of
 from experiments.stages.prompts import draw
 from experiments.stages.row import RowStage, result_of

@@ -131,14 +131,14 @@ class Cell:
         Raises:
             ConfigError: no probabilities are sold.
         """
-        reason = "sells no probabilities, or no defense of the stack changes them"
-        require(sells_changed(self.offer), "api", self.offer.interface.name, reason)
-        found = {}
+        api = self.offer.interface
+        require(api.top_logprobs > 0, "api.top_logprobs", api.top_logprobs, "sells no probabilities that could be off")
+        offer, found = self.interning.one(serving_part(self.offer) or replace(self.offer, defenses={})), {}
         for seed in seeds:
-            own = replace(self, seed=seed)
+            own = replace(self, seed=seed, offer=offer)
             teacher = self.interning.one(TeacherStage(self.task, self.teacher, seed))
             base = self.interning.one(BaseStage(self.task, self.student, seed))
-            found[str(seed)] = own._looked_at(teacher, own._proxy(base))["sold"]
+            found[str(seed)] = self.interning.one(SoldStage(*own._asking(teacher, own._proxy(base))))
         return self.interning.one(DistanceStage(found))
 
     def facts(self) -> dict[str, Any]:
@@ -222,15 +222,19 @@ class Cell:
         if part is None:
             return {}
         own = replace(self, offer=self.interning.one(part))
-        prepared, student = own._prepared(teacher, proxy), own._proxy_student(teacher, proxy)
-        asked = (teacher, proxy, prepared, own.offer, self.max_tokens, self.seed, student)
+        asked = own._asking(teacher, proxy)
         found: dict[str, Any] = {
             "costs": CostStage(*asked),
-            "tampering": TamperingStage(*asked, self.measure.temperature),
+            "tampering": TamperingStage(*asked, temperature=self.measure.temperature),
         }
         if sells_changed(part):
             found["sold"] = SoldStage(*asked)
         return {name: self.interning.one(stage) for name, stage in found.items()}
+
+    def _asking(self, teacher: TeacherStage, proxy: BaseStage) -> tuple[Any, ...]:
+        """What every `ServingStage` is given."""
+        prepared, student = self._prepared(teacher, proxy), self._proxy_student(teacher, proxy)
+        return teacher, proxy, prepared, self.offer, self.max_tokens, self.seed, student
 
     def _student(self, served: TeacherStage | BaseStage, base: BaseStage) -> StudentStage:
         serving = self._serving

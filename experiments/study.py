@@ -18,12 +18,12 @@ from rich.console import Console
 
 from configs.errors import ConfigError, MoatBenchError, require
 from experiments.calibration.settle import settle
+from experiments.cell_from import cell_from
 from experiments.compose.compose import Composed, compose_one
 from experiments.engine.changed_code import changed
 from experiments.engine.display import display_of
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.from_config import cell_from
 from experiments.stages.generated import generated
 from experiments.stages.harvest import harvested_of, pool_items
 from experiments.stages.loading import model_of

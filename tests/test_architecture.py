@@ -219,7 +219,7 @@ def test_one_name_of_a_class_means_one_thing():
 def test_loose_modules_of_experiments_say_what_a_cell_is():
     """And how it is opened from Python."""
     loose = {path.stem for path in (ROOT / "experiments").glob("*.py")}
-    assert loose == {"__init__", "__main__", "cell", "study"}
+    assert loose == {"__init__", "__main__", "cell", "cell_from", "study"}
 
 
 def test_every_folder_of_sources_is_in_the_table():

@@ -18,6 +18,7 @@ import torch
 from configs.build import build
 from experiments.calibration.calibration import calibration_of
 from experiments.campaign.from_config import stage_from
+from experiments.cell_from import cell_from
 from experiments.claims.reporting import reporting_of
 from experiments.cli import frontier
 from experiments.cli.arguments import read
@@ -29,7 +30,6 @@ from experiments.cli.roots import CAMPAIGN, root_of
 from experiments.compose.asked import asked_of
 from experiments.compose.compose import ROOT as CELL
 from experiments.compose.compose import compose_cells, compose_one
-from experiments.from_config import cell_from
 from experiments.report import write_report
 from lm.batch import collate
 from lm.types import Channel

@@ -21,9 +21,9 @@ from defenses.base import Defense
 from defenses.strength import Strength
 from experiments.calibration.search import Probe, Search
 from experiments.cell import Cell
+from experiments.cell_from import cell_from
 from experiments.compose.asked import Asked, Unit, with_value
 from experiments.compose.interning import Interning
-from experiments.from_config import cell_from
 from experiments.measure.panel import ALL
 from experiments.stages.distance import DistanceStage
 from experiments.stages.drop import DropStage

@@ -68,7 +68,7 @@ def named(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _measured(claim: Claim, cell: Composed) -> Stage | None:
-    from experiments.from_config import cell_from
+    from experiments.cell_from import cell_from
 
     return claim.measurement(cell_from(cell.plain))
 
@@ -142,9 +142,9 @@ class Measured:
 
     def wanted(self, cells: Sequence[Composed]) -> list[Wanted]:
         """See `Kind.wanted`."""
+        from experiments.cell_from import cell_from
         from experiments.compose.interning import Interning
         from experiments.engine.graph import Wanted
-        from experiments.from_config import cell_from
 
         interning = Interning()
         stages = [(self.claim.measurement(cell_from(cell.plain, interning)), cell.label) for cell in cells]

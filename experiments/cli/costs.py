@@ -102,8 +102,8 @@ FIGURES = {
 
 def _every_row(store: Store) -> list[RowStage]:
     """Those of the present version, newest first, whose cells can still be read."""
+    from experiments.cell_from import cell_from
     from experiments.compose.interning import Interning
-    from experiments.from_config import cell_from
     from experiments.stages.row import RowStage
 
     interning = Interning()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from configs.build import by_class
 from configs.errors import ConfigError, MoatBenchError
+from experiments.cell_from import cell_from
 from experiments.compose.compose import Composed
 from experiments.compose.interning import Interning
 from experiments.engine.graph import Wanted
-from experiments.from_config import cell_from
 from experiments.measure.cell_result import CellResult
 from experiments.stages.row import RowStage, resolved_of, result_of
 from experiments.store.entry import Entry

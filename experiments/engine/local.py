@@ -21,7 +21,7 @@ from lm.gpu import has_gpu
 COHORT = 256
 """Students in one program on a GPU; what its memory does not hold is split further by `student.cohort`."""
 
-PRELOADED = ("experiments.from_config", "student.cohort", "lm.ensemble")
+PRELOADED = ("experiments.cell_from", "student.cohort", "lm.ensemble")
 """Imported once for all workers: cells, and what the mini models compute with, which planning does not import."""
 
 PATIENCE, SLOWER = 30 * 60.0, 20.0

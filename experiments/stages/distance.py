@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from experiments.measure.distance import distance_table
+from experiments.measure.sold_distance import distance_table
 from experiments.stages.sold import SoldStage
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
@@ -35,6 +35,6 @@ class DistanceStage(Stage):
         return {f"sold.{seed}": stage for seed, stage in self.sold.items()}
 
     def run(self, context: Context) -> Artifact:
-        """``l1``: see `experiments.measure.distance.distance_table`."""
+        """``l1``: see `experiments.measure.sold_distance.distance_table`."""
         tables = [context.inputs[f"sold.{seed}"].table("sold") for seed in self.sold]
         return Artifact(tables={"l1": distance_table(tables)})

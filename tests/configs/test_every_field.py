@@ -22,9 +22,9 @@ from configs.errors import ConfigError
 from configs.identity import identity
 from configs.ranges import LARGEST, MAY_BE_INFINITE
 from experiments.campaign.from_config import stage_from
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_one
 from experiments.compose.interning import Interning
-from experiments.from_config import cell_from
 
 WRONG = (
     math.inf,
@@ -44,7 +44,15 @@ WRONG = (
     {"a": 1},
     1 + LARGEST,
 )
-SIGNED = {"GaussianNoise.key", "KGW.key", "Permuted.key", "DatasetTask.harder_above"}
+SIGNED = {
+    "ADFP.key",
+    "DatasetTask.harder_above",
+    "GaussianNoise.key",
+    "Gumbel.key",
+    "KGW.key",
+    "Permuted.key",
+    "SynthID.key",
+}
 """Fields in which a negative number means something."""
 
 

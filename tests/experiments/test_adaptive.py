@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_one
-from experiments.from_config import cell_from
 from experiments.measure.summary import summarise
 from experiments.report.names import is_passive
 from tests.experiments.report.cells import one

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 
 from configs.errors import ConfigError
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_cells, compose_one
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.from_config import cell_from
 from experiments.stages.row import RowStage, result_of
 from experiments.store.store import Store
 from student.mini import MiniStudent

@@ -3,11 +3,11 @@
 import polars as pl
 import pytest
 
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_cells
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.from_config import cell_from
 from experiments.store.store import Store
 
 pytestmark = pytest.mark.slow

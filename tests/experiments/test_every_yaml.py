@@ -14,11 +14,11 @@ from defenses.base import Defense
 from experiments.calibration.calibration import calibration_of
 from experiments.campaign.campaign_stage import CampaignStage
 from experiments.campaign.from_config import stage_from
+from experiments.cell_from import cell_from
 from experiments.cli.roots import CAMPAIGN, ROOTS, parts_of_one_root
 from experiments.compose.asked import asked_of, with_value
 from experiments.compose.compose import compose_cells, compose_one
 from experiments.compose.interning import Interning
-from experiments.from_config import cell_from
 from experiments.stages.row import RowStage
 from experiments.store.stage import Stage
 

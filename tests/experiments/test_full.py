@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import configs
+from experiments.cell_from import cell_from
 from experiments.compose.compose import Sweep, compose_sweep
 from experiments.compose.interning import Interning
 from experiments.engine.graph import Wanted, plan, shared
-from experiments.from_config import cell_from
 from experiments.store.store import Store
 
 PREPARED = 24

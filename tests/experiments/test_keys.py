@@ -33,9 +33,9 @@ from defenses.release.trace_hidden import TraceHidden
 from experiments.campaign.config import figures
 from experiments.campaign.from_config import stage_from
 from experiments.cell import Cell
+from experiments.cell_from import cell_from
 from experiments.claims.base import Claim
 from experiments.compose.compose import compose_one
-from experiments.from_config import cell_from
 from experiments.stages import offer as offers
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage

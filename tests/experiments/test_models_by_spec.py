@@ -17,10 +17,10 @@ from configs.errors import ConfigError
 from defenses.base import Defense
 from defenses.decoding.temperature import Temperature
 from experiments.cell import Cell
+from experiments.cell_from import cell_from, check
 from experiments.compose.compose import compose_one
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.memory import needed
-from experiments.from_config import cell_from, check
 from experiments.store.store import Store
 from lm.by_spec import opened
 from lm.huggingface import Pretrained

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_one
-from experiments.from_config import cell_from
 from experiments.store.store import Store
 from tests.experiments.test_cell import TINY, run
 

@@ -11,8 +11,8 @@ import pytest
 from configs.errors import ConfigError
 from defenses.base import Defense
 from defenses.decoding.kgw import KGW
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_one
-from experiments.from_config import cell_from
 from experiments.stages.row import RowStage
 from experiments.store.stage import Stage
 from experiments.store.store import Store

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from attacks.recover.clean_mix import CleanMix
 from configs.errors import ConfigError
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_one
-from experiments.from_config import cell_from
 from lm.types import Channel
 from tests.attacks.world import EOS, examples, public, recover_context
 from tests.experiments.test_cell import TINY

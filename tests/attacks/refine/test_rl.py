@@ -63,8 +63,8 @@ def test_compute_is_booked_before_and_never_exceeded(samples, tokens, steps):
     drawn = []
     generate = type(LM).generate
 
-    def watched(lm, prompts, sampling, seeds, **kwargs):
-        found = generate(lm, prompts, sampling, seeds, **kwargs)
+    def watched(lm, prompts, sampling, seeds, *rest, **kwargs):
+        found = generate(lm, prompts, sampling, seeds, *rest, **kwargs)
         drawn.append((len(prompts), len(found.tokens.values)))
         assert sum(n for n, _ in drawn) <= context.compute.samples, "booked by now"
         assert sum(t for _, t in drawn) <= context.compute.tokens <= tokens

@@ -12,8 +12,8 @@ from defenses.base import Deployed, Serving
 from defenses.decoding.kgw import KGW
 from defenses.decoding.temperature import Temperature
 from defenses.provenance.kgw_radioactivity import KGWRadioactivity, reading
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_one
-from experiments.from_config import cell_from
 from lm.ragged import Ragged
 from tests.defenses.provenance.suspects import TEACHER, TEXTS, Bigram, bigram, detection, served, trained, without
 from tests.experiments.test_cell import TINY

@@ -10,11 +10,11 @@ import pytest
 
 from experiments.calibration.calibration import Calibration, UnreachedError, calibration_of
 from experiments.calibration.settle import settle
+from experiments.cell_from import cell_from
 from experiments.cli import main
 from experiments.cli.stored_rows import results_of
 from experiments.compose.asked import asked_of
 from experiments.compose.compose import compose_cells
-from experiments.from_config import cell_from
 from experiments.stages.drop import DropStage
 from experiments.store.artifact import Artifact
 from experiments.store.store import Store

@@ -74,7 +74,8 @@ def test_sampling_is_seconds_over_tokens_of_the_stored_generations(stored):
     store, rows = stored
     (costs,) = stored_costs([rows["temperature"]], store)
     drawn = [e for e in store.entries("generations") if e.manifest["config"]["model"]["decode"][:1]]
-    own = [e for e in drawn if "'tau'" in str(e.manifest["config"]["model"]["decode"])]
+    looked_at = {memo["key"] for memo in store.get(rows["temperature"].tampering).manifest["memos"]}
+    own = [e for e in drawn if "'tau'" in str(e.manifest["config"]["model"]["decode"]) and e.key not in looked_at]
     assert len(own) == 2, "the attack's and the honest users'"
     tokens = sum(int((e.arrays("generations")["channel"] != 3).sum()) for e in own)
     assert costs.median("own") == pytest.approx(1e3 * sum(e.seconds for e in own) / tokens)

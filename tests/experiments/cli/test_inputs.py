@@ -13,11 +13,11 @@ from configs.build import build, from_mapping
 from configs.errors import ConfigError
 from configs.groups import choices
 from configs.trust import _installed, require_trusted, trust, trusted
+from experiments.cell_from import cell_from
 from experiments.cli import main
 from experiments.compose.compose import compose_cells, compose_one
 from experiments.engine import memory
 from experiments.engine.memory import Memory
-from experiments.from_config import cell_from
 from lm.from_words import fresh_model
 from lm.mini.size import weight_count
 from student.base import StudentSpec

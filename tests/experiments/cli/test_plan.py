@@ -9,6 +9,7 @@ from rich.console import Console
 
 from benchmarks.planner import planned
 from configs.errors import ConfigError
+from experiments.cell_from import cell_from
 from experiments.cli import main
 from experiments.cli.plan import plan_table, repetitions, summary
 from experiments.compose.compose import compose_cells, compose_sweep
@@ -17,7 +18,6 @@ from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan, shared
 from experiments.engine.local import LocalEngine
 from experiments.engine.memory import Memory, available, needed, require_memory
-from experiments.from_config import cell_from
 from experiments.store.store import Store, StoreWarning
 from tests.experiments.fakes import Fake
 
@@ -166,5 +166,5 @@ def test_a_dry_run_says_what_is_dropped_and_what_does_not_fit(tmp_path, monkeypa
 def test_planning_is_timed(tmp_path):
     found = planned(10, tmp_path)
     assert found.cells == 10
-    assert found.stages == 74
+    assert found.stages == 79
     assert len(found.row()) == 9

@@ -7,10 +7,10 @@ import pytest
 from configs.errors import ConfigError
 from defenses.release.trace_hidden import TraceHidden
 from experiments.calibration.calibration import calibration_of, the_strength
+from experiments.cell_from import cell_from
 from experiments.cli.calibrate import own_words
 from experiments.compose.asked import Asked, asked_of, with_value
 from experiments.compose.compose import compose_cells, compose_one
-from experiments.from_config import cell_from
 
 
 def plain(*words: str):

@@ -9,11 +9,11 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 import configs
+from experiments.cell_from import cell_from
 from experiments.compose.assembly import Assembly
 from experiments.compose.compose import compose_cells, compose_one
 from experiments.compose.hydra_session import session
 from experiments.compose.interning import Interning
-from experiments.from_config import cell_from
 from experiments.store.stage import Stage
 
 FOLDER = Path(configs.__file__).parent

@@ -29,7 +29,7 @@ def test_grid_is_a_product_in_hydras_grammar():
         "defense=temperature seed=0",
         "defense=temperature seed=1",
     ]
-    assert len(labels("defense=glob(trace_*)")) == 5
+    assert len(labels("defense=glob(trace_*)")) == 8
     assert labels() == ["defaults"]
     assert labels("seed=choice(1,2)", "store=/elsewhere") == ["seed=1", "seed=2"]
 
@@ -171,7 +171,7 @@ def test_one_cell_is_not_a_sweep():
 
 
 def test_somebody_elses_defense_becomes_part_of_a_cell(elsewhere):
-    from experiments.from_config import cell_from
+    from experiments.cell_from import cell_from
 
     cell = cell_from(compose_one([elsewhere, "defense=[shout,trace_hidden]", "defense.shout.volume=3"]).config)
     assert [type(d).__name__ for d in cell.offer.defenses.values()] == ["Shout", "TraceHidden"]

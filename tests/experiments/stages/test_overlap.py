@@ -9,12 +9,12 @@ import pytest
 from attacks.base import Harvest, Recover
 from attacks.client import Harvested
 from attacks.recover.dedup import Dedup
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_one
 from experiments.compose.interning import Interning
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.from_config import cell_from
 from experiments.measure.guards import tripped
 from experiments.measure.summary import estimated, summarise
 from experiments.stages.overlap import apart, asks_scored

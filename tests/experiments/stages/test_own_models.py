@@ -11,11 +11,11 @@ import pytest
 from attacks.base import Recover
 from attacks.compute import Compute
 from attacks.refine.rft import RFT
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_one
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.from_config import cell_from
 from experiments.store.store import Store
 from lm.examples import Examples
 from lm.types import Sampling

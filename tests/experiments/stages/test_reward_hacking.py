@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from attacks.refine.rft import RFT
+from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_one
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.from_config import cell_from
 from experiments.store.store import Store
 from tests.experiments.test_cell import TINY
 

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from configs.errors import ConfigError
+from experiments.cell_from import cell_from
 from experiments.cli import main
 from experiments.compose.compose import compose_cells
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
-from experiments.from_config import cell_from
 from experiments.store.store import Store
 from tests.experiments.test_cell import TINY
 

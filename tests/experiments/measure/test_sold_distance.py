@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.measure.distance import distance_table, mean_distance
+from experiments.measure.sold_distance import distance_table, mean_distance
 
 
 def test_is_the_mean_over_tokens_and_not_over_texts():
