@@ -231,7 +231,9 @@ class Cell:
             found["sold"] = SoldStage(*asked)
         return {name: self.interning.one(stage) for name, stage in found.items()}
 
-    def _asking(self, teacher: TeacherStage, proxy: BaseStage) -> tuple[Any, ...]:
+    def _asking(
+        self, teacher: TeacherStage, proxy: BaseStage
+    ) -> tuple[TeacherStage, BaseStage, dict[str, PrepareStage], Offer, int, int, ProxyStudentStage | None]:
         """What every `ServingStage` is given."""
         prepared, student = self._prepared(teacher, proxy), self._proxy_student(teacher, proxy)
         return teacher, proxy, prepared, self.offer, self.max_tokens, self.seed, student
