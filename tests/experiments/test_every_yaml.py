@@ -121,17 +121,17 @@ def test_a_file_of_grids_becomes_cells(name):
     group, _, choice = name.partition("/")
     cells, interning = compose_cells([f"+{group}={choice}"]), Interning()
     assert cells
-    keys = {cell_from(stated(cell.plain), interning).row_stage().key for cell in cells}
+    keys = {cell_from(stated(cell.plain, interning), interning).row_stage().key for cell in cells}
     assert len(keys) == len(cells)
 
 
-def stated(plain):
-    """The configuration with a number in the place of a drop that is to be calibrated, another for each drop."""
+def stated(plain, interning):
+    """The configuration with a number in the place of what is to be calibrated, another for each target."""
     asked = asked_of(plain)
     if asked is None:
         return plain
-    strength = calibration_of(plain, asked).strength
-    return with_value(plain, asked.defense, asked.field, strength.at(asked.drop))
+    strength = calibration_of(plain, asked, interning=interning).strength
+    return with_value(plain, asked.defense, asked.field, strength.at(asked.target))
 
 
 def test_every_group_of_a_cell_has_options():
