@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from configs.errors import ConfigError, require
 from defenses.base import Defense, Preparation, Prepared, Serving
 from defenses.strength import Strength
-from lm.later import torch
 
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
@@ -93,14 +91,7 @@ class Doge(Defense):
         """The teacher with the new head; the trunk's weights are shared with it and left as they are."""
         if self.alpha == 0:
             return serving.teacher
+        from defenses.serving.head import with_head
+
         new = {name.removeprefix(HEAD): p for name, p in serving.prepared.items() if name.startswith(HEAD)}
-        teacher = serving.teacher.model
-        shared = {id(tensor): tensor for tensor in (*teacher.parameters(), *teacher.buffers())}
-        model = copy.deepcopy(teacher, shared)  # modules of its own around the same tensors
-        head = copy.deepcopy(teacher.get_output_embeddings())
-        with torch.no_grad():
-            for name, parameter in head.named_parameters():
-                parameter.copy_(new[name])
-        model.set_output_embeddings(head)
-        model.config.tie_word_embeddings = False
-        return serving.teacher.with_model(model.eval())
+        return with_head(serving.teacher, new)

@@ -1,9 +1,10 @@
-"""Training an output head alone: the hidden states of the frozen trunk before it, computed once, and a step on them. Knows
-no defense."""
+"""Training an output head alone: the hidden states of the frozen trunk before it, computed once, a step on them, and the
+model with another head. Knows no defense."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,20 @@ class HeadStates:
             watch.remove()
         assert found is not None, "no rows"
         return cls(copy.deepcopy(head).float(), found, rows)
+
+
+@torch.no_grad()
+def with_head(lm: LanguageModel, parameters: Mapping[str, Tensor]) -> LanguageModel:
+    """The model with these parameters of its output head; a head that is tied to the input embedding is untied. All other
+    weights are shared with it and left as they are."""
+    shared = {id(tensor): tensor for tensor in (*lm.model.parameters(), *lm.model.buffers())}
+    model = copy.deepcopy(lm.model, shared)  # modules of its own around the same tensors
+    head = copy.deepcopy(lm.model.get_output_embeddings())
+    for name, parameter in head.named_parameters():
+        parameter.copy_(parameters[name])
+    model.set_output_embeddings(head)
+    model.config.tie_word_embeddings = False
+    return lm.with_model(model.eval())
 
 
 class HeadTuning:

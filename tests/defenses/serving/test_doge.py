@@ -164,12 +164,12 @@ def test_refuses_what_it_cannot_tune():
     with pytest.raises(ConfigError, match="tokenizer"):
         prepared(Doge(0.1), model(seed=1), other)
     capped = model(seed=1)
-    capped.model.forward = _scaled(capped.model.forward)
+    capped.model.forward = with_scaled_logits(capped.model.forward)
     with pytest.raises(ConfigError, match="output layer"):
         prepared(Doge(0.1), capped, model(seed=2))
 
 
-def _scaled(forward):
+def with_scaled_logits(forward):
     def scaled(*arguments, **named):
         out = forward(*arguments, **named)
         out.logits = out.logits * 3
