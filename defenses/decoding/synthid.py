@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from defenses.decoding.marks import last, padding, texts_of
 from defenses.decoding.watermark import Watermark
 from defenses.keyed import secret_word
 from defenses.strength import Strength
+from lm.compiled import compiled
 from lm.later import torch
 from lm.randomness import mixed
 
@@ -155,14 +156,30 @@ class _Tournament:
 
     def won(self, context: Tensor, scores: Tensor) -> Tensor:
         """Scores (B, V) of the winners after contexts (B, width)."""
-        coins, vocabulary = self.mark.coins(self.secret), torch.arange(scores.shape[1], device=scores.device)
-        words = coins.accumulate_hash(torch.ones_like(context[:, 0]), context)[:, None]
+        coins, vocabulary = self.mark.coins(self.secret), torch.arange(scores.shape[1])
+        words = coins.accumulate_hash(torch.ones_like(context[:, 0]), context)[:, None].cpu()
         words = coins.accumulate_hash(words, vocabulary[None, :, None])
-        table, p = coins.sampling_table.to(scores.device).double(), scores.double().softmax(1)
-        for key in coins.keys.to(scores.device):  # a round at a time: never B·V·layers numbers at once
-            g = table.take(coins.accumulate_hash(words, key[None]).bitwise_and_(TABLE - 1))
-            p = p * (1 + g - (g * p).sum(1, keepdim=True)).clamp_min(0)  # what rounding leaves of 0 has no logarithm
-        return p.log().clamp_min(NEVER).to(scores).masked_fill(torch.isneginf(scores), -torch.inf)
+        # The hash of (w, key) is linear in both, and so are its lowest bits: a key shifts the places of all tokens alike.
+        unmoved = coins.accumulate_hash(words, torch.zeros(1, dtype=torch.int64)).bitwise_and_(TABLE - 1)
+        moves = coins.accumulate_hash(torch.zeros_like(coins.keys), coins.keys[:, None]) - 1
+        p = scores.double().softmax(1).cpu().numpy()
+        _play(unmoved.numpy(), moves.bitwise_and_(TABLE - 1).numpy(), coins.sampling_table.double().numpy(), p)
+        won = torch.from_numpy(p).log().clamp_min(NEVER).to(scores)
+        return won.masked_fill(torch.isneginf(scores), -torch.inf)
+
+
+@compiled
+def _play(places: Any, moves: Any, table: Any, p: Any) -> None:
+    """Every round of the tournament, on probabilities (B, V) in place: tokens at ``places`` (B, V) of the table of coins,
+    which each round moves by ``moves`` (layers,)."""
+    size = len(table) - 1
+    for r in range(p.shape[0]):
+        for move in moves:
+            mean = 0.0
+            for v in range(p.shape[1]):
+                mean += table[(places[r, v] + move) & size] * p[r, v]
+            for v in range(p.shape[1]):
+                p[r, v] *= max(1.0 + table[(places[r, v] + move) & size] - mean, 0.0)  # rounding leaves less than 0
 
 
 def _met_before(texts: NDArray[np.int64], width: int) -> NDArray[np.bool_]:
