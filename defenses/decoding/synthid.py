@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 TABLE, TABLE_SEED = 2**16, 0
 """Places and seed of the table of coins; transformers' own defaults. The secret is in the keys."""
 
+FACTOR, ADDED = 6364136223846793005, 1
+"""Of transformers' hash."""
 NEVER = -1e9
 """Score of a token that lost all probability; finite, so that nothing becomes NaN."""
 
@@ -156,30 +158,41 @@ class _Tournament:
 
     def won(self, context: Tensor, scores: Tensor) -> Tensor:
         """Scores (B, V) of the winners after contexts (B, width)."""
-        coins, vocabulary = self.mark.coins(self.secret), torch.arange(scores.shape[1])
-        words = coins.accumulate_hash(torch.ones_like(context[:, 0]), context)[:, None].cpu()
-        words = coins.accumulate_hash(words, vocabulary[None, :, None])
-        # The hash of (w, key) is linear in both, and so are its lowest bits: a key shifts the places of all tokens alike.
-        unmoved = coins.accumulate_hash(words, torch.zeros(1, dtype=torch.int64)).bitwise_and_(TABLE - 1)
-        moves = coins.accumulate_hash(torch.zeros_like(coins.keys), coins.keys[:, None]) - 1
+        coins = self.mark.coins(self.secret)
+        words = coins.accumulate_hash(torch.ones_like(context[:, 0]), context).cpu()
+        moves = coins.accumulate_hash(torch.zeros_like(coins.keys), coins.keys[:, None]) - ADDED
         p = scores.double().softmax(1).cpu().numpy()
-        _play(unmoved.numpy(), moves.bitwise_and_(TABLE - 1).numpy(), coins.sampling_table.double().numpy(), p)
+        _play((words % TABLE).numpy(), (moves % TABLE).numpy(), coins.sampling_table.to(torch.uint8).numpy(), p)
         won = torch.from_numpy(p).log().clamp_min(NEVER).to(scores)
         return won.masked_fill(torch.isneginf(scores), -torch.inf)
 
 
 @compiled
-def _play(places: Any, moves: Any, table: Any, p: Any) -> None:
-    """Every round of the tournament, on probabilities (B, V) in place: tokens at ``places`` (B, V) of the table of coins,
-    which each round moves by ``moves`` (layers,)."""
-    size = len(table) - 1
+def _play(words: Any, moves: Any, table: Any, p: Any) -> None:
+    """Every round of the tournament, on probabilities (B, V) in place.
+
+    Transformers' hash goes from h to (h + next)·`FACTOR` + `ADDED`, and what is kept of it are its lowest bits, a place in
+    the table of coins. So these alone are reckoned with, and a key moves the places of all tokens alike.
+
+    Args:
+        words: (B,) hashes of the contexts, their lowest bits.
+        moves: (layers,) how far the key of each round moves a place.
+        table: coins, 0 or 1.
+        p: (B, V).
+    """
+    size, factor = len(table), FACTOR % len(table)
+    place = np.empty(p.shape[1], np.int64)
+    coin = np.empty(p.shape[1], np.float64)
     for r in range(p.shape[0]):
+        for v in range(p.shape[1]):
+            place[v] = ((words[r] + v) * factor + ADDED) % size * factor + ADDED
         for move in moves:
             mean = 0.0
             for v in range(p.shape[1]):
-                mean += table[(places[r, v] + move) & size] * p[r, v]
+                coin[v] = table[(place[v] + move) & (size - 1)]
+                mean += coin[v] * p[r, v]
             for v in range(p.shape[1]):
-                p[r, v] *= max(1.0 + table[(places[r, v] + move) & size] - mean, 0.0)  # rounding leaves less than 0
+                p[r, v] *= max(1.0 + coin[v] - mean, 0.0)  # rounding leaves less than 0
 
 
 def _met_before(texts: NDArray[np.int64], width: int) -> NDArray[np.bool_]:
