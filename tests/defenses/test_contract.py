@@ -136,11 +136,11 @@ def test_release_of_nothing_is_nothing(name):
 
 
 @pytest.mark.parametrize("first", RELEASING)
-@pytest.mark.parametrize("second", RELEASING)
-def test_releases_stack(first, second):
+def test_releases_stack(first):
     responses, context = make(k=5)
     once = defense_of(first).release(responses, context(0, prepared=prepared(first)))
-    assert_aligned(defense_of(second).release(once, context(1, prepared=prepared(second))))
+    for second in RELEASING:
+        assert_aligned(defense_of(second).release(once, context(1, prepared=prepared(second))))
 
 
 @pytest.mark.parametrize("name", [name for name in DEFENSES if type(defense_of(name)).strength is not None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,7 @@ def surroundings(name: str) -> list[str]:
 def needs_logprobs(name: str) -> bool:
     group, _, option = name.rpartition("/")
     if group == "defense" and option != "none":
-        nodes = compose_one([f"defense={option}", "api=full"]).config.defense
-        return any("top_logprobs" in build(node, Defense, name).needs for node in nodes.values())
+        return any("top_logprobs" in defense.needs for defense in stack(option))
     if group in ("attack", "attack/objective"):
         chosen = compose_one([f"{group}={option}", "api=full"])
         return cell_from(chosen.config).objective.needs_top_logprobs
@@ -81,8 +81,14 @@ def chosen(name: str) -> str:
 
 def asked_beside(option: str) -> list[str]:
     """The defenses that have to stand beside one."""
+    return [other for defense in stack(option) for other in defense.beside()]
+
+
+@cache
+def stack(option: str) -> list[Defense]:
+    """The defenses of a choice."""
     nodes = compose_one([f"defense={option}", "api=full"]).config.defense or {}
-    return [other for node in nodes.values() for other in build(node, Defense, option).beside()]
+    return [build(node, Defense, option) for node in nodes.values()]
 
 
 @pytest.fixture(scope="module")
