@@ -45,8 +45,13 @@ TOGETHER = [
 
 def hydras(overrides: list[str], root: str = "cell") -> object:
     """What plain Hydra composes."""
+    return each_hydras([overrides], root)[0]
+
+
+def each_hydras(lines: list[list[str]], root: str) -> list[object]:
+    """The same of several lines, by one Hydra."""
     with initialize_config_module("configs", version_base="1.3"):
-        return OmegaConf.to_container(compose(root, overrides), resolve=True)
+        return [OmegaConf.to_container(compose(root, line), resolve=True) for line in lines]
 
 
 def assembled(*overrides: str) -> object:
@@ -62,7 +67,7 @@ def test_every_yaml_is_assembled_as_hydra_composes_it(group):
     with session() as hydra:
         assembly = Assembly(hydra, root)
         found = [assembly.config([line]) for line in lines]
-    assert found == [hydras([line], root) for line in lines]
+    assert found == each_hydras([[line] for line in lines], root)
 
 
 def test_parts_together_are_what_hydra_composes():
