@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -121,8 +122,7 @@ def draw(
     rows = Examples(
         prompts, drawn.tokens, drawn.channel, said.astype(np.float32), asked, np.zeros(len(asked), np.bool_)
     )
-    texts = lm.decode(drawn.tokens)
-    right = np.array(
-        [context.check(int(item), text) is True for item, text in zip(asked, texts, strict=True)], np.bool_
-    )
+    check = cache(context.check)  # the samples of a prompt repeat themselves
+    said_R = zip(asked.tolist(), lm.decode(drawn.tokens), strict=True)
+    right = np.array([check(item, text) is True for item, text in said_R], np.bool_)
     return OwnSamples(rows, right.reshape(len(items), each))

@@ -44,10 +44,11 @@ class LanguageModel(ModelHandle):
         return _tokens(self.tokenizer, texts)
 
     def decode(self, tokens: Ragged) -> list[str]:
-        """Text of each row without special tokens and without what ends a response."""
-        shown = tokens.keep(~np.isin(tokens.values, self.ends))
-        texts: list[str] = self.tokenizer.batch_decode([row.tolist() for row in shown], skip_special_tokens=True)
-        return texts
+        """Text of each row without special tokens and without what ends a response; equal rows are decoded once."""
+        rows = [tuple(row.tolist()) for row in tokens.keep(~np.isin(tokens.values, self.ends))]
+        different = list(dict.fromkeys(rows))
+        texts = dict(zip(different, self.tokenizer.batch_decode(different, skip_special_tokens=True), strict=True))
+        return [texts[row] for row in rows]
 
     @timed("generation")
     def generate(

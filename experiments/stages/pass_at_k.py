@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,7 +66,12 @@ class PassAtKStage(Stage):
         seeds = [derived_seed(self.seed, self.name, item.id, str(draw)) for item in items for draw in range(DRAWS)]
         sampling = Sampling(1.0, self.max_tokens)
         drawn = lm.generate(prompts.tokens, sampling, np.array(seeds, np.int64), tools=prompts.tools)
-        right = [task.verify(item, text).strict for item, text in zip(every, lm.decode(drawn.tokens), strict=True)]
+
+        @cache  # the samples of an item repeat themselves
+        def solved(at: int, text: str) -> bool:
+            return task.verify(items[at], text).strict
+
+        right = [solved(at // DRAWS, text) for at, text in enumerate(lm.decode(drawn.tokens))]
         counts = np.array(right, np.int64).reshape(len(items), DRAWS).sum(1)
         names = {name: [getattr(item, field) for item in items] for name, field in _FIELDS.items()}
         table = pl.DataFrame({**names, "n": np.full(len(items), DRAWS), "right": counts})
