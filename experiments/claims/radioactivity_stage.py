@@ -168,17 +168,17 @@ def marking(harvest: HarvestStage, name: str) -> KGW:
 
 
 def under_another_key(harvest: HarvestStage, name: str, shift: int, texts: int) -> HarvestStage:
-    """The same harvest of fewer texts, its watermark's key moved.
+    """The same harvest of fewer of its prompts, its watermark's key moved.
 
     Args:
         harvest: as the attacker's.
         name: of the watermark.
         shift: by how much.
-        texts: how many queries, each of its own prompt.
+        texts: how many are asked for.
     """
     watermark = marking(harvest, name)
     defenses = {**harvest.offer.defenses, name: replace(watermark, key=watermark.key + shift)}
-    budget = replace(harvest.budget, queries=min(texts, harvest.budget.queries), data=min(texts, harvest.budget.data))
+    budget = replace(harvest.budget, queries=min(texts, harvest.budget.queries))
     return replace(harvest, offer=replace(harvest.offer, defenses=defenses), budget=budget)
 
 

@@ -190,11 +190,14 @@ def test_other_keys_mark_their_own_texts_and_fewer(ran):
     store, (stage, _), _ = ran
     teacher = model_of(stage.harvest.served, store.get(stage.harvest.served))
     secret = derived_seed(derived_seed(3, "gateway"), "kgw")
+    learnt = set(answered_of(stage.harvest, store.get(stage.harvest)).prompts)
     marks = {key: other.offer.defenses["kgw"] for key, other in stage.others.items()}
     for key, other in stage.others.items():
         answered = answered_of(other, store.get(other))
         assert len(answered.prompt) == 12
-        prompts = teacher.encode_prompts([answered.prompts[i] for i in answered.prompt])
+        texts = [answered.prompts[i] for i in answered.prompt]
+        assert learnt.issuperset(texts), "prompts whose clean answers the clean student learnt"
+        prompts = teacher.encode_prompts(texts)
         pairs = np.unique(pairs_of(prompts, answered.responses.tokens, 2)[0], axis=0)
         z = {k: mark.finding(pairs[:, :-1], pairs[:, -1], secret).statistic for k, mark in marks.items()}
         assert z.pop(key) > 4
