@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from configs.errors import ConfigError
 from defenses.decoding.kgw import KGW
 from defenses.decoding.marks import pairs_of
 from experiments.cell_from import cell_from
+from experiments.claims import radioactivity_stage
 from experiments.claims.radioactivity_stage import SCHEMA, counts
 from experiments.claims.reporting import claim_of
 from experiments.compose.compose import compose_one
@@ -22,6 +24,7 @@ from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.stages.detect import answered_of
 from experiments.stages.loading import model_of
+from experiments.store.stage import Context
 from experiments.store.store import Store
 from lm.ragged import Ragged
 from lm.seeds import derived_seed
@@ -202,6 +205,18 @@ def test_other_keys_mark_their_own_texts_and_fewer(ran):
         z = {k: mark.finding(pairs[:, :-1], pairs[:, -1], secret).statistic for k, mark in marks.items()}
         assert z.pop(key) > 4
         assert max(z.values()) < 4
+
+
+def test_refuses_students_with_other_tokens(ran, monkeypatch):
+    store, (_, stage), _ = ran
+
+    def other(loaded, entry):
+        return model_of(loaded, entry) if loaded is stage.harvest.served else SimpleNamespace(vocab=())
+
+    monkeypatch.setattr(radioactivity_stage, "model_of", other)
+    inputs = {name: store.get(each) for name, each in stage.inputs().items()}
+    with pytest.raises(ConfigError, match="reads other tokens than the teacher's"):
+        stage.run(Context(inputs, store, lambda *told: None))
 
 
 def test_refuses_cells_without_that_watermark(claim):
