@@ -97,7 +97,7 @@ class DetectStage(Stage):
                     serving,
                     teacher.format,
                     generator(self.seed, self.name, name),
-                    lambda: self._answered(context.inputs["harvest"]),
+                    lambda: answered_of(self.harvest, context.inputs["harvest"]),
                     deployed,
                 )
             )
@@ -105,13 +105,15 @@ class DetectStage(Stage):
                 rows.append({"defense": name, **found._asdict()})
         return Artifact(tables={"evidence": pl.DataFrame(rows, schema=SCHEMA)})
 
-    def _answered(self, harvest: Entry) -> Answered:
-        got = harvested_of(harvest)
-        pool, _ = pool_items(self.harvest.task, self.harvest.budget, self.harvest.seed)
-        texts = [*(item.prompt for item in pool), *harvest.meta["own_texts"]]
-        return Answered(texts, got.item, got.responses)
-
 
 def detecting(defenses: Mapping[str, Defense]) -> dict[str, Defense]:
     """Those that can say something of a student."""
     return {name: defense for name, defense in defenses.items() if "detect" in hooks_of(defense)}
+
+
+def answered_of(stage: HarvestStage, harvest: Entry) -> Answered:
+    """What the provider has kept of a stored harvest."""
+    got = harvested_of(harvest)
+    pool, _ = pool_items(stage.task, stage.budget, stage.seed)
+    texts = [*(item.prompt for item in pool), *harvest.meta["own_texts"]]
+    return Answered(texts, got.item, got.responses)
