@@ -41,9 +41,12 @@ class TraceInstructed(Defense):
     tasks that its student failed, and asked for three new ones, again and again until ``candidates`` were tried or it has
     nothing new to say.
 
-    Other than in the paper: one student in the place of the mean of three, from the proxy's weights without a warm-up on the
-    traces as they are; the rewriter does not restate the answer; which share of the responses is rewritten can be set. A
-    single instruction and no proposer is the paper's first form, an instruction written by hand, served if it is of use.
+    Only what students learn decides, as in the authors' code. Whether a rewritten trace is still right is not looked at, and
+    a rewriter that writes nonsense wins: reports say how many of its steps follow.
+
+    Other than in the authors' code: one student in the place of the mean of three, from the proxy's weights without a
+    warm-up on the traces as they are; the rewriter does not restate the answer; which share of the responses is rewritten
+    can be set. A single instruction and no proposer is the paper's first form (section 5.1.1), served if it is of use.
 
     Prepared: all that was tried, with its accuracy and the share of traces that left rewritten, and which of them the winner
     and the control are (`defenses.release.instruction_trials.stored`). Nothing at ``fraction`` 0.

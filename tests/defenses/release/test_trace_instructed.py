@@ -13,7 +13,7 @@ import pytest
 from configs.build import build, describe
 from configs.errors import ConfigError
 from defenses.base import Defense, Serving, hooks_of, preparation_of
-from defenses.release.instruction_proposer import ASKED, SHOWN
+from defenses.release.instruction_proposer import ASKED, MOST, SHOWN, InstructionProposer
 from defenses.release.instruction_trials import text_of
 from defenses.release.trace_instructed import TraceInstructed
 from lm.by_spec import opened
@@ -178,6 +178,17 @@ def test_a_proposer_sees_no_more_than_the_best(lm, models, monkeypatch):
     scores = sorted(100 * (1 - a) for a in found["accuracy"][1:].tolist())
     assert shown == pytest.approx(scores[-SHOWN:])
     assert scores[0] < shown[0]
+
+
+def test_a_proposal_is_finished_new_and_has_room(lm, models):
+    propose, rng = InstructionProposer(PROPOSER), np.random.default_rng(0)
+    models["proposes"].extend(["A", "", "A", "B"])
+    assert propose({SHORT: 0.5}, rng) == ["A"]
+    models["proposer"].positions = 1
+    assert propose({SHORT: 0.5}, rng) == []
+    models["proposer"].positions = 2
+    assert propose({SHORT: 0.5}, rng) == ["B"]
+    assert [sampling.max_tokens for sampling, _ in models["proposer"].drawn] == [MOST, 1]
 
 
 def test_control_and_winner_share_one_preparation_for_every_fraction(lm, models):
