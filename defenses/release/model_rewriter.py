@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from configs.errors import ConfigError
 from defenses.base import Preparation
 from defenses.release.rewriter import REWRITTEN, Desk, said
-from lm.types import Channel
+from lm.examples import Examples
+from lm.types import Channel, Generations
 from teacher.api.schema import Responses
 
 if TYPE_CHECKING:
     from lm.huggingface import Pretrained
+    from lm.language_model import LanguageModel
 
 TRIED = 32
 """Clean traces that a rewriter has to show what it can on, before the API opens."""
@@ -57,10 +60,8 @@ class ModelRewriter:
         most = np.minimum(desk.most[rows], room)
         fits = np.flatnonzero(most > 0)
         drawn = lm.generate(asked.take(fits), Sampling(0.0, most[fits]), np.zeros(len(fits), np.int64))
-        for i, text, finished in zip(fits.tolist(), lm.decode(drawn.tokens), drawn.finished, strict=True):
+        for i, new in zip(fits.tolist(), words(drawn, lm, self.spec), strict=True):
             before, _, after = parts[i]
-            close = self.spec.think_close
-            new = (text.rpartition(close)[2] if close else text).strip() if finished else ""
             row = rows[i]
             texts[row] = "" if not new else whole[row].replace(trace[row], before + new + after, 1)
         for i in np.flatnonzero(most <= 0).tolist():
@@ -77,17 +78,54 @@ class ModelRewriter:
         Raises:
             ConfigError: more than half of the traces come back with another answer, without a trace or too long.
         """
-        clean = context.clean_traces(TRIED)
-        rows = len(clean)
-        yes, lengths = np.ones(rows, np.bool_), clean.completions.lengths
-        responses = Responses(np.arange(rows), clean.completions, clean.channel, yes, ~yes, lengths.astype(np.int32))
+        _, outcomes = self.on_rows(context.clean_traces(TRIED), context)
+        if not outcomes.enough:
+            raise ConfigError(f"defense.{who}.rewriter", self.spec.path, str(outcomes))
+
+    def on_rows(self, rows: Examples, context: Preparation) -> tuple[Examples, Outcomes]:
+        """Clean traces as clients would get them, in at most twice as many tokens each, and what became of them."""
+        lengths = rows.completions.lengths
+        yes = np.ones(len(rows), np.bool_)
+        responses = Responses(np.arange(len(rows)), rows.completions, rows.channel, yes, ~yes, lengths.astype(np.int32))
         desk = Desk(context.teacher, context.teacher.format, context.rng, 2 * lengths)
-        _, outcomes = said(self(responses, desk), responses, desk)
-        tried, kept = sum(outcomes.values()), outcomes.pop(REWRITTEN, 0)
-        if not tried or 2 * kept < tried:
-            found = ", ".join(f"{reason}: {count}" for reason, count in sorted(outcomes.items()))
-            reason = f"rewrites {kept} of {tried} clean traces as is allowed ({found or 'there is none to rewrite'})"
-            raise ConfigError(f"defense.{who}.rewriter", self.spec.path, reason)
+        new, counts = said(self(responses, desk), responses, desk)
+        learnt = (new.channel != Channel.TOOL).astype(np.float32)
+        changed = {"completions": new.tokens, "channel": new.channel, "weight": learnt}
+        return replace(rows, **changed, top_ids=None, top_logprobs=None, logprob=None), Outcomes(counts)
+
+
+class Outcomes(NamedTuple):
+    """What became of clean traces that a rewriter was given.
+
+    Args:
+        counts: rows by outcome, see `defenses.release.rewriter.said`; rows that it left as they are do not count.
+    """
+
+    counts: Counter[str]
+
+    @property
+    def share(self) -> float:
+        """Share of the traces that leave rewritten; 0 where there was none to rewrite."""
+        tried = sum(self.counts.values())
+        return self.counts[REWRITTEN] / tried if tried else 0.0
+
+    @property
+    def enough(self) -> bool:
+        """Whether the rewriter does its work: at least half of the traces leave rewritten."""
+        return self.share >= 0.5
+
+    def __str__(self) -> str:
+        left = sorted((reason, count) for reason, count in self.counts.items() if reason != REWRITTEN)
+        tried = sum(self.counts.values())
+        found = ", ".join(f"{reason}: {count}" for reason, count in left) if tried else "there is none to rewrite"
+        return f"rewrites {self.counts[REWRITTEN]} of {tried} clean traces as is allowed ({found})"
+
+
+def words(drawn: Generations, lm: LanguageModel, spec: Pretrained) -> list[str]:
+    """(R,) what a model said in the end, after its own thinking; "" for a text that it did not finish."""
+    close = spec.think_close
+    texts = [text.rpartition(close)[2] if close else text for text in lm.decode(drawn.tokens)]
+    return [text.strip() if finished else "" for text, finished in zip(texts, drawn.finished, strict=True)]
 
 
 def _parts(trace: str) -> tuple[str, str, str]:

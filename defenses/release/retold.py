@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from configs.errors import require
 from defenses.base import Defense, Preparation, Prepared, ReleaseContext
 from defenses.release.model_rewriter import ModelRewriter
-from defenses.release.rewriter import Arrangement, Desk, release_as
+from defenses.release.rewriter import Arrangement, Desk, release_as, release_rows
 from lm.huggingface import Pretrained
 from lm.ragged import Ragged
 from teacher.api.schema import Responses
@@ -61,12 +61,7 @@ class Retold(Defense):
             desk = Desk.at(context, responses)
             return release_as(Arrangement(self.arranged(responses, desk)), responses, context)
         rows = np.flatnonzero(self.chosen(responses, context))
-        if not len(rows):
-            return responses
-        retold = release_as(ModelRewriter(self.rewriter, self.told()), responses.take(rows), context)
-        left = np.setdiff1d(np.arange(len(responses)), rows)
-        order = np.argsort(np.concatenate([left, rows]), kind="stable")
-        return Responses.concat([responses.take(left), retold]).take(order)
+        return release_rows(ModelRewriter(self.rewriter, self.told()), rows, responses, context)
 
     @abstractmethod
     def arranged(self, responses: Responses, desk: Desk) -> Ragged:

@@ -122,3 +122,15 @@ def release_as(rewriter: Rewriter, responses: Responses, context: ReleaseContext
     for outcome, count in outcomes.items():
         counts[outcome] = counts.get(outcome, 0) + count
     return released
+
+
+def release_rows(
+    rewriter: Rewriter, rows: NDArray[np.int64], responses: Responses, context: ReleaseContext
+) -> Responses:
+    """`release_as` for these rows of the responses alone; the rewriter sees no others."""
+    if not len(rows):
+        return responses
+    retold = release_as(rewriter, responses.take(rows), context)
+    left = np.setdiff1d(np.arange(len(responses)), rows)
+    order = np.argsort(np.concatenate([left, rows]), kind="stable")
+    return Responses.concat([responses.take(left), retold]).take(order)

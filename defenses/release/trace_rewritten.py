@@ -6,25 +6,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from configs.errors import require
 from configs.ranges import at_least
-from defenses.base import Defense, OwnItems, Preparation, Prepared, ReleaseContext
+from defenses.base import Defense, Preparation, Prepared, ReleaseContext
+from defenses.release.exam import Exam, clean_with_trace
 from defenses.release.rewriter import Arrangement, release_as
 from defenses.release.rewriting_grammar import GENOMES, UNCHANGED, Genome, arranged, kept_share, parsed
 from defenses.strength import Strength
 from lm.examples import Examples
 from lm.later import torch
 from lm.ragged import Ragged
-from lm.types import Channel, ResponseFormat, Sampling
+from lm.types import ResponseFormat
 from teacher.api.schema import Responses
-
-if TYPE_CHECKING:
-    from lm.language_model import LanguageModel
 
 ALIKE = 8
 """Rewritings of about the same cost among which the control is drawn."""
@@ -51,7 +48,8 @@ class TraceRewritten(Defense):
     does not; among rewritings that teach little their order is noise. In text models a tag that opens the trace counts to
     its first statement.
 
-    The paper lets a language model reword traces under instructions that evolve; here the grammar stands in for both.
+    The paper lets a language model reword traces under instructions that evolve, which is `trace_instructed`; here the
+    grammar stands in for both.
 
     Args:
         keep: least share of the trace that a rewriting leaves in its order, in (0, 1]; 1 changes nothing.
@@ -90,11 +88,8 @@ class TraceRewritten(Defense):
         """The genomes found, and what was tried."""
         if self.keep == 1:
             return {}
-        clean = context.clean_traces(self.rows)
-        trace = clean.completions.row_of_value[clean.channel == Channel.TRACE]
-        rows = clean.where(np.bincount(trace, minlength=len(clean)) > 0)
-        require(len(rows) > 0, "defense.trace_rewritten", "no trace", "rewrites traces, and the teacher writes none")
-        exam = _Exam.on(context.items(self.rows + self.items), rows, self.items)
+        rows = clean_with_trace(context, self.rows, self.name)
+        exam = Exam.on(context.items(self.rows + self.items), rows, self.items)
         kept = _kept(rows, context.teacher.format)
         allowed = [genome for genome, share in kept.items() if share >= self.keep]
         tried: dict[Genome, float] = {}
@@ -148,37 +143,3 @@ def _kept(rows: Examples, format: ResponseFormat) -> dict[Genome, float]:
     parse = parsed(rows.completions, rows.channel, format)
     kinds = {arranged(parse, len(rows), genome).values.tobytes(): genome for genome in reversed(GENOMES)}
     return {g: kept_share(parse, rows.channel, arranged(parse, len(rows), g)) for g in reversed(kinds.values())}
-
-
-class _Exam(NamedTuple):
-    """Tasks that students are scored on.
-
-    Args:
-        items: of the provider.
-        chosen: (I,) those of them that are asked.
-    """
-
-    items: OwnItems
-    chosen: NDArray[np.int64]
-
-    @classmethod
-    def on(cls, items: OwnItems, rows: Examples, count: int) -> _Exam:
-        """At most so many of the items, none of which the rows are about."""
-        known = {tuple(prompt.tolist()) for prompt in rows.prompts}
-        new = [i for i, prompt in enumerate(items.prompts.tokens) if tuple(prompt.tolist()) not in known]
-        return cls(items, np.array(new[:count], np.int64))
-
-    def accuracy(self, student: LanguageModel, teacher: LanguageModel, most: int) -> float:
-        """Share that the student solves, greedily, in at most so many tokens. Tools answer in the teacher's tokens alone."""
-        prompts = self.items.prompts
-        tools = prompts.tools if student.vocab == teacher.vocab else None
-
-        def run(rows: NDArray[np.int64], generated: Sequence[NDArray[np.int32]]) -> list[list[int]]:
-            assert tools is not None
-            return tools(self.chosen[rows], generated)
-
-        asked = student.encode_prompts([prompts.texts[i] for i in self.chosen])
-        seeds = np.zeros(len(self.chosen), np.int64)
-        drawn = student.generate(asked, Sampling(0.0, most), seeds, tools=None if tools is None else run)
-        texts = student.decode(drawn.tokens)
-        return float(np.mean([self.items.check(int(i), text) for i, text in zip(self.chosen, texts, strict=True)]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import fields
+from typing import Any, NamedTuple, cast
 
 from configs.build import build
 from configs.errors import ConfigError
@@ -18,6 +19,7 @@ from experiments.compose.hydra_session import session
 from experiments.compose.search_path import SEARCH_PATH
 from experiments.measure.matched import TARGETS
 from experiments.report.file_names import stem
+from lm.huggingface import Pretrained
 from lm.timing import collecting, timed
 from teacher.api.hooks import HOOKS
 
@@ -84,7 +86,8 @@ def grids(own: FrontierWords) -> list[list[str]]:
     is where it has no strength.
 
     Of all defenses those are taken that change what an API answers and act on what it sells. Limits and detectors, whose
-    price depends on the population, are compared by `moatbench calibrate` and in sweeps.
+    price depends on the population, are compared by `moatbench calibrate` and in sweeps. A defense that brings a language
+    model of its own is taken where it is named: the model has to be had, and can read text alone.
     """
     search = [word for word in own.overrides if word.startswith(f"{SEARCH_PATH}=")]
     with session(own.overrides) as hydra:
@@ -93,14 +96,21 @@ def grids(own: FrontierWords) -> list[list[str]]:
         if name not in known:
             raise ConfigError(GROUP, name, "there is no such defense", known)
     names = [name for name in own.defenses or known if name != NONE]
-    lines, left_out = [[f"{GROUP}={NONE}"]], []
+    lines, left_out, unnamed = [[f"{GROUP}={NONE}"]], list[str](), list[str]()
     for name, plain in _composed(names, own.overrides).items():
         parts = {part: build(node, Defense, f"{GROUP}.{part}") for part, node in plain[GROUP].items()}
+        models = [field for d in parts.values() for field in own_models(d)]
         unsold = [need for d in parts.values() for need in d.needs if plain["api"].get(need) in (0, False, "none")]
-        if own.defenses or (len(parts) == 1 and _answers(parts) and not unsold):
+        if own.defenses or (len(parts) == 1 and _answers(parts) and not unsold and not models):
             lines.append([f"{GROUP}={name}", *_strengths(parts, own.targets)])
         elif unsold:
             left_out.append(f"{name} ({', '.join(unsold)})")
+        elif models:
+            unnamed.append(f"{name} ({', '.join(models)})")
+    if unnamed:
+        print(
+            f"moatbench: left out, for they need a language model of their own: {', '.join(unnamed)}", file=sys.stderr
+        )
     if left_out:
         print(f"moatbench: left out, for what they act on is not sold: {', '.join(left_out)}", file=sys.stderr)
     return lines
@@ -114,6 +124,11 @@ def _composed(names: Sequence[str], overrides: Sequence[str]) -> dict[str, Plain
             said = next(line for line in cell.overrides if line.startswith(f"{GROUP}="))
             found.setdefault(said.partition("=")[2], cell.plain)
     return found
+
+
+def own_models(defense: Defense) -> list[str]:
+    """The fields of a defense that name a language model of its own."""
+    return [f.name for f in fields(cast("Any", defense)) if isinstance(getattr(defense, f.name), Pretrained)]
 
 
 def _answers(parts: Mapping[str, Defense]) -> bool:

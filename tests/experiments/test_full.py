@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 import configs
+from configs.build import build
+from defenses.base import Defense
 from experiments.cell_from import cell_from
+from experiments.cli.frontier import own_models
 from experiments.compose.compose import Sweep, compose_sweep
 from experiments.compose.interning import Interning
 from experiments.engine.graph import Wanted, plan, shared
@@ -19,7 +23,15 @@ FOLDER = Path(configs.__file__).parent
 
 
 def names(group: str) -> set[str]:
-    return {path.stem for path in (FOLDER / group).glob("*.yaml")}
+    """Those of the mini world, which has no language model that a defense could bring."""
+    found = [path for path in (FOLDER / group).glob("*.yaml") if not brings_a_model(path)]
+    return {path.stem for path in found}
+
+
+def brings_a_model(path: Path) -> bool:
+    nodes = OmegaConf.load(path).values() if path.parent.name == "defense" else []
+    built = [build(node, Defense, path.stem) for node in nodes if "_target_" in node]
+    return any(own_models(defense) for defense in built)
 
 
 def chosen(sweep: Sweep, group: str) -> set[str]:
@@ -40,6 +52,11 @@ def quick() -> Sweep:
 @pytest.mark.parametrize("group", ["defense", "attack"])
 def test_every_method_is_in_both(full, quick, group):
     assert chosen(full, group) == chosen(quick, group) == names(group)
+
+
+def test_what_brings_a_language_model_is_in_neither():
+    left_out = {path.stem for path in (FOLDER / "defense").glob("*.yaml")} - names("defense")
+    assert left_out == {"trace_instructed", "trace_instructed_random"}
 
 
 def test_the_quick_half_is_a_part_of_one_seed(full, quick):

@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tests.lm import tiny
 
 
-def save(folder: Path, says: str, ends: bool = True) -> Path:
+def save(folder: Path, says: str, ends: bool = True, positions: int = 512) -> Path:
     """Write a model that says this text and ends, or says its last token for ever; returns the folder."""
     made = tiny.tokenizer()
     size = len(made)
@@ -21,7 +21,7 @@ def save(folder: Path, says: str, ends: bool = True) -> Path:
         intermediate_size=8,
         num_hidden_layers=1,
         num_attention_heads=1,
-        max_position_embeddings=512,
+        max_position_embeddings=positions,
         tie_word_embeddings=False,
         bos_token_id=None,
         eos_token_id=made.eos_token_id,

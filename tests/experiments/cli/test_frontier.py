@@ -22,7 +22,10 @@ def test_all_that_change_answers_and_act_on_what_is_sold(capsys):
     for name in ("query_quota", "behaviour", "proof_of_work"):
         assert name not in found, "limits and detectors judge requests"
     assert "rounding" not in found
-    assert "rounding (top_logprobs)" in capsys.readouterr().err
+    assert "trace_instructed" not in found
+    told = capsys.readouterr().err
+    assert "rounding (top_logprobs)" in told
+    assert "a language model of their own: trace_instructed (rewriter), trace_instructed_random (rewriter)" in told
     sold = lines("api=logprobs", "attack=logprobs")
     assert sold["rounding"] == ["defense.rounding.digits=l1:0.1,l1:0.2,l1:0.5"]
     assert set(found) < set(sold)
@@ -36,8 +39,8 @@ def test_words_of_its_own():
         ("kgw", "temperature"),
     )
     assert own_words(["seed=3"]).overrides == ("seed=3",)
-    named = lines("defense=query_quota,temperature", "drop=0.1", "seed=0,1")
-    assert list(named) == ["none", "query_quota", "temperature"], "what is named is taken"
+    named = lines("defense=query_quota,temperature,trace_instructed", "drop=0.1", "seed=0,1")
+    assert list(named) == ["none", "query_quota", "temperature", "trace_instructed"], "what is named is taken"
     assert named["temperature"] == ["defense.temperature.tau=drop:0.1"]
 
 

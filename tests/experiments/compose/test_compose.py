@@ -29,7 +29,7 @@ def test_grid_is_a_product_in_hydras_grammar():
         "defense=temperature seed=0",
         "defense=temperature seed=1",
     ]
-    assert len(labels("defense=glob(trace_*)")) == 8
+    assert len(labels("defense=glob(trace_*)")) == 10
     assert labels() == ["defaults"]
     assert labels("seed=choice(1,2)", "store=/elsewhere") == ["seed=1", "seed=2"]
 
