@@ -98,6 +98,12 @@ def test_only_calibrated_cells_are_matched(name):
     assert finding(name, [changed(s, calibrated_l1=None) for s in cells]) is None
 
 
+def test_an_uncalibrated_strength_turns_nothing():
+    *matched, turning = ordered(0.5, 0.6, 0.8, (0.2,))
+    assert finding("redirection_order", [*matched, turning]).evidence[-1].says == "supports"
+    assert finding("redirection_order", [*matched, changed(turning, calibrated_l1=None)]).evidence[-1].says == "open"
+
+
 def changed(summary, **settings):
     return replace(summary, configuration={**summary.configuration, **settings})
 
