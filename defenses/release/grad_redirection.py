@@ -17,6 +17,7 @@ from defenses.strength import Strength
 from teacher.api.schema import Responses
 
 if TYPE_CHECKING:
+    from defenses.decoding.proxy_delta import Direction
     from lm.language_model import LanguageModel
 
 GRADIENT = "grad."
@@ -33,17 +34,19 @@ class GradRedirection(Defense):
     goes along Gᵀy', so this raises that loss most, and a is Δ of antidistillation sampling
     (`defenses.decoding.proxy_delta`), two forward passes by central differences over all of θ.
 
-    "reverse", GRAD² of the paper: z = −Gᵀy, against the gradient that the truth would give. It is taken of the output layer
-    W alone, where with logits W h a row of G is (e_i − q) hᵀ and a_i = −‖h‖²⟨e_i − q, y − q⟩, ordered as q_i − y_i: mass
-    goes from the token that the teacher finds likelier than the student by most to the one that it finds less likely by
-    most. The paper takes all of θ and a batch of queries at a time.
+    "ones", GRAD² of the paper's tables (ALL-ONES in the authors' code): the same with every entry of z alike.
 
-    Prepared: ``grad.<parameter>`` for "holdout", nothing for "reverse" or ε = 0. q and Δ are taken after the text that the
+    "reverse" (MIN-IP there): z = −Gᵀy, against the gradient that the truth would give. It is taken of the output layer W
+    alone, where with logits W h a row of G is (e_i − q) hᵀ and a_i = −‖h‖²⟨e_i − q, y − q⟩, ordered as q_i − y_i: mass goes
+    from the token that the teacher finds likelier than the student by most to the one that it finds less likely by most.
+    The paper takes all of θ and a batch of queries at a time.
+
+    Prepared: ``grad.<parameter>`` for "holdout", nothing for the others or ε = 0. q and Δ are taken after the text that the
     client sees.
 
     Args:
         epsilon: ε, the L1 distance from the truth, in [0, 2]; 0 changes nothing.
-        target: "holdout" or "reverse".
+        target: "holdout", "ones" or "reverse".
         step: of the central differences, as `Antidistillation.epsilon`.
         traces: clean traces that the holdout's gradient is taken on.
     """
@@ -58,19 +61,20 @@ class GradRedirection(Defense):
     prepared_from: ClassVar[tuple[str, ...] | None] = ("target", "traces")
 
     epsilon: float
-    target: Literal["holdout", "reverse"] = "holdout"
+    target: Literal["holdout", "ones", "reverse"] = "holdout"
     step: float = 0.1
     traces: int = 512
 
     def __post_init__(self) -> None:
         between(self, 0, 2, "epsilon")
-        require(self.target in ("holdout", "reverse"), "target", self.target, "must be 'holdout' or 'reverse'")
+        known = ("holdout", "ones", "reverse")
+        require(self.target in known, "target", self.target, "must be 'holdout', 'ones' or 'reverse'")
         more_than(self, 0, "step")
         at_least(self, 1, "traces")
 
     def prepare(self, context: Preparation) -> Prepared:
         """The unit gradient of the holdout's loss; it does not depend on ε."""
-        if self.target == "reverse":
+        if self.target != "holdout":
             return {}
         from defenses.decoding.proxy_delta import holdout_gradient
 
@@ -98,11 +102,22 @@ class GradRedirection(Defense):
             return of_ids(student_probs(student, responses, context)[told.place], told.ids) - told.probs
         from defenses.decoding.proxy_delta import PerturbedProxy, delta_of
 
-        direction = {
-            name.removeprefix(GRADIENT): g for name, g in context.serving.prepared.items() if name.startswith(GRADIENT)
-        }
+        if self.target == "ones":
+            direction = alike(student)
+        else:
+            prepared = context.serving.prepared.items()
+            direction = {name.removeprefix(GRADIENT): g for name, g in prepared if name.startswith(GRADIENT)}
         delta = delta_of(PerturbedProxy(student, direction, self.step), student, as_examples(responses, context))
         return of_ids(delta[told.place], told.ids)
+
+
+def alike(student: LanguageModel) -> Direction:
+    """The unit vector in the space of a model's parameters whose entries are all alike."""
+    import torch
+
+    parameters = dict(student.model.named_parameters())
+    entry = sum(p.numel() for p in parameters.values()) ** -0.5
+    return {name: torch.full_like(p, entry, dtype=torch.float32) for name, p in parameters.items()}
 
 
 def redirected(probs: Rows, gain: Rows, listed: NDArray[np.bool_], epsilon: float) -> Rows:

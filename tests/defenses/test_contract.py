@@ -24,7 +24,7 @@ FOLDER = Path(configs.__file__).parent / "defense"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 LOGPROBS = (
     "top_k", "rounding", "gaussian_noise", "gaussian_noise_cached", "hard_label", "reverse_sigmoid", "mad", "mad_argmax",
-    "random_vertex", "grad_redirection", "grad_reverse", "modelguard_w", "adaptive_misinformation", "stingy",
+    "random_vertex", "grad_redirection", "grad_ones", "grad_reverse", "modelguard_w", "adaptive_misinformation", "stingy",
 )  # fmt: skip
 
 

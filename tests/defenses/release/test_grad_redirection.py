@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from configs.errors import ConfigError
 from defenses.base import Preparation
 from defenses.decoding.proxy_delta import PerturbedProxy, delta_of, holdout_gradient
-from defenses.release.grad_redirection import GradRedirection, redirected
+from defenses.release.grad_redirection import GradRedirection, alike, redirected
 from defenses.release.student_reading import as_examples
 from defenses.release.told import told_of
 from tests.defenses.decoding.models import traces
@@ -90,10 +90,38 @@ def test_whoever_trains_on_what_is_sold_unlearns_the_clean_traces():
     assert better == 3
 
 
+def test_gains_of_ones_are_the_sums_of_gradients():
+    """a_i = ⟨∇ log q_i, 1⟩ by autograd, token by token; what is sold is what is best for those."""
+    responses, context = make(n=6, k=VOCAB)
+    model, told, rows = student().model.requires_grad_(True), told_of(responses), as_examples(responses, context())
+    direction = alike(student())
+    assert sum(float(g.double().square().sum()) for g in direction.values()) == pytest.approx(1, abs=1e-5)
+    assert len({float(entry) for g in direction.values() for entry in g.reshape(-1)[:3]}) == 1
+    gain, parameters = np.zeros(told.probs.shape), list(model.parameters())
+    for row in range(len(rows)):
+        start, text = int(rows.completions.offsets[row]), rows.completions[row]
+        for place in range(len(text)):
+            ids = torch.tensor(np.array([[*rows.prompts[row], *text[:place]]], np.int64))
+            logprobs = torch.log_softmax(model(ids).logits[0, -1], -1)
+            for at in np.flatnonzero(told.place == start + place):
+                for column in np.flatnonzero(told.listed[at]):
+                    one = logprobs[int(told.ids[at, column])]
+                    slope = torch.autograd.grad(one, parameters, retain_graph=True)
+                    gain[at, column] = float(sum(g.sum() for g in slope))
+    wanted = redirected(told.probs, gain, told.listed, 0.5)
+    released = told_of(GradRedirection(0.5, "ones", step=0.01).release(responses, context()))
+    of_token = [np.zeros((len(told.place), VOCAB)) for _ in range(2)]
+    for dense, ids, probs in zip(of_token, (told.ids, released.ids), (wanted, released.probs), strict=True):
+        for line, own, values in zip(dense, ids, probs, strict=True):
+            line[own[own >= 0]] = values[own >= 0]
+    assert np.isclose(*of_token, atol=1e-5).all(1).mean() > 0.9, "all but near ties"
+
+
 def test_identity_at_0_what_is_prepared_and_what_is_refused():
     responses, context = make(k=VOCAB)
     assert GradRedirection(0.0).release(responses, context()) is responses
-    assert GradRedirection(0.5, "reverse").prepare(Preparation(None, None, None, None)) == {}
+    for target in ("ones", "reverse"):
+        assert GradRedirection(0.5, target).prepare(Preparation(None, None, None, None)) == {}
     for wrong in (
         {"epsilon": 2.1},
         {"epsilon": 1.0, "target": "x"},
