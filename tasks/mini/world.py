@@ -61,7 +61,12 @@ class MiniTask(Task):
     def parts(self) -> dict[str, Family]:
         """The families by name; worlds that agree on a family share it, and with it what it has counted and tabulated."""
         chain = Chain(self.chain_low, self.chain_high, min(8, self.chain_high + 2))
-        parts: dict[str, Family] = {"chain": chain, "code": Code(), "facts": Facts(self.n_facts, self.world), "tool": Tool()}
+        parts: dict[str, Family] = {
+            "chain": chain,
+            "code": Code(),
+            "facts": Facts(self.n_facts, self.world),
+            "tool": Tool(),
+        }
         return {name: _shared(part) for name, part in parts.items()}
 
     def items(self, split: Split, family: str, n: int, seed: int) -> list[Item]:
