@@ -11,7 +11,7 @@ import importlib
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -64,7 +64,7 @@ def class_of(node: Mapping[str, Any], base: type[T], field: str) -> type[T]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _hints(kind: type) -> Mapping[str, Any]:
+def _hints(kind: Hashable) -> Mapping[str, Any]:
     """The types of a class's fields, annotations read once: reading them takes longer than building the object."""
     return types.MappingProxyType(typing.get_type_hints(kind, include_extras=True))
 
@@ -78,7 +78,7 @@ def from_mapping(kind: type[T], values: Mapping[str, Any] | None, field: str) ->
     for name in values:
         if name not in declared:
             raise ConfigError(f"{field}.{name}", values[name], "is not a field here", declared, meant=name)
-    hints = _hints(kind)
+    hints = _hints(typing.cast("Hashable", kind))
     arguments = {name: converted(hints[name], value, f"{field}.{name}") for name, value in values.items()}
     try:
         return kind(**arguments)
