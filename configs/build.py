@@ -11,7 +11,7 @@ import importlib
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -63,6 +63,12 @@ def class_of(node: Mapping[str, Any], base: type[T], field: str) -> type[T]:
     return typing.cast("type[T]", kind)
 
 
+@functools.lru_cache(maxsize=1024)
+def _hints(kind: Hashable) -> Mapping[str, Any]:
+    """The types of a class's fields, annotations read once: reading them takes longer than building the object."""
+    return types.MappingProxyType(typing.get_type_hints(kind, include_extras=True))
+
+
 def from_mapping(kind: type[T], values: Mapping[str, Any] | None, field: str) -> T:
     """Build the dataclass ``kind`` from ``values``; fields that are dataclasses or parts with a ``_target_`` are built
     in turn. Raises `ConfigError` as `build` does."""
@@ -72,7 +78,7 @@ def from_mapping(kind: type[T], values: Mapping[str, Any] | None, field: str) ->
     for name in values:
         if name not in declared:
             raise ConfigError(f"{field}.{name}", values[name], "is not a field here", declared, meant=name)
-    hints = typing.get_type_hints(kind, include_extras=True)
+    hints = _hints(typing.cast("Hashable", kind))
     arguments = {name: converted(hints[name], value, f"{field}.{name}") for name, value in values.items()}
     try:
         return kind(**arguments)

@@ -68,13 +68,14 @@ class Defaults:
 
     def content(self, path: str) -> tuple[dict[str, Any], list[Any]]:
         """What a file says, and its defaults list."""
+        _require(not self._files.is_class(path))  # asked every time: a class may be made known later
         if path not in self._contents:
             self._contents[path] = self._read(path)
         return self._contents[path]
 
     def _read(self, path: str) -> tuple[dict[str, Any], list[Any]]:
         found = self._files.read(path)
-        _require(found is not None and OmegaConf.is_dict(found.config) and not self._files.is_class(path))
+        _require(found is not None and OmegaConf.is_dict(found.config))
         assert found is not None
         _require(set(found.header) == {"package"} and found.header["package"] is None)
         plain = OmegaConf.to_container(found.config)

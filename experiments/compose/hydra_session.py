@@ -22,6 +22,7 @@ from configs.errors import ConfigError
 from experiments.compose.config_files import CheckedSource, ConfigFiles
 from experiments.compose.defaults import Defaults, NotPlainError
 from experiments.compose.fields import RefusedError, set_fields
+from experiments.compose.kept_defaults import kept
 from experiments.compose.search_path import SEARCH_PATH, admit
 
 STACKS = ("defense", "attack/recover")
@@ -94,8 +95,8 @@ class HydraSession:
         places = _places(overrides)
         if places not in self._searched:
             own = [path for override in self.parse(places) for path in _paths(override)]
-            files = self._files.with_own(own) if own else self._files
-            self._searched[places] = (files, Defaults(files))
+            own_files = self._files.with_own(own) if own else None
+            self._searched[places] = (own_files, Defaults(own_files)) if own_files else kept(self._files)
         return self._searched[places]
 
     def _from_defaults(self, name: str, choices: tuple[str, ...]) -> dict[str, Any] | None:

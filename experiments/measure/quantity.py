@@ -58,7 +58,8 @@ class Quantity(NamedTuple):
     @property
     def point(self) -> float:
         """The mean over seeds; NaN where it is blank."""
-        return float(self.values.mean()) if self.seeds else float("nan")
+        # as `ndarray.mean` computes it, without what that spends on its arguments: a report asks for this 60,000 times
+        return float(np.add.reduce(self.values)) / len(self.values) if self.seeds else float("nan")
 
     @property
     def noise(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from configs.text import one_line
@@ -30,6 +31,7 @@ class PlainWriter(csv.DictWriter):  # type: ignore[type-arg]  # it takes none wh
             self.writerow(row)
 
 
+@lru_cache(maxsize=2**14)  # the lines of a configuration say most of the same
 def _cell(text: str) -> str:
     line = one_line(text)
     return f"'{line}" if FORMULA.match(line) and not NUMBER.fullmatch(line) else line

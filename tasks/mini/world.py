@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -59,9 +59,15 @@ class MiniTask(Task):
 
     @cached_property
     def parts(self) -> dict[str, Family]:
-        """The families by name."""
+        """The families by name; worlds that agree on a family share it, and with it what it has counted and tabulated."""
         chain = Chain(self.chain_low, self.chain_high, min(8, self.chain_high + 2))
-        return {"chain": chain, "code": Code(), "facts": Facts(self.n_facts, self.world), "tool": Tool()}
+        parts: dict[str, Family] = {
+            "chain": chain,
+            "code": Code(),
+            "facts": Facts(self.n_facts, self.world),
+            "tool": Tool(),
+        }
+        return {name: _shared(part) for name, part in parts.items()}
 
     def items(self, split: Split, family: str, n: int, seed: int) -> list[Item]:
         """See `Task.items`."""
@@ -125,6 +131,12 @@ class MiniTask(Task):
     def seeded_response(self, item: Item, rng: np.random.Generator, wording: Wording | None = None) -> str:
         """One of the many right ways to respond to an item, tool results included."""
         return self.family(item.family).respond(item, rng, wording or Wording())
+
+
+@lru_cache(maxsize=64)
+def _shared(family: Family) -> Family:
+    """The first family made that is equal to this one: counting the prompts of its splits takes up to a second."""
+    return family
 
 
 def mini_world(task: Task, who: str) -> MiniTask:

@@ -59,15 +59,45 @@ def assembled(*overrides: str) -> object:
         return Assembly(hydra, "cell").config(overrides)
 
 
+def is_plain(name: str) -> bool:
+    """Whether a file holds content alone, no defaults, header or reference: Hydra does the same with all of these."""
+    text = (FOLDER / f"{name}.yaml").read_text()
+    return "@package" not in text and "${" not in text and "defaults" not in content(name)
+
+
+def content(name: str) -> object:
+    return OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
+
+
+def part_of(config: object, group: str) -> object:
+    for key in group.split("/"):
+        config = config[key]
+    return config
+
+
+def with_part(config: object, keys: list[str], part: object) -> object:
+    """The configuration with this in the place of a part of it."""
+    return {**config, keys[0]: with_part(config[keys[0]], keys[1:], part)} if keys else part
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_yaml_is_assembled_as_hydra_composes_it(group):
-    names = [name.rpartition("/")[2] for name in OPTIONS if name.rpartition("/")[0] == group]
-    lines = [f"{group}=[{name}]" if group == "attack/recover" else f"{group}={name}" for name in names]
+    """Hydra composes the files with defaults and one of those without. Each other of these differs from that one by its
+    content in the group's place, for that is all that Hydra does with it."""
+    names = [name for name in OPTIONS if name.rpartition("/")[0] == group]
+    choices = {name: name.rpartition("/")[2] for name in names}
+    lines = {n: f"{group}=[{c}]" if group == "attack/recover" else f"{group}={c}" for n, c in choices.items()}
     root = "campaign" if group in OF_CAMPAIGNS else "cell"
     with session() as hydra:
         assembly = Assembly(hydra, root)
-        found = [assembly.config([line]) for line in lines]
-    assert found == each_hydras([[line] for line in lines], root)
+        found = {name: assembly.config([line]) for name, line in lines.items()}
+    plain = [name for name in names if is_plain(name)]
+    hydras_own = [name for name in names if name not in plain[1:]]
+    for name, composed in zip(hydras_own, each_hydras([[lines[name]] for name in hydras_own], root), strict=True):
+        assert found[name] == composed, name
+    for name in plain:
+        assert part_of(found[name], group) == content(name), name
+        assert found[name] == with_part(found[plain[0]], group.split("/"), content(name)), name
 
 
 def test_parts_together_are_what_hydra_composes():

@@ -110,3 +110,10 @@ def test_worlds_differ_in_their_facts_only():
     other = MiniTask(world=1)
     assert other.parts["facts"].table != TASK.parts["facts"].table
     assert other.items("train", "chain", 5, 0) == TASK.items("train", "chain", 5, 0)
+
+
+def test_worlds_share_the_families_that_they_agree_on():
+    one, other = MiniTask(), MiniTask(world=3, chain_low=4)
+    assert {name for name in one.families if one.family(name) is other.family(name)} == {"chain", "code", "tool"}
+    assert one.family("chain") is not MiniTask(chain_low=5).family("chain")
+    assert one.family("facts") is MiniTask().family("facts")
