@@ -49,8 +49,7 @@ class RedirectionOrder(Claim):
 
     At equal L1: the rival's student less the defense's lies above -``margin`` ("at least as much"); the control's student
     less the rival's is above 0. The control is the paper's random one, as in its authors' code: a step towards a random
-    vertex other than the first token's. The authors' defense redirects towards a vector of ones; ours, with the same
-    algorithm, against the gradient of a holdout.
+    vertex other than the first token's.
 
     At equal defender error: in the authors' results the order of these three stays (.434, .430, .385 at one point more of
     defender error; .530, .492, .398 at five). What turns is the reverse sigmoid, about random at equal L1 (.380), which then

@@ -148,9 +148,7 @@ def test_redirection_order(cells, verdict, said):
     found = finding("redirection_order", cells)
     assert " ".join(g.says for g in found.evidence) == said, found.evidence
     assert found.verdict == verdict
-    assert found.sentence.startswith(
-        "Of perturbed probabilities: student of mad less that of grad_ones at L1 0.5 "
-    )
+    assert found.sentence.startswith("Of perturbed probabilities: student of mad less that of grad_ones at L1 0.5 ")
 
 
 def test_what_turns_is_read_as_far_from_the_truth_as_it_keeps_the_first_token():
