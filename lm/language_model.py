@@ -47,7 +47,9 @@ class LanguageModel(ModelHandle):
         """Text of each row without special tokens and without what ends a response; equal rows are decoded once."""
         rows = [tuple(row.tolist()) for row in tokens.keep(~np.isin(tokens.values, self.ends))]
         different = list(dict.fromkeys(rows))
-        texts = dict(zip(different, self.tokenizer.batch_decode(different, skip_special_tokens=True), strict=True))
+        # of no texts, some versions of transformers make one that is empty
+        shown = self.tokenizer.batch_decode(different, skip_special_tokens=True) if different else []
+        texts = dict(zip(different, shown, strict=True))
         return [texts[row] for row in rows]
 
     @timed("generation")

@@ -164,10 +164,11 @@ def test_refuses_impossible_settings(field, value):
         KGW(**{"delta": 1.0, field: value})
 
 
-def test_transformers_detector_with_our_lists_finds_the_same():
+@pytest.mark.parametrize(("length", "repeats"), [(60, 0), (200, 3)])
+def test_transformers_detector_with_our_lists_finds_the_same(length, repeats):
     """Ours is another hash on purpose (see the class), so `WatermarkDetector` is given our green lists in the place of its
     own, and has to find the same statistic. One text at a time: it counts repeats within a text alone."""
-    watermark, text = KGW(2.0, 0.4, width=2), np.random.default_rng(0).integers(4, 24, 200)
+    watermark, text = KGW(2.0, 0.4, width=2), np.random.default_rng(0).integers(4, 24, length)
     settings = WatermarkingConfig(greenlist_ratio=0.4, bias=2.0, seeding_scheme="lefthash", context_width=2)
 
     class OurLists:
@@ -180,7 +181,10 @@ def test_transformers_detector_with_our_lists_finds_the_same():
     detector.processor = OurLists()
     theirs = detector(torch.from_numpy(text)[None], return_dict=True)
     ours = watermark.evidence(Ragged.of([text[:2]]), Ragged.of([text[2:]]), 5)
-    assert theirs.num_tokens_scored[0] == ours.looked_at < 198, "some pairs come again"
+    assert ours.looked_at == length - 2 - repeats
+    if repeats and theirs.num_tokens_scored[0] == length - 2:
+        pytest.skip("the oldest transformers tells no repeats: it counts tensors, of which none equals another")
+    assert theirs.num_tokens_scored[0] == ours.looked_at
     assert theirs.z_score[0] == pytest.approx(ours.statistic)
     assert theirs.p_value[0] == pytest.approx(ours.p, rel=0.2), "of a normal number, ours of the binomial"
 
