@@ -17,7 +17,7 @@ from experiments.compose.interning import Interning
 from experiments.engine.graph import Wanted, plan, shared
 from experiments.store.store import Store
 
-PREPARED = 25
+PREPARED = 26
 """Preparations of a seed: of every defense that prepares, one for all strengths and for all controls that share it."""
 FOLDER = Path(configs.__file__).parent
 

