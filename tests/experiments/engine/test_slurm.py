@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import time
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def marks(tmp_path):
     folder = tmp_path / "marks"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(autouse=True)
+def interruptible():
+    """A shell without job control lets what it starts in the background ignore interrupts, and processes hand that on: a
+    local job would not hear that it is cancelled."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)
