@@ -29,7 +29,7 @@ bench: $(STAMP)  ## run the main experiment (experiment=quick) and print its tab
 	$(BIN)/moatbench sweep +experiment=quick
 
 test: $(STAMP)  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(STAMP)  ## run the long checks on the mini world
 	$(BIN)/python -m pytest -m slow
@@ -42,12 +42,12 @@ test-lm: $(STAMP)  ## run the checks on a real pretrained model (SmolLM2-135M)
 test-newest:  ## run the tests with the newest versions that pyproject.toml allows, without the lock
 	rm -rf build/newest
 	$(call install,build/newest)
-	OMP_NUM_THREADS=1 build/newest/bin/python -m pytest -n auto
+	OMP_NUM_THREADS=1 build/newest/bin/python -m pytest -n auto --dist worksteal
 
 test-oldest: build/oldest.txt  ## run the tests with the oldest versions that pyproject.toml allows
 	rm -rf build/oldest
 	$(call install,build/oldest,-c build/oldest.txt)
-	OMP_NUM_THREADS=1 build/oldest/bin/python -m pytest -n auto
+	OMP_NUM_THREADS=1 build/oldest/bin/python -m pytest -n auto --dist worksteal
 
 # torch alone is taken from the lock: on Linux its older versions are published with CUDA only, some gigabytes of it
 build/oldest.txt: pyproject.toml $(LOCK) $(UV)
