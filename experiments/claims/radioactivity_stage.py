@@ -94,11 +94,12 @@ class RadioactivityStage(Stage):
         of ``n`` first choices with their z and p."""
         share = float((examples_of(context.inputs["training_set"]).item >= 0).mean())
         readers = {role: model_of(getattr(self, role), context.inputs[role]) for role in ("student", "clean")}
+        teacher = model_of(self.harvest.served, context.inputs["teacher"])
         rows = []
         for done, (key, harvest, name) in enumerate(self._served()):
             own = harvest is self.harvest
             for role in readers if own else ("clean",):
-                found = self._read(readers[role], harvest, context.inputs[name], context.inputs["teacher"])
+                found = self._read(readers[role], teacher, harvest, context.inputs[name])
                 told = {"seed": self.seed, "share": share, "reader": role, "key": key, "own": own}
                 rows += [{**told, "counted": counted, **numbers} for counted, numbers in found.items()]
             context.progress(done + 1, 1 + len(self.others), f"key {key}")
@@ -110,10 +111,9 @@ class RadioactivityStage(Stage):
         return [(marking(self.harvest, self.watermark).key, self.harvest, "harvest"), *others]
 
     def _read(
-        self, suspect: LanguageModel, harvest: HarvestStage, entry: Entry, teacher_entry: Entry
+        self, suspect: LanguageModel, teacher: LanguageModel, harvest: HarvestStage, entry: Entry
     ) -> dict[str, dict[str, float]]:
         """By way of counting: n, green, z and p; nothing where no choice is left."""
-        teacher = model_of(self.harvest.served, teacher_entry)
         if suspect.vocab != teacher.vocab:
             raise ConfigError("student", self.student.spec.label, "reads other tokens than the teacher's")
         answered = answered_of(harvest, entry)
