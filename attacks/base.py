@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from attacks.client import Client, Harvested
 from attacks.compute import ComputeMeter
-from configs.identity import Part
+from configs.identity import Part, added
+from configs.ranges import at_least
 from lm.examples import Examples
 from lm.ragged import Ragged
 from lm.types import Progress, ResponseFormat, ToolRunner
@@ -85,8 +86,12 @@ class HarvestContext:
     fit_rows: FitRows | None = None
 
 
+@dataclass(frozen=True)
 class Harvest(Part, ABC):
     """Which prompts to send, in which order, how often.
+
+    Args:
+        temperature: at which the API is asked for answers, unless a request needs another one; 0 for the most probable text.
 
     ``adaptive``: whether it answers to a defense (what it does depends on what came back, or is meant against one); tables
     of the worst case tell such attacks from passive ones. ``trains_between``: whether it trains the attacker's student in
@@ -121,6 +126,11 @@ class Harvest(Part, ABC):
     trains_between: ClassVar[bool] = False
     own_texts: ClassVar[bool] = False
     checks: ClassVar[bool] = False
+
+    temperature: float = added(1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        at_least(self, 0, "temperature")
 
     def prompts_needed(self, queries: int) -> int:
         """How many distinct prompts a budget of so many queries takes."""

@@ -63,7 +63,7 @@ class Client:
         gateway: the API.
         prompts: in the teacher's tokens; the first ``pool`` of them are the attacker's, which items are rows of.
         budget: what may be spent.
-        params: parameters of every request unless `ask` says otherwise (``max_tokens``).
+        params: parameters of every request unless `ask` says otherwise (``max_tokens``, ``temperature``).
         seed: of the sampling noise; the same seed gives the same noise under every defense.
         patience: what to do about a 429.
         start: virtual second at which the campaign starts.
@@ -138,7 +138,7 @@ class Client:
         self,
         items: NDArray[np.integer],
         *,
-        temperature: float | NDArray[np.float64] = 1.0,
+        temperature: float | NDArray[np.float64] | None = None,
         n: int | NDArray[np.int64] = 1,
         max_tokens: int | NDArray[np.int64] | None = None,
         seeds: NDArray[np.int64] | None = None,
@@ -154,7 +154,7 @@ class Client:
 
         Args:
             items: (B,) rows of the pool, or of `own`; repeats allowed.
-            temperature: sampling temperature.
+            temperature: sampling temperature; None for the client's own.
             n: responses per request.
             max_tokens: most tokens of a response; None for the client's own.
             seeds: (B,) sampling seeds, with ``seeded`` only; None derives them from the client's seed, the item and how
@@ -174,7 +174,7 @@ class Client:
         wanted = self.interface.top_logprobs if top_logprobs is None else top_logprobs
         params = replace(
             self.params,
-            temperature=temperature,
+            temperature=self.params.temperature if temperature is None else temperature,
             n=n,
             max_tokens=self.params.max_tokens if max_tokens is None else max_tokens,
             seeded=seeded,

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from configs.errors import ConfigError
 
@@ -37,11 +37,31 @@ class Part:
         return ""
 
 
+ADDED: Final = "added"
+"""Marks the metadata of a field that `added` made."""
+
+
+def added(default: Any, *, kw_only: bool = False) -> Any:
+    """A dataclass field that came after results had been stored, and that changes nothing at its default.
+
+    At the default it is in no identity, so that what was made before the field was there is found as before. A default that
+    would give other results than no field did wants a new `Part.version` instead.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Recipe:
+    ...     steps: int = 3
+    ...     warmup: int = added(0)
+    >>> identity(Recipe()), identity(Recipe(warmup=2))
+    ({'steps': 3}, {'steps': 3, 'warmup': 2})
+    """
+    return dataclasses.field(default=default, metadata={ADDED: True}, kw_only=kw_only)
+
+
 def identity(value: Any) -> Any:
     """JSON-able identity of a part, or of a plain value that parts are made of.
 
     A `Part` becomes its name, its version, the versions of its parents, the content of files it reads, and its fields. A
-    plain dataclass (a budget, prices, a recipe) is its fields. One that is derived from another dataclass may compute
+    plain dataclass (a budget, prices, a recipe) is its fields; those of `added` only where they say something. One that is derived from another dataclass may compute
     something else and can stand in the other's place, so it says a name and a version as parts do.
 
     Raises:
@@ -49,7 +69,10 @@ def identity(value: Any) -> Any:
         TypeError: a value that JSON cannot hold.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: identity(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        told = (
+            f for f in dataclasses.fields(value) if not (f.metadata.get(ADDED) and getattr(value, f.name) == f.default)
+        )
+        fields = {f.name: identity(getattr(value, f.name)) for f in told}
         if not _is_named(type(value)):
             return fields
         content = {"content": found} if isinstance(value, Part) and (found := value.content()) else {}

@@ -59,6 +59,7 @@ class LastLayerSVD(Harvest):
     least_gap: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 < self.share <= 1, "share", self.share, "must be more than 0 and at most 1")
         require(self.bias > 0, "bias", self.bias, "must be positive")
         require(self.least_gap > 0, "least_gap", self.least_gap, "must be positive")

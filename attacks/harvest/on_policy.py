@@ -37,7 +37,7 @@ class OnPolicy(Harvest):
     Args:
         initial: share of the budget for ordinary answers, in (0, 1].
         rounds: how often the student is trained and its answers are scored; the rest of the budget, split evenly.
-        temperature: at which the student answers.
+        own_temperature: at which the student answers.
     """
 
     name: ClassVar[str] = "on_policy"
@@ -48,12 +48,13 @@ class OnPolicy(Harvest):
 
     initial: float = 0.5
     rounds: int = 2
-    temperature: float = 1.0
+    own_temperature: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 < self.initial <= 1, "initial", self.initial, "must be more than 0 and at most 1")
         require(self.rounds >= 1, "rounds", self.rounds, "must be at least 1")
-        require(self.temperature > 0, "temperature", self.temperature, "must be positive")
+        require(self.own_temperature > 0, "own_temperature", self.own_temperature, "must be positive")
 
     def run(self, client: Client, pool: Pool, context: HarvestContext) -> Harvested:
         """See `Harvest.run`. Raises `ConfigError`, before anything is asked, where the API does not score completions or
@@ -82,7 +83,7 @@ class OnPolicy(Harvest):
         most, tools = int(np.max(client.params.max_tokens)), client.prompts.tools
         return model.generate(
             model.encode_prompts([client.prompts.texts[int(i)] for i in items]),
-            Sampling(temperature=self.temperature, max_tokens=most),
+            Sampling(temperature=self.own_temperature, max_tokens=most),
             rng.integers(2**62, size=len(items), dtype=np.int64),
             tools=None if tools is None else lambda at, said: tools(items[at], said),
         ).tokens

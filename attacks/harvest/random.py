@@ -33,6 +33,7 @@ class Random(Harvest):
     repeats: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.repeats >= 1, "repeats", self.repeats, "must be at least 1")
 
     def prompts_needed(self, queries: int) -> int:

@@ -48,6 +48,7 @@ class SelfInstruct(Harvest):
     longest: float = 0.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 <= self.own <= 1, "own", self.own, "must lie in [0, 1]")
         require(0 < self.longest <= 1, "longest", self.longest, "must be more than 0 and at most 1")
 

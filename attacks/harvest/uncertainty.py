@@ -57,6 +57,7 @@ class Uncertainty(Harvest):
     max_tokens: int = 32
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 < self.initial < 1, "initial", self.initial, "must lie between 0 and 1")
         require(self.rounds >= 1, "rounds", self.rounds, "must be at least 1")
         require(self.candidates >= 1, "candidates", self.candidates, "must be at least 1")

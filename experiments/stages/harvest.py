@@ -136,7 +136,7 @@ class HarvestStage(Stage):
             gateway=gateway,
             prompts=prompts,
             budget=self.budget,
-            params=Params(max_tokens=self.max_tokens),
+            params=Params(temperature=self.harvest.temperature, max_tokens=self.max_tokens),
             seed=derived_seed(self.seed, "client"),
             pool=len(items),
             encode=served.encode_prompts if self.harvest.own_texts else None,

@@ -95,7 +95,7 @@ def test_another_tokenizer_is_refused_before_anything_is_spent(tmp_path):
     assert client.remaining == 40
 
 
-@pytest.mark.parametrize("bad", [{"initial": 0.0}, {"initial": 1.1}, {"rounds": 0}, {"temperature": 0.0}])
+@pytest.mark.parametrize("bad", [{"initial": 0.0}, {"initial": 1.1}, {"rounds": 0}, {"own_temperature": 0.0}])
 def test_fields(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         OnPolicy(**bad)

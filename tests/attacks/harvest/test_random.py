@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from attacks.budget import allocate
 from attacks.harvest.random import Random
 from configs.errors import ConfigError
+from configs.identity import identity
 from teacher.api.interface import Interface
-from tests.attacks.world import client, harvest_context, pool
+from tests.attacks.world import Table, client, harvest_context, pool
 
 OWNED = pool({"chain": 60, "facts": 20})
 
@@ -78,3 +81,20 @@ def test_repeats_below_one():
 def test_shares_add_up():
     assert allocate(10, {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}) == {"a": 4, "b": 3, "c": 3}
     assert sum(allocate(2128, {"a": 0.47, "b": 0.28, "c": 0.06, "d": 0.19}).values()) == 2128
+
+
+def test_a_harvest_says_at_which_temperature_it_asks(monkeypatch):
+    asked, complete = [], Table.complete
+    monkeypatch.setattr(Table, "complete", lambda *args: (asked.append(args[3].temperature), complete(*args))[1])
+    api = client(OWNED, 40)
+    api.params = replace(api.params, temperature=0.25)
+    api.ask(np.arange(3))
+    api.ask(np.arange(3), temperature=0.75)
+    assert asked == [0.25, 0.75]
+
+
+def test_the_usual_temperature_is_in_no_key():
+    assert "temperature" not in identity(Random())["fields"]
+    assert identity(Random(temperature=0.0))["fields"]["temperature"] == 0.0
+    with pytest.raises(ConfigError, match="temperature"):
+        Random(temperature=-0.1)
