@@ -61,8 +61,9 @@ def identity(value: Any) -> Any:
     """JSON-able identity of a part, or of a plain value that parts are made of.
 
     A `Part` becomes its name, its version, the versions of its parents, the content of files it reads, and its fields. A
-    plain dataclass (a budget, prices, a recipe) is its fields; those of `added` only where they say something. One that is derived from another dataclass may compute
-    something else and can stand in the other's place, so it says a name and a version as parts do.
+    plain dataclass (a budget, prices, a recipe) is its fields; those of `added` only where they say something. One that is
+    derived from another dataclass may compute something else and can stand in the other's place, so it says a name and a
+    version as parts do.
 
     Raises:
         ConfigError: a class that has to say its name and its version, and does not.

@@ -27,7 +27,10 @@ GROUPS = {
     "attack/harvest": ("Harvests", "Which prompts are asked: `attack/harvest=NAME`."),
     "attack/recover": ("Recover steps", "How the answers are cleaned, in order: `attack/recover=[NAME,NAME]`."),
     "attack/objective": ("Objectives", "What the student minimises: `attack/objective=NAME`."),
-    "attack/refine": ("Refine", "What the attacker does afterwards, without the teacher: `attack/refine=NAME`."),
+    "attack/refine": (
+        "Refine",
+        "What he does afterwards, without the teacher, in order: `attack/refine=[NAME,NAME]`.",
+    ),
     "api": ("Interface profiles", "What the API sells: `api=NAME`."),
     "budget": ("Budgets", "What the attacker may spend: `budget=NAME`."),
     "claim": (

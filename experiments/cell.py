@@ -9,7 +9,6 @@ from typing import Any
 
 from attacks.base import Harvest, Recover, Refine
 from attacks.budget import Budget
-from attacks.refine.nothing import Nothing
 from configs.errors import require
 from defenses.base import hooks_of
 from experiments.compose.interning import Interning
@@ -55,7 +54,7 @@ class Cell:
     harvest: Harvest
     recover: Mapping[str, Recover]
     objective: Objective
-    refine: Refine
+    refine: Mapping[str, Refine]
     budget: Budget
     measure: Measure
     max_tokens: int
@@ -157,10 +156,9 @@ class Cell:
             "harvest": self.harvest.name,
             "recover": "+".join(self.recover),
             "adaptive": self.harvest.adaptive
-            or self.refine.adaptive
-            or any(step.adaptive for step in self.recover.values()),
+            or any(step.adaptive for steps in (self.recover, self.refine) for step in steps.values()),
             "objective": self.objective.name,
-            **({} if isinstance(self.refine, Nothing) else {"refine": self.refine.name}),
+            **({"refine": "+".join(self.refine)} if self.refine else {}),
             "queries": self.budget.queries,
             "data": self.budget.data,
             "accounts": self.budget.accounts,
@@ -202,11 +200,11 @@ class Cell:
         return self.interning.one(ProxyStudentStage(teacher, proxy, spec, self.max_tokens, self.seed))
 
     def _refined(self, student: StudentStage) -> StudentStage | RefineStage:
-        """The student after what the attacker does without the teacher; itself where that is nothing."""
-        if isinstance(self.refine, Nothing):
-            return student
-        stage = RefineStage(student, self.refine, self.budget.compute, self.max_tokens, self.seed)
-        return self.interning.one(stage)
+        """The student after what the attacker does without the teacher, step by step; itself where that is nothing."""
+        found: StudentStage | RefineStage = student
+        for step in self.refine.values():
+            found = self.interning.one(RefineStage(found, step, self.budget.compute, self.max_tokens, self.seed))
+        return found
 
     def _detect(
         self, suspect: StudentStage | RefineStage, defended: StudentStage, teacher: TeacherStage, proxy: BaseStage

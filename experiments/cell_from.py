@@ -9,7 +9,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from attacks.base import Harvest, Recover, Refine
 from attacks.budget import Budget
-from attacks.refine.nothing import Nothing
 from configs.build import named_parts
 from configs.errors import ConfigError, require
 from configs.groups import chosen
@@ -68,7 +67,7 @@ def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | Non
         prices=part(Prices, "prices"),
         defenses={n: interning.part(d, Defense, f"defense.{n}") for n, d in plain["defense"].items()},
     )
-    steps = named_parts(attack.get("recover"), "attack.recover")
+    steps, afterwards = (named_parts(attack.get(kind), f"attack.{kind}") for kind in ("recover", "refine"))
     cell = Cell(
         task=part(Task, "task"),  # type: ignore[type-abstract]
         teacher=part(ModelSpec, "teacher"),  # type: ignore[type-abstract]
@@ -78,7 +77,7 @@ def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | Non
         harvest=part(Harvest, "attack/harvest"),  # type: ignore[type-abstract]
         recover={n: interning.part(r, Recover, f"attack.recover.{n}") for n, r in steps.items()},  # type: ignore[type-abstract]
         objective=part(Objective, "attack/objective"),  # type: ignore[type-abstract]
-        refine=part(Refine, "attack/refine") if attack.get("refine") is not None else Nothing(),  # type: ignore[type-abstract]
+        refine={n: interning.part(r, Refine, f"attack.refine.{n}") for n, r in afterwards.items()},  # type: ignore[type-abstract]
         budget=part(Budget, "budget"),
         measure=part(Measure, "measure"),
         max_tokens=whole_number(plain.get("max_tokens"), "max_tokens", 1, LONGEST_RESPONSE),
@@ -106,13 +105,14 @@ def check(cell: Cell) -> None:
     models: dict[str, ModelSpec] = {"teacher": cell.teacher, "student": cell.student}
     if cell.proxy is not None:
         models["proxy"] = cell.proxy
-    interface, attack = cell.offer.interface, (cell.harvest, cell.objective, cell.refine)
     parts: dict[str, Part] = {f"defense.{name}": defense for name, defense in cell.offer.defenses.items()}
     parts |= {f"attack.recover.{name}": step for name, step in cell.recover.items()}
-    parts |= {f"attack.{part.kind}": part for part in attack}
+    parts |= {f"attack.refine.{name}": step for name, step in cell.refine.items()}
+    parts |= {f"attack.{part.kind}": part for part in (cell.harvest, cell.objective)}
     check_models([*models.items(), *named_models(parts)], cell.task, cell.max_tokens)
+    interface = cell.offer.interface
     check_defenses(cell.offer.defenses, interface)
-    check_attack(*attack, cell.budget, cell.student, interface, cell.task)
+    check_attack(cell.harvest, cell.objective, cell.refine, cell.budget, cell.student, interface, cell.task)
 
 
 def _named(value: Any, field: str) -> str:

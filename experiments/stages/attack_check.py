@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attacks.base import Harvest, Refine
 from attacks.budget import Budget
-from attacks.refine.nothing import Nothing
 from configs.errors import ConfigError
 from experiments.stages.budget_check import check_budget
 from student.base import StudentSpec
@@ -16,7 +17,7 @@ from teacher.api.interface import Interface
 def check_attack(
     harvest: Harvest,
     objective: Objective,
-    refine: Refine,
+    refine: Mapping[str, Refine],
     budget: Budget,
     student: StudentSpec,
     interface: Interface,
@@ -27,7 +28,7 @@ def check_attack(
     if objective.needs_top_logprobs and not interface.top_logprobs:
         reason = f"needs top_logprobs, which api {interface.name!r} does not sell (try api=logprobs)"
         raise ConfigError("attack.objective", objective.name, reason)
-    if not (isinstance(refine, Nothing) or student.refinable):
+    if refine and not student.refinable:
         reason = f"cannot be done with a {type(student).__name__}: its weights cannot be stored after it"
-        raise ConfigError("attack.refine", refine.name, reason)
+        raise ConfigError("attack.refine", "+".join(refine), reason)
     check_budget(task, harvest, budget)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,25 +15,25 @@ from experiments.stages.harvest import checker, pool_items
 from experiments.stages.loading import model_of
 from experiments.stages.prompts import prompts_of
 from experiments.stages.student import StudentStage
-from experiments.stages.training_set import examples_of
+from experiments.stages.training_set import TrainingSetStage, examples_of
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
 from lm.seeds import derived_seed, generator
 from student.base import StudentSpec
+from student.objectives.base import Objective
 from tasks.base import Task
 
 if TYPE_CHECKING:
     from lm.examples import Examples
     from lm.language_model import LanguageModel
-    from student.objectives.base import Objective
 
 
 @dataclass(frozen=True)
 class RefineStage(Stage):
-    """Runs `Refine` on a fitted student.
+    """Runs one `Refine` on a student. Several are stages one after another, on one account of own compute.
 
     Args:
-        student: to start from.
+        student: to start from: a fitted one, or one that was refined before.
         refine: what is done.
         compute: what may be spent on it.
         max_tokens: of a response.
@@ -44,7 +45,7 @@ class RefineStage(Stage):
     seconds: ClassVar[float] = 15.0
     part: ClassVar[str] = "student"
 
-    student: StudentStage
+    student: StudentStage | RefineStage
     refine: Refine
     compute: Compute
     max_tokens: int
@@ -59,6 +60,16 @@ class RefineStage(Stage):
     def spec(self) -> StudentSpec:
         """That of the student."""
         return self.student.spec
+
+    @property
+    def objective(self) -> Objective:
+        """That of the student."""
+        return self.student.objective
+
+    @property
+    def training_set(self) -> TrainingSetStage:
+        """What the student was fitted to, before anything was refined."""
+        return self.student.training_set
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
@@ -76,13 +87,13 @@ class RefineStage(Stage):
 
     def inputs(self) -> dict[str, Stage]:
         """The student, and what it was trained on."""
-        return {"student": self.student, "training_set": self.student.training_set}
+        return {"student": self.student, "training_set": self.training_set}
 
     def run(self, context: Context) -> Artifact:
         """Weights of the refined student, and what they took."""
         student = model_of(self.student, context.inputs["student"])
-        harvest = self.student.training_set.harvest
-        spending = ComputeMeter(self.compute, context.inputs["training_set"].meta.get("spent", {}))
+        harvest = self.training_set.harvest
+        spending = ComputeMeter(self.compute, self._spent(context))
         items, _ = pool_items(self.task, harvest.budget, harvest.seed)
         prompts = prompts_of(self.task, items, student)
 
@@ -91,7 +102,7 @@ class RefineStage(Stage):
         ) -> LanguageModel:
             spending.book(steps=self.spec.steps)
             named = (self.name, "fit") if seed == 0 else (self.name, "fit", str(seed))
-            learnt = objective or self.student.objective
+            learnt = objective or self.objective
             drawn = derived_seed(self.seed, *named)
             fitted = self.spec.fit(start or student, rows, learnt, drawn, context.progress)
             return self.spec.load(self.task, fitted.weights, self.seed)
@@ -112,7 +123,15 @@ class RefineStage(Stage):
                 max_tokens=self.max_tokens,
             )
         )
-        meta = {"own_samples": spending.samples, "own_tokens": spending.tokens, "own_steps": spending.steps}
+        meta = {f"own_{what}": number for what, number in spending.spent.items()}
         return Artifact(
             tensors={"weights": self.spec.stored(found.model), "refining": {"curve": found.curve}}, meta=meta
         )
+
+    def _spent(self, context: Context) -> Mapping[str, int]:
+        """What recover steps, or refine steps before this one, have spent of the attacker's own compute."""
+        if isinstance(self.student, StudentStage):
+            spent: Mapping[str, int] = context.inputs["training_set"].meta.get("spent", {})
+            return spent
+        before = context.inputs["student"].meta
+        return {what: int(before[f"own_{what}"]) for what in ("samples", "tokens", "steps")}

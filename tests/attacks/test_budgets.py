@@ -180,7 +180,7 @@ def test_refining(name, allowed, each, length, every):
         assert getattr(spent, what) == getattr(context.compute, what), "the books are right"
 
 
-@pytest.mark.parametrize("name", [name for name in names("refine") if name != "none"])
+@pytest.mark.parametrize("name", names("refine"))
 def test_refining_spends_where_there_is_something_to_spend(name):
     context = refine_context(lambda item, text: len(text) % 2 == 0, Compute(96, 400, 7), LM, fit=lambda rows, start: LM)
     part("refine", name).run(context)

@@ -40,8 +40,8 @@ def names(group):
 
 def part(group, name):
     node = OmegaConf.to_container(OmegaConf.load(GROUP / group / f"{name}.yaml"))
-    if group == "recover":
-        assert list(node) == [name], "a recover YAML nests under its own name, so that several compose into a mapping"
+    if group in ("recover", "refine"):
+        assert list(node) == [name], "such a YAML nests under its own name, so that several compose into a mapping"
         node = node[name]
     return build(node, KINDS[group], f"attack.{group}")
 
@@ -73,6 +73,8 @@ def test_named_attacks_compose_and_build(name):
     build(attack["objective"], Objective, "attack.objective")
     for step, node in attack["recover"].items():
         build(node, Recover, f"attack.recover.{step}")
+    for step, node in attack["refine"].items():
+        build(node, Refine, f"attack.refine.{step}")
     assert (GROUP / f"{name}.yaml").read_text().startswith("# "), "the first line says what the attacker does"
 
 

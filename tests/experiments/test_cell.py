@@ -224,4 +224,4 @@ def test_students_whose_weights_cannot_be_stored_again_are_not_refined(monkeypat
     monkeypatch.setattr(MiniStudent, "refinable", False)
     with pytest.raises(ConfigError, match=r"attack\.refine = 'rl'"):
         cell_from(compose_one([*TINY, "attack=rl"]).config)
-    assert cell_from(compose_one([*TINY, "attack=imitate"]).config).refine.name == "none"
+    assert cell_from(compose_one([*TINY, "attack=imitate"]).config).refine == {}

@@ -76,7 +76,11 @@ def walk(stage: Stage, found: dict[str, Stage]) -> dict[str, Stage]:
 def chosen(name: str) -> str:
     group, _, option = name.rpartition("/")
     beside = asked_beside(option) if group == "defense" else []
-    return f"{group}=[{','.join([*beside, option])}]" if beside or group == "attack/recover" else f"{group}={option}"
+    return (
+        f"{group}=[{','.join([*beside, option])}]"
+        if beside or group in ("attack/recover", "attack/refine")
+        else f"{group}={option}"
+    )
 
 
 def asked_beside(option: str) -> list[str]:

@@ -66,8 +66,7 @@ def package(tmp_path, monkeypatch):
             (folder / "__init__.py").touch()
         base = "Refine" if kind == "attack/refine" else "Defense"
         (configs.parent / "part.py").write_text(HEAD.format(base=base, name=name) + body)
-        own = "" if base == "Refine" else f"{name}:\n  "
-        (group / f"{name}.yaml").write_text(f"# Shows.\n{own}_target_: somebody.part.Part\n")
+        (group / f"{name}.yaml").write_text(f"# Shows.\n{name}:\n  _target_: somebody.part.Part\n")
         monkeypatch.syspath_prepend(str(tmp_path))
         importlib.invalidate_caches()
         return "hydra.searchpath=[pkg://somebody.configs]"

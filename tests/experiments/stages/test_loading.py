@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 
+from attacks.refine.rft import RFT
 from configs.errors import ConfigError, require
 from experiments.stages.loading import model_of
 from experiments.stages.models import BaseStage, TeacherStage
@@ -43,7 +44,7 @@ def stage_of(kind, spec):
         "teacher": TeacherStage(cell.task, spec, 0),
         "base": base,
         "student": row.student,
-        "refine": RefineStage(row.student, cell.refine, cell.budget.compute, 8, 0),
+        "refine": RefineStage(row.student, RFT(), cell.budget.compute, 8, 0),
         "proxy": ProxyStudentStage(TeacherStage(cell.task, cell.teacher, 0), base, spec, 8, 0),
     }[kind]
 

@@ -11,6 +11,7 @@ import pytest
 from attacks.base import Recover
 from attacks.compute import Compute
 from attacks.refine.rft import RFT
+from attacks.refine.rl import RL
 from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_one
 from experiments.engine.display import SilentDisplay
@@ -74,11 +75,24 @@ def test_what_models_of_his_own_take_is_his_own_compute(store):
     assert 0 < spent["tokens"] <= spent["samples"] * CELL.max_tokens
     table = store.get(row).table("row")
     assert {what: table[f"own_{what}"].item() for what in spent} == spent
-    refined, outcome = run(store, Compute(), refine=RFT(samples=1, rounds=1))
+    refined, outcome = run(store, Compute(), refine={"rft": RFT(samples=1, rounds=1)})
     assert not outcome.failures, outcome.failures[0].traceback.read_text()
     more = store.get(refined.refined).meta
     assert more["own_steps"] >= spent["steps"]
     assert more["own_samples"] > spent["samples"], "refining goes on counting"
+
+
+def test_refine_parts_go_one_after_another_on_one_account(store):
+    first, second = RFT(samples=1, rounds=1), RL(steps=1, prompts=4, samples=2)
+    row, outcome = run(store, Compute(), recover={}, refine={"rft": first, "rl": second})
+    assert not outcome.failures, outcome.failures[0].traceback.read_text()
+    assert row.refined.student.refine == first, "the second starts from what the first made"
+    assert row.refined.student.student is row.student
+    before, after = store.get(row.refined.student).meta, store.get(row.refined).meta
+    assert before["own_samples"] < after["own_samples"] <= before["own_samples"] + 4 * 2
+    assert store.get(row).meta["cell"]["refine"] == "rft+rl"
+    turned, _ = run(store, Compute(), recover={}, refine={"rl": second, "rft": first})
+    assert turned.refined.key != row.refined.key
 
 
 def test_what_is_not_there_is_refused(store):
