@@ -61,9 +61,8 @@ def store(tmp_path_factory):
 
 
 def run(store, compute, **parts):
-    row = replace(
-        CELL, recover={"rehearses": Rehearses()}, budget=replace(CELL.budget, compute=compute), **parts
-    ).row_stage()
+    budget = replace(CELL.budget, compute=compute)
+    row = replace(CELL, **{"recover": {"rehearses": Rehearses()}, "budget": budget, **parts}).row_stage()
     return row, LocalEngine(workers=0).run(plan([Wanted(row, "test")], store), store, SilentDisplay())
 
 
