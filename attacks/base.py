@@ -9,13 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attacks.client import Client, Harvested
 from attacks.compute import ComputeMeter
+from attacks.knowledge import Level, Rehearsed
 from configs.identity import Part, added
 from configs.ranges import at_least
 from lm.examples import Examples
@@ -149,6 +150,14 @@ class Public(Protocol):
         ...
 
 
+class PublicTexts(Protocol):
+    """Prompts and responses that everybody has."""
+
+    def __call__(self, n: int, seed: int = 0) -> tuple[list[str], list[str]]:
+        """n prompts and their responses: those that `Public` gives as rows for the same n and seed."""
+        ...
+
+
 class OwnRows(Protocol):
     """From the teacher's tokens to those of the attacker's model."""
 
@@ -169,8 +178,9 @@ class RecoverContext:
         decode: token rows to texts.
         public: ``public(n)`` gives n rows of public data (what everybody has), in the same tokens; ``public(n, 1)`` others,
             drawn anew.
+        public_texts: the same as texts, to be put together otherwise.
         rng: explicit generator of this stage.
-        interface: what the API sells, as its documentation says.
+        interface: what the API sells, as its documentation says (`attacks.knowledge.Knowledge.of`).
         refused: (K,) items that were asked and never answered.
         encode: ``encode(items, texts)`` makes rows of responses to prompts of his, in the same tokens.
         rows: ``rows(prompts, texts)`` makes rows of responses to prompts of anybody's, in the same tokens; their item is -1.
@@ -183,6 +193,7 @@ class RecoverContext:
         own: puts rows into his own model's tokens, as an objective reads them; None for the cell's.
         compute: what he may spend on his own machines, for steps that say ``trains``; each books there what it draws. What
             is left is for `Refine`.
+        rehearsed: what a step that says ``rehearses`` has tried out of the API on a model of his own, as far as he knows it.
     """
 
     texts: Sequence[str]
@@ -193,6 +204,7 @@ class RecoverContext:
     rng: np.random.Generator
     interface: Interface = field(default_factory=Interface)
     refused: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    public_texts: PublicTexts | None = None
     encode: Callable[[NDArray[np.int64], Sequence[str]], Examples] | None = None
     rows: Callable[[Sequence[str], Sequence[str]], Examples] | None = None
     family: NDArray[np.object_] = field(default_factory=lambda: np.zeros(0, object))
@@ -203,6 +215,7 @@ class RecoverContext:
     fit: FitRows | None = None
     own: OwnRows | None = None
     compute: ComputeMeter | None = None
+    rehearsed: Rehearsed | None = None
 
 
 class Recover(Part, ABC):
@@ -211,6 +224,8 @@ class Recover(Part, ABC):
     ``adaptive``: whether it undoes what a defense did, see `Harvest`. ``trains``: whether it uses a model of the attacker's
     own (then the student, the objective, his base model and his own compute enter its key). ``without_teacher``: whether
     the twin that never meets the teacher (``S_self``) takes this step too, as it takes the same effort otherwise.
+    ``rehearses``: the least that he has to know of the API (`attacks.knowledge.LEVELS`) for a step that learns from
+    `RecoverContext.rehearsed`; "" for one that does not.
 
     One that drops responses whose trace was visibly cut, as an example:
 
@@ -234,6 +249,7 @@ class Recover(Part, ABC):
     adaptive: ClassVar[bool] = False
     trains: ClassVar[bool] = False
     without_teacher: ClassVar[bool] = True
+    rehearses: ClassVar[Level | Literal[""]] = ""
 
     @abstractmethod
     def apply(self, data: Examples, context: RecoverContext) -> Examples:

@@ -70,6 +70,7 @@ class Client:
         accounts: (budget.accounts,) ids to send from; None signs up for new ones at ``start``.
         pool: how many prompts the attacker owns; None for all.
         encode: puts texts into the chat template and the teacher's tokens; needed for texts of the attacker's own.
+        interface: what he takes the API to sell; None for what it does sell.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Client:
         accounts: NDArray[np.int32] | None = None,
         pool: int | None = None,
         encode: Callable[[Sequence[str]], Ragged] | None = None,
+        interface: Interface | None = None,
     ) -> None:
         self.pool = len(prompts.tokens) if pool is None else pool
         self._first_own, self._encode = len(prompts.tokens), encode
@@ -91,15 +93,15 @@ class Client:
         self.accounts = gateway.accounts.open(budget.accounts, start, genuine=False) if accounts is None else accounts
         self.outcomes: list[Outcome] = []
         self.deadline = start + 3600.0 * budget.hours
-        self._gateway = gateway
+        self._gateway, self._known = gateway, interface
         self._asked = 0
         self._times_asked = np.zeros(len(prompts.tokens), np.int64)
         self._free = np.full(len(self.accounts), float(start))
 
     @property
     def interface(self) -> Interface:
-        """What the API sells, as its documentation says."""
-        return self._gateway.interface
+        """What the API sells, as its documentation says, or what is taken for it where that is not known."""
+        return self._gateway.interface if self._known is None else self._known
 
     @property
     def remaining(self) -> int:

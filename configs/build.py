@@ -147,6 +147,8 @@ def converted(hint: Any, value: Any, field: str) -> Any:
     """``value`` as the type that a field declares; raises `ConfigError` as `build` does."""
     infinite = typing.get_origin(hint) is typing.Annotated and MAY_BE_INFINITE in hint.__metadata__
     hint = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
+    if value is None and type(None) in typing.get_args(hint):
+        return None
     if isinstance(value, Mapping) and (inner := _present(hint)) is not None:
         hint = inner
     if isinstance(value, Mapping) and "_target_" in value and isinstance(hint, type):
@@ -180,11 +182,13 @@ def _entries(hints: Sequence[Any], values: Sequence[Any], field: str) -> Iterato
 
 
 def _present(hint: Any) -> Any:
-    """The one dataclass of ``X | None``; None for any other hint."""
+    """The one dataclass, or kind of part, of ``X | None``; None for any other hint."""
     if typing.get_origin(hint) not in (typing.Union, types.UnionType):
         return None
     kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
-    return kinds[0] if len(kinds) == 1 and dataclasses.is_dataclass(kinds[0]) else None
+    if len(kinds) != 1 or not isinstance(kinds[0], type):
+        return None
+    return kinds[0] if dataclasses.is_dataclass(kinds[0]) or issubclass(kinds[0], Part) else None
 
 
 def _scalar(hint: Any, value: Any, field: str) -> Any:

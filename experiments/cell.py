@@ -9,6 +9,7 @@ from typing import Any
 
 from attacks.base import Harvest, Recover, Refine
 from attacks.budget import Budget
+from attacks.knowledge import Knowledge
 from configs.errors import require
 from defenses.base import hooks_of
 from experiments.compose.interning import Interning
@@ -28,6 +29,7 @@ from experiments.stages.scores import ScoreStage
 from experiments.stages.serving import serving_part
 from experiments.stages.serving_costs import CostStage
 from experiments.stages.settings import Measure
+from experiments.stages.shadow import RehearsalStage, ShadowStage, known_part, shadow_seed
 from experiments.stages.sold import SoldStage, sells_changed
 from experiments.stages.student import StudentStage
 from experiments.stages.tampering import TamperingStage
@@ -35,6 +37,7 @@ from experiments.stages.training_set import TrainingSetStage
 from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
+from student.objectives.sft import SFT
 from tasks.base import Split, Task
 
 SUSPECTS = ("student", "undefended", "self")
@@ -61,6 +64,7 @@ class Cell:
     seed: int
     resolved: Mapping[str, Any]
     proxy: StudentSpec | None = None
+    knowledge: Knowledge = field(default_factory=Knowledge)
     interning: Interning = field(default_factory=Interning, repr=False, compare=False)
 
     def row_stage(self) -> RowStage:
@@ -159,6 +163,7 @@ class Cell:
             or any(step.adaptive for steps in (self.recover, self.refine) for step in steps.values()),
             "objective": self.objective.name,
             **({"refine": "+".join(self.refine)} if self.refine else {}),
+            **({} if self.knowledge == Knowledge() else {"knowledge": self.knowledge.label}),
             "queries": self.budget.queries,
             "data": self.budget.data,
             "accounts": self.budget.accounts,
@@ -254,12 +259,33 @@ class Cell:
             measure=self.measure if self.offer.across_accounts else None,
             proxy_student=serving._proxy_student(served, proxy) if isinstance(served, TeacherStage) else None,
             proxy=None if proxy.key == base.key else proxy,
+            knowledge=self.knowledge,
         )
         one = self.interning.one
         with_teacher = isinstance(served, TeacherStage)
         recover = {name: step for name, step in self.recover.items() if with_teacher or step.without_teacher}
-        training_set = one(TrainingSetStage(one(harvest), recover, self.objective, self.measure, self.seed))
+        tried = self._rehearsal(one(harvest), base) if any(step.rehearses for step in recover.values()) else None
+        training_set = one(TrainingSetStage(one(harvest), recover, self.objective, self.measure, self.seed, tried))
         return one(StudentStage(base, training_set, self.student, self.objective, self.seed))
+
+    def _rehearsal(self, harvest: HarvestStage, base: BaseStage) -> RehearsalStage:
+        """What the attacker tries out at home, with nothing of the provider's but what he knows."""
+        one, known, seed = self.interning.one, known_part(self.offer, self.knowledge), shadow_seed(self.seed)
+        home = replace(self, offer=one(known), proxy=None, seed=seed)
+        if self.knowledge.shadow is None:
+            plain = one(TrainingSetStage(harvest, {}, SFT(), self.measure, self.seed))
+            student = one(StudentStage(base, plain, self.student, SFT(), self.seed))
+            shadow: TeacherStage = one(ShadowStage(self.task, self.student, self.seed, student))
+        else:
+            shadow = one(TeacherStage(self.task, self.knowledge.shadow, seed))
+        stage = RehearsalStage(
+            *home._asking(shadow, base),
+            knowledge=self.knowledge,
+            budget=self.budget,
+            temperature=self.harvest.temperature,
+            cell_seed=self.seed,
+        )
+        return one(stage)
 
     def _honest(
         self, teacher: TeacherStage, proxy: BaseStage, attack: HarvestStage | None = None, split: Split = "heldout"

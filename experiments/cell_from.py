@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from attacks.base import Harvest, Recover, Refine
 from attacks.budget import Budget
+from attacks.knowledge import Knowledge
 from configs.build import named_parts
 from configs.errors import ConfigError, require
 from configs.groups import chosen
@@ -19,7 +20,7 @@ from experiments.cell import Cell
 from experiments.compose.asked import refuse_asked
 from experiments.compose.compose import PATHS, REPORT
 from experiments.compose.interning import Interning
-from experiments.stages.attack_check import check_attack
+from experiments.stages.attack_check import check_attack, check_knowledge
 from experiments.stages.defense_check import check_defenses
 from experiments.stages.model_check import check_models, named_models
 from experiments.stages.offer import Offer
@@ -78,6 +79,7 @@ def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | Non
         recover={n: interning.part(r, Recover, f"attack.recover.{n}") for n, r in steps.items()},  # type: ignore[type-abstract]
         objective=part(Objective, "attack/objective"),  # type: ignore[type-abstract]
         refine={n: interning.part(r, Refine, f"attack.refine.{n}") for n, r in afterwards.items()},  # type: ignore[type-abstract]
+        knowledge=part(Knowledge, "attack/knowledge") if attack.get("knowledge") is not None else Knowledge(),
         budget=part(Budget, "budget"),
         measure=part(Measure, "measure"),
         max_tokens=whole_number(plain.get("max_tokens"), "max_tokens", 1, LONGEST_RESPONSE),
@@ -94,7 +96,7 @@ PARTS = (
     "task", "teacher", "student", "proxy", "api", "prices", "defense", "attack", "budget", "measure", "max_tokens", "seed",
 )  # fmt: skip
 """Parts of a configuration that say what a cell is."""
-ATTACK = ("name", "harvest", "recover", "objective", "refine")
+ATTACK = ("name", "harvest", "recover", "objective", "refine", "knowledge")
 """Parts of an attack."""
 LONGEST_RESPONSE = 1_000_000
 """Tokens: more than any model generates in one answer."""
@@ -105,6 +107,8 @@ def check(cell: Cell) -> None:
     models: dict[str, ModelSpec] = {"teacher": cell.teacher, "student": cell.student}
     if cell.proxy is not None:
         models["proxy"] = cell.proxy
+    if cell.knowledge.shadow is not None:
+        models["attack.knowledge.shadow"] = cell.knowledge.shadow
     parts: dict[str, Part] = {f"defense.{name}": defense for name, defense in cell.offer.defenses.items()}
     parts |= {f"attack.recover.{name}": step for name, step in cell.recover.items()}
     parts |= {f"attack.refine.{name}": step for name, step in cell.refine.items()}
@@ -113,6 +117,7 @@ def check(cell: Cell) -> None:
     interface = cell.offer.interface
     check_defenses(cell.offer.defenses, interface)
     check_attack(cell.harvest, cell.objective, cell.refine, cell.budget, cell.student, interface, cell.task)
+    check_knowledge(cell.knowledge, cell.recover, cell.objective, cell.teacher)
 
 
 def _named(value: Any, field: str) -> str:

@@ -4,7 +4,7 @@ accounts, what became of the honest users who called at the same time."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from attacks.base import Harvest, HarvestContext, Pool
 from attacks.budget import Budget, allocate
 from attacks.client import Client, Harvested
 from attacks.examples import to_examples
+from attacks.knowledge import Knowledge
 from configs.errors import ConfigError
 from configs.identity import identity
 from experiments.campaign.config.population import ACCOUNT
@@ -59,6 +60,7 @@ class HarvestStage(Stage):
         student: what the attacker trains in between.
         max_tokens: per response.
         seed: of the cell.
+        knowledge: what the attacker knows of the API.
         measure: of the honest users who call in the meantime; None where no defense looks across accounts, so that they get
             the same from a gateway of their own (`experiments.stages.honest`).
     """
@@ -81,6 +83,7 @@ class HarvestStage(Stage):
     measure: Measure | None = None
     proxy_student: ProxyStudentStage | None = None
     proxy: BaseStage | None = None
+    knowledge: Knowledge = field(default_factory=Knowledge)
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`. The objective and the student enter only where the harvest trains in between."""
@@ -88,6 +91,7 @@ class HarvestStage(Stage):
         together = {} if self.measure is None else {"together": identity(self.measure)}
         return {
             **together,
+            **({} if self.knowledge.reaches("interface") else {"knows": self.knowledge.level}),
             **({"checkable": list(self.task.checkable)} if self.harvest.checks else {}),
             "offer": self.offer.identity(),
             "harvest": identity(self.harvest),
@@ -140,6 +144,7 @@ class HarvestStage(Stage):
             seed=derived_seed(self.seed, "client"),
             pool=len(items),
             encode=served.encode_prompts if self.harvest.own_texts else None,
+            interface=self.knowledge.of(self.offer.interface),
         )
         visit = None
         if self.measure is not None:

@@ -82,9 +82,19 @@ def shares(task: Task, mix: Mapping[str, float]) -> dict[str, float]:
     return {family: share / total for family, share in chosen.items()}
 
 
+def public_items(task: Task, n: int, mix: Mapping[str, float], seed: int) -> list[Item]:
+    """At most n items of public data in this mix of families."""
+    return draw(task, "public", allocate(n, shares(task, mix)), seed)
+
+
 def public_rows(task: Task, n: int, mix: Mapping[str, float], lm: LanguageModel, seed: int) -> Examples:
-    """At most n rows of public data in this mix of families, in a model's tokens."""
-    return reference_examples(draw(task, "public", allocate(n, shares(task, mix)), seed), lm)
+    """The same as rows in a model's tokens, with their references."""
+    return reference_examples(public_items(task, n, mix, seed), lm)
+
+
+def public_texts(items: Sequence[Item]) -> tuple[list[str], list[str]]:
+    """Prompts and references."""
+    return [item.prompt for item in items], [item.reference for item in items]
 
 
 def reference_examples(items: Sequence[Item], lm: LanguageModel) -> Examples:

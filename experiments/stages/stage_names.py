@@ -18,7 +18,7 @@ def named_stages(row: RowStage) -> dict[str, Stage]:
         found |= {role: scores.model, f"scores.{role}": scores}
     for of, suffix in OF.items():
         student = found[of]
-        if isinstance(student, RefineStage):
+        while isinstance(student, RefineStage):
             found[f"distilled{suffix}"] = student = student.student
         found[f"training_set{suffix}"] = student.inputs()["training_set"]
         found[f"harvest{suffix}"] = found[f"training_set{suffix}"].inputs()["harvest"]

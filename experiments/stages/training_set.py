@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from attacks.base import Recover, RecoverContext
 from attacks.compute import ComputeMeter
 from attacks.examples import to_examples
+from attacks.knowledge import Rehearsed
 from configs.identity import identity
 from experiments.stages.harvest import HarvestStage, checker, harvested_of, pool_items
 from experiments.stages.loading import model_of
 from experiments.stages.overlap import apart, asks_scored
-from experiments.stages.prompts import prompts_of, public_rows, scored_items
+from experiments.stages.prompts import prompts_of, public_items, public_texts, reference_examples, scored_items
 from experiments.stages.settings import Measure
 from experiments.stages.student_view import for_student
 from experiments.store.artifact import Artifact
@@ -27,6 +28,7 @@ from lm.seeds import derived_seed, generator
 from lm.types import Channel
 from student.objectives.base import Objective
 from student.translate import foreign_share
+from tasks.base import Item
 
 if TYPE_CHECKING:
     from experiments.store.entry import Entry
@@ -40,6 +42,9 @@ class TrainingSetStage(Stage):
     Answers to texts of the attacker's own making that ask what a scored item asks are left out before the first step and
     after each: he pays for them and does not learn from them. The scored items stay the same for all attacks, so that their
     students can be compared item by item; pool and public rows are of other splits.
+
+    Args:
+        rehearsal: what the attacker has tried out at home (`experiments.stages.shadow`); None where no step learns from it.
     """
 
     name: ClassVar[str] = "training_set"
@@ -51,6 +56,12 @@ class TrainingSetStage(Stage):
     objective: Objective
     measure: Measure
     seed: int
+    rehearsal: Stage | None = None
+
+    @property
+    def _computes(self) -> bool:
+        """Whether a step takes the attacker's own compute."""
+        return any(step.trains or step.rehearses for step in self.recover.values())
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`."""
@@ -65,7 +76,7 @@ class TrainingSetStage(Stage):
         return {
             **checkable,
             **({"apart_from": scored} if self.harvest.harvest.own_texts else {}),
-            **(trained if any(step.trains for step in self.recover.values()) else {}),
+            **(trained if self._computes else {}),
             "recover": [identity(step) for step in self.recover.values()],
             "uses_trace": self.objective.uses_trace,
             "needs_top_logprobs": self.objective.needs_top_logprobs,
@@ -73,8 +84,9 @@ class TrainingSetStage(Stage):
         }
 
     def inputs(self) -> dict[str, Stage]:
-        """The harvest, and the two models for their tokenizers."""
-        return {"harvest": self.harvest, "served": self.harvest.served, "base": self.harvest.base}
+        """The harvest, the two models for their tokenizers, and what was tried out."""
+        tried = {} if self.rehearsal is None else {"rehearsal": self.rehearsal}
+        return {"harvest": self.harvest, "served": self.harvest.served, "base": self.harvest.base, **tried}
 
     def run(self, context: Context) -> Artifact:
         """Training rows in the student's tokens."""
@@ -113,16 +125,20 @@ class TrainingSetStage(Stage):
         def in_own_tokens(rows: Examples, objective: Objective | None = None) -> Examples:
             return for_student(rows, served, student, objective or self.objective)
 
-        trains = any(step.trains for step in self.recover.values())
+        computes, tried = self._computes, None
         spending = ComputeMeter(self.harvest.budget.compute)
+        if self.rehearsal is not None:
+            spending.book(**context.inputs["rehearsal"].meta["spent"])
+            tried = rehearsed_of(context.inputs["rehearsal"])
         cleaning = RecoverContext(
             texts=prompts.texts,
             check=checker(task, items),
             format=served.format,
             decode=lambda examples: served.decode(examples.completions),
-            public=lambda n, seed=0: self._public(n, seed, served),
+            public=lambda n, seed=0: reference_examples(self._public_items(n, seed), served),
+            public_texts=lambda n, seed=0: public_texts(self._public_items(n, seed)),
             rng=generator(self.seed, self.name),
-            interface=self.harvest.offer.interface,
+            interface=self.harvest.knowledge.of(self.harvest.offer.interface),
             refused=refused[~overlaps[refused]],
             encode=encode,
             rows=anybodys,
@@ -130,10 +146,11 @@ class TrainingSetStage(Stage):
             tools=prompts.tools,
             max_tokens=self.harvest.max_tokens,
             progress=context.progress,
-            student=(lambda: student) if trains else None,
-            fit=fit if trains else None,
-            own=in_own_tokens if trains else None,
-            compute=spending if trains else None,
+            student=(lambda: student) if computes else None,
+            fit=fit if computes else None,
+            own=in_own_tokens if computes else None,
+            compute=spending if computes else None,
+            rehearsed=tried,
         )
         counts = {"harvested": len(rows)}
         for name, step in self.recover.items():
@@ -144,13 +161,13 @@ class TrainingSetStage(Stage):
             "rows_after": counts,
             "overlap_dropped": len(harvested) - counts["harvested"],
             "foreign_share": foreign_share(rows.prompts, student),
-            **({"spent": spending.spent} if trains else {}),
+            **({"spent": spending.spent} if computes else {}),
         }
         return Artifact(tensors={"examples": to_arrays(rows)}, meta=meta)
 
-    def _public(self, n: int, seed: int, served: LanguageModel) -> Examples:
+    def _public_items(self, n: int, seed: int) -> list[Item]:
         named = ("public",) if seed == 0 else ("public", str(seed))
-        return public_rows(self.harvest.task, n, self.harvest.budget.mix, served, derived_seed(self.seed, *named))
+        return public_items(self.harvest.task, n, self.harvest.budget.mix, derived_seed(self.seed, *named))
 
 
 def said(prompts: Ragged, texts: Sequence[str], lm: LanguageModel, item: NDArray[np.int64]) -> Examples:
@@ -165,3 +182,8 @@ def said(prompts: Ragged, texts: Sequence[str], lm: LanguageModel, item: NDArray
 def examples_of(entry: Entry) -> Examples:
     """Training rows of a stored training set."""
     return from_arrays(Examples, entry.arrays("examples"))
+
+
+def rehearsed_of(entry: Entry) -> Rehearsed:
+    """What a stored rehearsal holds."""
+    return Rehearsed(*(from_arrays(Examples, entry.arrays(side)) for side in Rehearsed._fields))
