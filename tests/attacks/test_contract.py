@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 import configs
 from attacks.base import Harvest, Recover, Refine
 from attacks.examples import to_examples
+from attacks.knowledge import Knowledge
 from configs.build import build, describe
 from configs.errors import ConfigError
 from defenses.base import Defense
@@ -50,7 +51,7 @@ EVERY = [(group, name) for group in KINDS for name in names(group)]
 
 
 def composed(*overrides):
-    ConfigStore.instance().store("attack_probe", {"defaults": [{"attack": "imitate"}, "_self_"]})
+    ConfigStore.instance().store("attack_probe", {"defaults": [{"teacher": "mini"}, {"attack": "imitate"}, "_self_"]})
     with initialize_config_dir(str(ROOT), version_base="1.3"):
         return OmegaConf.to_container(compose("attack_probe", list(overrides)), resolve=True)["attack"]
 
@@ -68,7 +69,8 @@ def test_builds_and_says_where_it_is_from(group, name):
 def test_named_attacks_compose_and_build(name):
     attack = composed(f"attack={name}")
     assert attack["name"] == name
-    assert set(attack) == {"name", "harvest", "recover", "objective", "refine"}
+    assert set(attack) == {"name", "harvest", "recover", "objective", "refine", "knowledge"}
+    build(attack["knowledge"], Knowledge, "attack.knowledge")
     build(attack["harvest"], Harvest, "attack.harvest")
     build(attack["objective"], Objective, "attack.objective")
     for step, node in attack["recover"].items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from attacks.base import HarvestContext, Pool, RecoverContext
 from attacks.budget import Budget
 from attacks.client import Client, Harvested
 from attacks.compute import Compute, ComputeMeter
+from attacks.knowledge import Rehearsed
 from defenses.base import Defense
 from lm.examples import Examples
 from lm.ragged import Ragged
@@ -185,6 +186,15 @@ def said(item, texts) -> Examples:
     return examples(pairs, item=item, prompts=[[int(i)] for i in item])
 
 
+def rehearsed() -> Rehearsed:
+    """Eight responses with two logprobs a token, and what is left of them where the working is hidden."""
+    whole = replace(public(8), item=np.arange(8))
+    n = len(whole.completions.values)
+    ids, logprobs = np.tile(np.array([3, 4], np.int32), (n, 1)), np.log(np.tile([0.6, 0.3], (n, 1))).astype(np.float32)
+    whole = replace(whole, top_ids=ids, top_logprobs=logprobs)
+    return Rehearsed(whole, whole.keep_tokens(whole.channel != Channel.TRACE))
+
+
 def recover_context(check=lambda item, text: True, seed: int = 0, student=None, fit=None) -> RecoverContext:
     student = student or Guesser()
     return RecoverContext(
@@ -193,8 +203,11 @@ def recover_context(check=lambda item, text: True, seed: int = 0, student=None, 
         format=Format(),
         decode=lambda data: Table().decode(data.completions),
         public=lambda n, seed=0: public(n),
+        public_texts=lambda n, seed=0: ([str(i % V) for i in range(n)], Table().decode(public(n).completions)),
         rng=np.random.default_rng(seed),
         encode=said,
+        rows=lambda prompts, texts: said([-1] * len(texts), texts),
+        rehearsed=rehearsed(),
         student=lambda: student,
         fit=fit or (lambda rows, start=None, objective=None, seed=0: student),
         own=lambda rows, objective=None: rows,
