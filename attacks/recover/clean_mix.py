@@ -1,4 +1,4 @@
-"""Dilute what the teacher said in public data."""
+"""Dilute what the teacher said in other data."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Recover, RecoverContext
+from attacks.recover.pairs_file import content_of, pairs_of
 from configs.errors import require
+from configs.identity import added
 from lm.examples import Examples
 
 
 @dataclass(frozen=True)
 class CleanMix(Recover):
-    """Adds rows of public data until they are a share of all rows.
+    """Adds rows of public data, or of a file, until they are a share of all rows.
 
     What a watermark or a membership test can find falls with the share of rows that came from the teacher; so does what is
-    learnt from the teacher, since a student is trained in the same number of steps. Where there are fewer public rows than
+    learnt from the teacher, since a student is trained in the same number of steps. Where there are fewer rows to add than
     are asked for, each is taken as often as needed. The twin that never meets the teacher (``S_self``) goes without them:
     they are added to hide the teacher's.
 
+    The file is the attacker's: whether its prompts ask what is held out nobody checks.
+
     Args:
-        fraction: of the final rows that are public, at least 0 and below 1; 0 changes nothing.
+        fraction: of the final rows that are added, at least 0 and below 1; 0 changes nothing.
+        path: a JSON-lines file of ``{"prompt": …, "response": …}``, drawn from at random; "" for public data.
     """
 
     name: ClassVar[str] = "clean_mix"
@@ -32,14 +37,29 @@ class CleanMix(Recover):
     without_teacher: ClassVar[bool] = False
 
     fraction: float = 0.5
+    path: str = added("")
 
     def __post_init__(self) -> None:
         require(0 <= self.fraction < 1, "fraction", self.fraction, "must be at least 0 and below 1")
 
+    def content(self) -> str:
+        """See `Part.content`: of the file, which is read for it, so that a bad one is refused before anything runs."""
+        return content_of(self.path, _FIELD) if self.path else ""
+
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
-        """See `Recover.apply`. Public rows come last, with ``item`` -1."""
+        """See `Recover.apply`. Added rows come last, with ``item`` -1."""
         wanted = round(len(data) * self.fraction / (1 - self.fraction))
         if wanted == 0:
             return data
-        public = context.public(wanted)
-        return Examples.concat([data, public.take(np.arange(wanted) % len(public))])
+        clean = self._of_file(wanted, context) if self.path else context.public(wanted)
+        return Examples.concat([data, clean.take(np.arange(wanted) % len(clean))])
+
+    def _of_file(self, wanted: int, context: RecoverContext) -> Examples:
+        """At most so many rows of the file."""
+        assert context.rows is not None
+        pairs = pairs_of(self.path, _FIELD)
+        chosen = [pairs[at] for at in context.rng.permutation(len(pairs))[:wanted]]
+        return context.rows([pair.prompt for pair in chosen], [pair.response for pair in chosen])
+
+
+_FIELD = "attack.recover.clean_mix.path"

@@ -32,11 +32,17 @@ class VerifyAnswers(Recover):
 
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
         """See `Recover.apply`. Order is kept."""
-        row = data.completions.row_of_value
-        answered = np.bincount(row[data.channel == Channel.ANSWER], minlength=len(data)) > 0
-        asked = np.flatnonzero(answered & (data.item >= 0))
-        keep = np.full(len(data), self.keep_unknown)
-        for at, text in zip(asked, context.decode(data.take(asked)), strict=True):
-            right = context.check(int(data.item[at]), text)
-            keep[at] = self.keep_unknown if right is None else right
-        return data.where(keep)
+        keep = [self.keep_unknown if right is None else right for right in verdicts(data, context)]
+        return data.where(np.array(keep, np.bool_))
+
+
+def verdicts(data: Examples, context: RecoverContext) -> list[bool | None]:
+    """(B) what the attacker's own checker says of each row; None where it cannot tell, and of rows that show no answer or
+    are no answer to a prompt of his."""
+    row = data.completions.row_of_value
+    answered = np.bincount(row[data.channel == Channel.ANSWER], minlength=len(data)) > 0
+    asked = np.flatnonzero(answered & (data.item >= 0))
+    said: list[bool | None] = [None] * len(data)
+    for at, text in zip(asked.tolist(), context.decode(data.take(asked)), strict=True):
+        said[at] = context.check(int(data.item[at]), text)
+    return said

@@ -68,8 +68,9 @@ class Antidistillation(Defense):
 
     def prepare(self, context: Preparation) -> Prepared:
         """The unit gradient and the scale; neither depends on λ."""
-        from defenses.decoding.proxy_delta import PerturbedProxy, holdout_gradient, teacher_weighted_sd
+        from defenses.decoding.proxy_delta import PerturbedProxy, teacher_weighted_sd
         from defenses.decoding.second_reader import require_same_vocabulary
+        from lm.directional import holdout_gradient
 
         differentiated, read = self.aimed(context)
         require_same_vocabulary("antidistillation", "proxy", context.teacher, read)

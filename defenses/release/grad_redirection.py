@@ -17,7 +17,7 @@ from defenses.strength import Strength
 from teacher.api.schema import Responses
 
 if TYPE_CHECKING:
-    from defenses.decoding.proxy_delta import Direction
+    from lm.directional import Direction
     from lm.language_model import LanguageModel
 
 GRADIENT = "grad."
@@ -76,7 +76,7 @@ class GradRedirection(Defense):
         """The unit gradient of the holdout's loss; it does not depend on ε."""
         if self.target != "holdout":
             return {}
-        from defenses.decoding.proxy_delta import holdout_gradient
+        from lm.directional import holdout_gradient
 
         proxy, holdout = context.proxy(), context.clean_traces(self.traces)
         require_same_tokens(self.name, context.teacher.vocab, proxy.vocab)

@@ -138,7 +138,7 @@ class Undistillable(Defense):
         return serving.teacher.with_model(model.eval())
 
     def _worth(self, base: LanguageModel, clean: Examples) -> Worth:
-        from defenses.decoding.proxy_delta import both_sides, holdout_gradient
+        from lm.directional import both_sides, holdout_gradient
 
         if self.measure == "ratio":
             return lambda rows, now: _summed(rows, now - base.score(rows.prompts, rows.completions).logprob)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
+import torch
 
 from attacks.base import HarvestContext, Pool, RecoverContext
 from attacks.budget import Budget
@@ -86,14 +88,34 @@ class Table:
         )
 
 
+class Bigrams(torch.nn.Module):
+    """What a student learns with: the scores of the next token by the one before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = torch.nn.Linear(V, V, bias=False)
+        torch.nn.init.zeros_(self.head.weight)
+
+    def get_output_embeddings(self):
+        return self.head
+
+    def forward(self, input_ids, attention_mask=None, use_cache=False):
+        return SimpleNamespace(logits=self.head(torch.nn.functional.one_hot(input_ids % V, V).float()))
+
+
 class Guesser:
     """A student as harvests see one; surest of prompts with large numbers. Counts what it is asked, and how warm it was."""
 
     vocabulary, ends = V, Table.ends
+    tokenizer, device, batch_tokens = SimpleNamespace(pad_token_id=0), torch.device("cpu"), 64
 
-    def __init__(self) -> None:
+    def __init__(self, model: Bigrams | None = None) -> None:
         self.scored: list[str] = []
         self.temperatures: set[float] = set()
+        self.model = model or Bigrams()
+
+    def with_model(self, model: Bigrams) -> Guesser:
+        return Guesser(model)
 
     def encode(self, texts):
         return Table().encode(texts)

@@ -12,7 +12,7 @@ from configs.errors import ConfigError
 from defenses.base import Preparation, Serving, preparation_of
 from defenses.decoding.antidistillation import Antidistillation
 from defenses.decoding.antidistillation_aimed import AntidistillationAimed
-from defenses.decoding.proxy_delta import holdout_gradient
+from lm.directional import holdout_gradient
 from tests.defenses.asking import asked
 from tests.defenses.decoding.models import model, traces
 

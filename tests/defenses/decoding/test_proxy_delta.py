@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch.func import functional_call, jvp
 
-from defenses.decoding.proxy_delta import PerturbedProxy, holdout_gradient, teacher_weighted_sd
+from defenses.decoding.proxy_delta import PerturbedProxy, teacher_weighted_sd
 from lm.batch import collate
+from lm.directional import holdout_gradient
 from tests.defenses.decoding.models import model, traces
 
 PREFIX = torch.tensor([[0, 0, 1, 5, 9, 7], [1, 4, 4, 8, 20, 6]])
@@ -25,21 +26,6 @@ def holdout_loss(net, rows):
 
 def logprobs(net, ids):
     return net(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, -1].log_softmax(-1)
-
-
-def test_gradient_is_the_unit_holdout_gradient_whatever_the_batches():
-    proxy, rows = model(), traces()
-    direction = holdout_gradient(proxy, rows)
-    net = copy.deepcopy(proxy.model)
-    holdout_loss(net, rows).backward()
-    exact = torch.cat([p.grad.flatten() for p in net.parameters()])
-    ours = torch.cat([direction[name].flatten() for name, _ in net.named_parameters()])
-    torch.testing.assert_close(ours, exact / exact.norm(), atol=1e-6, rtol=1e-4)
-    small = copy.copy(proxy)
-    object.__setattr__(small, "batch_tokens", 40)
-    pieces = torch.cat([g.flatten() for g in holdout_gradient(small, rows).values()])
-    torch.testing.assert_close(pieces, torch.cat([g.flatten() for g in direction.values()]), atol=1e-6, rtol=1e-4)
-    assert all(p.grad is None for p in proxy.model.parameters())
 
 
 def test_training_on_a_token_of_high_delta_raises_the_holdout_loss():

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 
 from configs.errors import ConfigError
 from defenses.base import Preparation
-from defenses.decoding.proxy_delta import PerturbedProxy, delta_of, holdout_gradient
+from defenses.decoding.proxy_delta import PerturbedProxy, delta_of
 from defenses.release.grad_redirection import GradRedirection, alike, redirected
 from defenses.release.student_reading import as_examples
 from defenses.release.told import told_of
+from lm.directional import holdout_gradient
 from tests.defenses.decoding.models import traces
 from tests.defenses.release.probs import EPSILONS, check, distributions, everything, lowest
 from tests.defenses.release.responses import VOCAB, make, student

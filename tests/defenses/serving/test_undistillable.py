@@ -11,9 +11,10 @@ import torch
 
 from configs.errors import ConfigError
 from defenses.base import OwnItems, Preparation, Serving
-from defenses.decoding.proxy_delta import PerturbedProxy, holdout_gradient
+from defenses.decoding.proxy_delta import PerturbedProxy
 from defenses.serving.undistillable import EPSILON, Undistillable, _drawn, _summed
 from lm.batch import collate
+from lm.directional import holdout_gradient
 from lm.mini.tokenizer import build_tokenizer
 from teacher.api.schema import Prompts
 from tests.defenses.decoding.models import model, traces
