@@ -30,7 +30,7 @@ from tests.attacks.world import V, client, examples, harvest_context, pool, reco
 torch.set_num_threads(1)
 ROOT = Path(configs.__file__).parent
 GROUP = ROOT / "attack"
-EVERYTHING = Interface("all", "full", 3, logit_bias=True, prompt_scoring=True)
+EVERYTHING = Interface("all", "full", 3, logit_bias=True, prefill=True, prompt_scoring=True)
 KINDS = {"harvest": Harvest, "recover": Recover, "objective": Objective, "refine": Refine}
 
 
