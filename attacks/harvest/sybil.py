@@ -22,13 +22,15 @@ class Sybil(Harvest):
     answer that differs from those of the other accounts. At the start of each round the same prompts are asked from every
     account that is left, so that undefended answers are equal: with one seed a prompt where the API lets clients set it,
     for the most probable text where it does not (defenses that act on the draw alone then do not show). An account agrees
-    on a prompt where its answer is whole and the commonest whole one (the commonest of all, where none is whole). It is
-    retired where it agrees on fewer than ``tolerance`` times as many prompts as the best account does, and its answers
-    since the last comparison are dropped. Where all fare alike, all stay: then there is nothing to flee to.
+    on a prompt where its answer is whole and that of most whole answers (of most answers, where none is whole); where no
+    answer is that of most, nobody can tell who is right. It is retired where it agrees on fewer than ``tolerance`` times as
+    many prompts as the best account does, and its answers since the last comparison are dropped. Where all fare alike, all
+    stay: then there is nothing to flee to.
 
-    The rest of each round is asked in turn from the accounts that are left. Of each prompt that was compared one answer on
-    which accounts agreed is kept. With one account, or a budget too small for one prompt an account and round, nothing is
-    compared. Fewer accounts send as many requests later: ``budget.hours`` may end first. What is asked last is not compared.
+    The rest of each round is asked in turn from the accounts that are left. Of each prompt that was compared one answer is
+    kept, one on which most agreed where there is any. With one account, or a budget too small for one prompt an account and
+    round, nothing is compared. Fewer accounts send as many requests later: ``budget.hours`` may end first. What is asked
+    last is not compared.
 
     Findings: ``accounts_left``; ``compared_queries``, what comparing took.
 
@@ -69,7 +71,8 @@ class Sybil(Harvest):
                 stays = times >= self.tolerance * times.max(initial=0)
                 parts = [*parts[:-1], *(_without(part, good[~stays]) for part in parts[-1:])]
                 good = good[stays]
-                parts.append(asked.take(one_each(asked.item, agrees)))
+                agreed_on = np.isin(asked.item, asked.item[agrees])
+                parts.append(asked.take(one_each(asked.item, agrees | ~agreed_on)))
             later = probes * len(good) * (self.rounds - 1 - done)
             batch = items[at : at + (client.remaining - later) // (self.rounds - done)]
             if len(batch):
@@ -90,7 +93,8 @@ class Sybil(Harvest):
 
 
 def agreeing(asked: Harvested) -> NDArray[np.bool_]:
-    """(R,) which answers say what most whole answers to their prompt say, and are whole; of all answers, where none is."""
+    """(R,) which answers say what more than half of the whole answers to their prompt say, and are whole; of all answers,
+    where none is whole."""
     tokens, cut = asked.responses.tokens, asked.responses.cut
     texts = [row.tobytes() for row in tokens]
     agrees = np.zeros(len(asked), np.bool_)
@@ -99,7 +103,7 @@ def agreeing(asked: Harvested) -> NDArray[np.bool_]:
         whole = rows[~cut[rows]] if not cut[rows].all() else rows
         said = [texts[row] for row in whole]
         commonest = max(dict.fromkeys(said), key=said.count)
-        agrees[whole] = [text == commonest for text in said]
+        agrees[whole] = [text == commonest and 2 * said.count(commonest) > len(said) for text in said]
     return agrees
 
 
