@@ -68,6 +68,15 @@ class FitRows(Protocol):
         ...
 
 
+class FitHarvested(Protocol):
+    """How an attacker trains a model of his own on answers of the API."""
+
+    def __call__(self, so_far: Harvested, seed: int = 0) -> LanguageModel:
+        """A copy of his model before any query, trained on them with the objective and recipe of the cell; another seed
+        shuffles the rows otherwise: for several models of one kind."""
+        ...
+
+
 @dataclass(frozen=True)
 class HarvestContext:
     """What an attacker has while he asks; what the API sells, and its tokenizer, `Client` tells.
@@ -78,13 +87,15 @@ class HarvestContext:
         rng: explicit generator of this stage.
         check: his own checker, as in `RecoverContext`, for harvests that say ``checks``; None for texts of his own making.
         fit_rows: trains on rows of his own making, also from a model trained before (`trains_between`).
+        public: ``public(n)`` gives n rows of public data (what everybody has), in the teacher's tokens.
     """
 
     student: Callable[[], LanguageModel]
-    fit: Callable[[Harvested], LanguageModel]
+    fit: FitHarvested
     rng: np.random.Generator
     check: Callable[[int, str], bool | None] = lambda item, text: None
     fit_rows: FitRows | None = None
+    public: Public | None = None
 
 
 @dataclass(frozen=True)

@@ -33,19 +33,30 @@ class Harvested:
             harvests are joined.
         asked: how many requests that is.
         findings: what was found out besides, by name: a hidden size, a watermark's key. No training rows.
+        prefill: R rows of the teacher's tokens that stood at the start of each response and are not part of it, empty where
+            there was nothing; None where no request had any.
+        account: (R,) int64 row of `Client.accounts` that asked for each; None where nobody kept it.
     """
 
     item: NDArray[np.int64]
     responses: Responses
     asked: int
     findings: Mapping[str, float] = field(default_factory=dict)
+    prefill: Ragged | None = None
+    account: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.item)
 
     def take(self, rows: NDArray[np.integer]) -> Harvested:
         """The given responses, in that order."""
-        return replace(self, item=self.item[rows], responses=self.responses.take(rows))
+        return replace(
+            self,
+            item=self.item[rows],
+            responses=self.responses.take(rows),
+            prefill=None if self.prefill is None else self.prefill.take(rows),
+            account=None if self.account is None else self.account[rows],
+        )
 
     @classmethod
     def concat(cls, parts: Sequence[Harvested]) -> Harvested:
@@ -53,7 +64,20 @@ class Harvested:
         offsets = np.concatenate([[0], np.cumsum([p.asked for p in parts])])
         moved = [replace(p.responses, request=p.responses.request + o) for p, o in zip(parts, offsets, strict=False)]
         found = {name: value for part in parts for name, value in part.findings.items()}
-        return cls(np.concatenate([p.item for p in parts]), Responses.concat(moved), int(offsets[-1]), found)
+        item, responses = np.concatenate([p.item for p in parts]), Responses.concat(moved)
+        return cls(item, responses, int(offsets[-1]), found, _prefills(parts), _accounts(parts))
+
+
+def _prefills(parts: Sequence[Harvested]) -> Ragged | None:
+    if all(part.prefill is None for part in parts):
+        return None
+    return Ragged.concat([Ragged.of([()] * len(p)) if p.prefill is None else p.prefill for p in parts])
+
+
+def _accounts(parts: Sequence[Harvested]) -> NDArray[np.int64] | None:
+    if all(part.account is None for part in parts):
+        return None
+    return np.concatenate([np.full(len(p), -1) if p.account is None else p.account for p in parts])
 
 
 class Client:
@@ -109,6 +133,11 @@ class Client:
         return self.budget.queries - self._asked
 
     @property
+    def dollars(self) -> float:
+        """What these accounts have been billed so far."""
+        return float(self._gateway.accounts.spend[self.accounts].sum())
+
+    @property
     def codec(self) -> Codec:
         """The teacher's tokenizer, which is public."""
         return self._gateway.backend.codec
@@ -148,6 +177,8 @@ class Client:
         prefill: str | Sequence[str] = "",
         logit_bias: Mapping[int, float] | Sequence[Mapping[int, float]] | None = None,
         top_logprobs: int | None = None,
+        elicits: bool | Sequence[bool] = False,
+        accounts: NDArray[np.integer] | None = None,
     ) -> Harvested:
         """Send one request for each item and wait for what can be had before the campaign ends.
 
@@ -162,13 +193,15 @@ class Client:
             seeds: (B,) sampling seeds, with ``seeded`` only; None derives them from the client's seed, the item and how
                 often it was asked before.
             seeded: set the seed through the API; otherwise the provider's noise is what it is.
-            prefill: text put at the start of the assistant's turn.
+            prefill: text put at the start of the assistant's turn; kept in `Harvested.prefill`.
             logit_bias: added to the logits, by token id.
             top_logprobs: logprobs per token; None for as many as are sold.
+            elicits: whether a request asks for the steps in the visible answer (`Params.elicits`).
+            accounts: (B,) rows of ``self.accounts`` that ask; None for all in turn.
 
         Raises:
             BudgetExceededError: over the query or the data budget; nothing is sent.
-            ConfigError: items outside the pool, or seeds without ``seeded``; nothing is sent.
+            ConfigError: items outside the pool, accounts that are none, or seeds without ``seeded``; nothing is sent.
             ApiError: something that the interface does not sell; nothing is counted.
         """
         rows = np.asarray(items).astype(np.int64)
@@ -183,10 +216,22 @@ class Client:
             prefill=prefill,
             logit_bias=logit_bias or {},
             top_logprobs=wanted,
+            elicits=elicits,
         )
-        return self._exchanged(rows, params, seeds)
+        got = self._exchanged(rows, params, seeds, accounts=accounts)
+        if not any(params.prefills):
+            return got
+        texts = [prefill] * len(rows) if isinstance(prefill, str) else list(prefill)
+        return replace(got, prefill=self.codec.encode(texts).take(got.responses.request))
 
-    def score(self, items: NDArray[np.integer], completions: Ragged, *, temperature: float = 1.0) -> Harvested:
+    def score(
+        self,
+        items: NDArray[np.integer],
+        completions: Ragged,
+        *,
+        temperature: float = 1.0,
+        logit_bias: Mapping[int, float] | Sequence[Mapping[int, float]] | None = None,
+    ) -> Harvested:
         """Have completions scored: how probable each of their tokens was under the API, its defenses included.
 
         Every item counts as one query. Completions are billed as input.
@@ -195,6 +240,7 @@ class Client:
             items: (B,) rows of the pool, or of `own`; repeats allowed.
             completions: B rows of the teacher's tokens, none empty.
             temperature: of the distributions.
+            logit_bias: added to the logits before the logprobs are taken, by token id; one for all, or one a request.
 
         Returns:
             B responses less those refused: the completions' own tokens, with ``logprob`` and as many top logprobs as are
@@ -203,7 +249,7 @@ class Client:
         Raises:
             BudgetExceededError: over the query or the data budget; nothing is sent.
             ConfigError: items outside the pool, or completions that do not go with them; nothing is sent.
-            ApiError: completions are not scored by this API; nothing is counted.
+            ApiError: completions are not scored by this API, or it sells no logit bias; nothing is counted.
         """
         rows = np.asarray(items).astype(np.int64)
         require(
@@ -214,7 +260,9 @@ class Client:
         )
         self._check(rows, None, seeded=False)
         most = self.interface.top_logprobs
-        params = replace(self.params, temperature=temperature, top_logprobs=most, scored=True)
+        params = replace(
+            self.params, temperature=temperature, top_logprobs=most, logit_bias=logit_bias or {}, scored=True
+        )
         return self._exchanged(rows, params, None, completions)
 
     def _exchanged(
@@ -223,9 +271,10 @@ class Client:
         params: Params,
         seeds: NDArray[np.int64] | None,
         completions: Ragged | None = None,
+        accounts: NDArray[np.integer] | None = None,
     ) -> Harvested:
         """Send one request for each item, and book what it cost."""
-        times, account = self._schedule(len(rows))
+        times, account = self._schedule(len(rows), accounts)
         noise = self._noise(rows) if seeds is None else seeds
         requests = make_requests(self.prompts, rows, times, self.accounts[account], noise)
         if completions is not None:
@@ -247,7 +296,8 @@ class Client:
         np.maximum.at(self._free, account, times + gap)
         np.maximum.at(self._free, account, got.outcome.requests.time)
         self.outcomes.append(got.outcome)
-        return Harvested(rows[got.responses.request], got.responses, len(rows))
+        asked = got.responses.request
+        return Harvested(rows[asked], got.responses, len(rows), account=account[asked])
 
     def _check(self, items: NDArray[np.int64], seeds: NDArray[np.int64] | None, seeded: bool) -> None:
         known = (items >= 0) & ((items < self.pool) | ((items >= self._first_own) & (items < len(self._times_asked))))
@@ -262,8 +312,17 @@ class Client:
         if distinct > self.budget.data:
             raise BudgetExceededError("data", distinct, self.budget.data)
 
-    def _schedule(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Planned time and account (row of ``self.accounts``) of the next ``count`` requests, in turn over accounts."""
+    def _schedule(
+        self, count: int, chosen: NDArray[np.integer] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Planned time and account (row of ``self.accounts``) of the next ``count`` requests, in turn over accounts unless
+        they are ``chosen``."""
+        if chosen is not None:
+            account = np.asarray(chosen).astype(np.int64)
+            there = len(account) == count and bool(((account >= 0) & (account < len(self.accounts))).all())
+            reason = f"must be {count} rows of the client's {len(self.accounts)} accounts, one a request"
+            require(there, "accounts", account.tolist()[:8], reason)
+            return self._free[account] + _repeats(account) * 60.0 / self.budget.rate, account
         turn = self._asked + np.arange(count)
         account = turn % len(self.accounts)
         place = turn // len(self.accounts) - self._asked // len(self.accounts)
@@ -272,10 +331,15 @@ class Client:
 
     def _noise(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
         """(B,) seed of each request, from the client's seed, the item and the how-manieth time it is asked."""
-        order = np.argsort(items, kind="stable")
-        starts = np.flatnonzero(np.diff(items[order], prepend=-1))
-        repeat = np.empty(len(items), np.int64)
-        repeat[order] = np.arange(len(items)) - np.repeat(starts, np.diff(np.append(starts, len(items))))
-        repeat += self._times_asked[items]
+        repeat = _repeats(items) + self._times_asked[items]
         word = mixed(mixed(mixed(np.array([self.seed], np.uint64)) ^ items.astype(np.uint64)))
         return (mixed(word ^ repeat.astype(np.uint64)) >> np.uint64(1)).astype(np.int64)
+
+
+def _repeats(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(B,) how often each value, none of them negative, stands before it."""
+    order = np.argsort(values, kind="stable")
+    starts = np.flatnonzero(np.diff(values[order], prepend=-1))
+    repeat = np.empty(len(values), np.int64)
+    repeat[order] = np.arange(len(values)) - np.repeat(starts, np.diff(np.append(starts, len(values))))
+    return repeat

@@ -28,6 +28,8 @@ class Examples(Columnar):
         top_ids: (N, k) int32 ids of the k sold logprobs of each completion token (-1 where missing), or None.
         top_logprobs: (N, k) float32 (-inf where missing), or None.
         logprob: (N,) float32 log-probability that each completion token was drawn with (NaN where not known), or None.
+        request: (B,) int64 number of the request that each row answers (-1 for rows from elsewhere), or None.
+        account: (B,) int64 number of the attacker's account that asked for it (-1 for rows from elsewhere), or None.
     """
 
     tokens_in: ClassVar[str] = "completions"
@@ -41,6 +43,8 @@ class Examples(Columnar):
     top_ids: NDArray[np.int32] | None = per_token(-1, default=None)
     top_logprobs: NDArray[np.float32] | None = per_token(-np.inf, default=None)
     logprob: NDArray[np.float32] | None = per_token(np.nan, default=None)
+    request: NDArray[np.int64] | None = per_row(-1, default=None)
+    account: NDArray[np.int64] | None = per_row(-1, default=None)
 
     def with_weight(self, weight: NDArray[np.float32]) -> Examples:
         """The same rows with other token weights (N,)."""

@@ -102,7 +102,8 @@ def _encoded_again(rows: Examples, source: LanguageModel, target: LanguageModel)
         tokens.append(ids)
         origins.append(origin)
     at = np.concatenate([np.zeros(0, np.int64), *origins])
-    return Examples(rows.prompts, Ragged.of(tokens), rows.channel[at], rows.weight[at], rows.item, rows.cut)
+    unsold = replace(rows, top_ids=None, top_logprobs=None, logprob=None)
+    return replace(unsold, completions=Ragged.of(tokens), channel=rows.channel[at], weight=rows.weight[at])
 
 
 def _origin(before: Spans, after: Spans) -> NDArray[np.int64]:

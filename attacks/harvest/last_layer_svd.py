@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from attacks.base import Harvest, HarvestContext, Pool
 from attacks.client import Client, Harvested
+from attacks.harvest.biased import Raising, differences, groups_needed
 from attacks.harvest.selection import draw, quotas
 from configs.errors import ConfigError, require
 
@@ -35,7 +36,7 @@ class LastLayerSVD(Harvest):
     the logprobs (ε = 1.2e-7) leaves of a value 0, the hidden size is the i < min(P − 1, M) with the largest
     log10 s_i/s_{i+1}. Findings: ``hidden_size``, NaN where that gap is below ``least_gap``, as it is where the budget
     reaches no further than d or noise fills the gap; ``hidden_size_gap``, the gap in powers of ten; ``hidden_size_most``,
-    the largest hidden size that could have been found.
+    the largest hidden size that could have been found; ``hidden_size_queries`` and ``hidden_size_dollars``, what that took.
 
     Tokens that the teacher never had to tell apart can have one and the same row in its head, and prompts one and the same
     state: columns, and rows, that agree within the error count once in P and M, or the number of different ones would pass
@@ -51,7 +52,7 @@ class LastLayerSVD(Harvest):
     """
 
     name: ClassVar[str] = "last_layer_svd"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     source: ClassVar[str] = "Carlini et al. 2024, arXiv 2403.06634, sections 4 and 5"
 
     share: float = 0.75
@@ -80,13 +81,11 @@ class LastLayerSVD(Harvest):
         others = draw(pool, quotas(pool, left), context.rng) if left else np.zeros(0, np.int64)
         items = context.rng.choice(len(pool), plan.prompts, replace=False).astype(np.int64)
         tokens = context.rng.choice(client.vocabulary, plan.tokens + 1, replace=False)
-        groups = np.full(plan.groups * per, -1)
-        groups[: plan.tokens] = tokens[1:]
-        groups_GK = groups.reshape(plan.groups, per)
-        raised = [{int(t): self.bias for t in (tokens[0], *group[group >= 0])} for group in groups_GK]
-        got = client.ask(np.repeat(items, plan.groups), max_tokens=1, temperature=1.0, logit_bias=raised * plan.prompts)
-        logits_PM = rebuilt(got, groups_GK, int(tokens[0]), plan.prompts)[:, : plan.tokens]
-        found = self._found(logits_PM)
+        raising, before = Raising.of(tokens, plan.groups, per, self.bias), client.dollars
+        asked, biases = np.repeat(items, plan.groups), raising.biases * plan.prompts
+        got = client.ask(asked, max_tokens=1, temperature=1.0, logit_bias=biases)
+        found = self._found(rebuilt(got, raising, plan.prompts)[:, : plan.tokens])
+        found |= {"hidden_size_queries": float(got.asked), "hidden_size_dollars": client.dollars - before}
         got = replace(got.take(np.zeros(0, np.int64)), findings=found)  # what was biased teaches nothing
         return Harvested.concat([got, client.ask(others)]) if left else got
 
@@ -131,22 +130,21 @@ def planned(queries: int, per: int, vocabulary: int, owned: int) -> ProbePlan:
         vocabulary: V.
         owned: prompts there are.
     """
-    most = -(-(vocabulary - 1) // per)
+    most = groups_needed(vocabulary - 1, per)
     groups = min(max(int(np.sqrt(queries / per)), -(-queries // (owned + 1)), 1), most)
     tokens = min(groups * per, vocabulary - 1)
     return ProbePlan(min(queries // groups, owned, 2 * tokens + 1), groups, tokens)
 
 
-def rebuilt(got: Harvested, groups_GK: NDArray[np.integer], reference: int, prompts: int) -> Array:
+def rebuilt(got: Harvested, raising: Raising, prompts: int) -> Array:
     """(P, G·K) logits less that of the reference, NaN where either was not listed.
 
     Args:
         got: answers to P x G requests of one token, prompt by prompt.
-        groups_GK: tokens raised in each group, -1 for none.
-        reference: the token raised in all of them.
+        raising: what was raised in them.
         prompts: P.
     """
-    g, k = groups_GK.shape
+    g, k = raising.groups_GK.shape
     logits = np.full((prompts * g, k), np.nan)
     shown = np.flatnonzero(got.responses.tokens.lengths)
     first = got.responses.tokens.offsets[:-1][shown]
@@ -154,11 +152,7 @@ def rebuilt(got: Harvested, groups_GK: NDArray[np.integer], reference: int, prom
     ids, logprobs = got.responses.top_ids, got.responses.top_logprobs
     assert ids is not None, "logprobs were asked for"
     assert logprobs is not None, "logprobs were asked for"
-    wanted = np.concatenate([groups_GK[request % g], np.full((len(request), 1), reference)], 1)
-    listed = (ids[first][:, None, :] == wanted[:, :, None]) & (wanted >= 0)[:, :, None]
-    told = np.where(listed, logprobs[first].astype(np.float64)[:, None, :], -np.inf).max(2, initial=-np.inf)
-    told = np.where(np.isfinite(told), told, np.nan)
-    logits[request] = told[:, :-1] - told[:, -1:]
+    logits[request] = differences(ids[first], logprobs[first], raising.groups_GK[request % g], raising.reference)
     return logits.reshape(prompts, g * k)
 
 

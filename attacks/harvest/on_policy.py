@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attacks.base import Harvest, HarvestContext, Pool
 from attacks.client import Client, Harvested
-from attacks.examples import to_examples
+from attacks.harvest.own_answers import own_answers, own_rows, require_shared
 from attacks.harvest.selection import draw, quotas
 from configs.errors import require
-from lm.types import Sampling
-
-if TYPE_CHECKING:
-    from lm.examples import Examples
-    from lm.language_model import LanguageModel
-    from lm.ragged import Ragged
 
 
 @dataclass(frozen=True)
@@ -64,49 +57,14 @@ class OnPolicy(Harvest):
         require(sold.top_logprobs >= 1, "api.top_logprobs", sold.top_logprobs, "on_policy needs an API that sells some")
         asked = draw(pool, quotas(pool, client.remaining), context.rng)
         model = context.student()
-        require_shared(model, client, [pool.texts[int(i)] for i in asked])
+        require_shared(model, client, [pool.texts[int(i)] for i in asked], self.name)
         first = max(1, round(self.initial * len(asked)))
         harvested = client.ask(asked[:first])
         for items in np.array_split(asked[first:], self.rounds):
             if not len(items):
                 continue
             if len(harvested) and context.fit_rows is not None:
-                model = context.fit_rows(_rows(harvested, client, model), start=model)
-            scored = client.score(items, self._answers(model, items, client, context.rng))
+                model = context.fit_rows(own_rows(harvested, client, model), start=model)
+            scored = client.score(items, own_answers(model, items, client, self.own_temperature, context.rng))
             harvested = Harvested.concat([harvested, scored])
         return harvested
-
-    def _answers(
-        self, model: LanguageModel, items: NDArray[np.int64], client: Client, rng: np.random.Generator
-    ) -> Ragged:
-        """What the student says to these prompts."""
-        most, tools = int(np.max(client.params.max_tokens)), client.prompts.tools
-        return model.generate(
-            model.encode_prompts([client.prompts.texts[int(i)] for i in items]),
-            Sampling(temperature=self.own_temperature, max_tokens=most),
-            rng.integers(2**62, size=len(items), dtype=np.int64),
-            tools=None if tools is None else lambda at, said: tools(items[at], said),
-        ).tokens
-
-
-def require_shared(student: LanguageModel, client: Client, texts: list[str]) -> None:
-    """Refuse a student whose tokens are not the teacher's: as many of them, the same ends, and the same ids for these texts.
-
-    Raises:
-        ConfigError: they differ.
-    """
-    own, teacher = student.encode(texts), client.codec.encode(texts)
-    same = (
-        student.vocabulary == client.vocabulary
-        and np.array_equal(student.ends, client.codec.ends)
-        and np.array_equal(own.offsets, teacher.offsets)
-        and np.array_equal(own.values, teacher.values)
-    )
-    reason = "has the teacher score the student's tokens, but teacher and student have different tokenizers"
-    require(same, "attack.harvest", "on_policy", reason)
-
-
-def _rows(harvested: Harvested, client: Client, student: LanguageModel) -> Examples:
-    """Training rows in the student's chat template; its tokens are the teacher's."""
-    rows = to_examples(harvested, client.prompts.tokens)
-    return replace(rows, prompts=student.encode_prompts([client.prompts.texts[int(i)] for i in rows.item]))

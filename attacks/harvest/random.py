@@ -22,6 +22,11 @@ class Random(Harvest):
     one: their answers are then the same text and differ only in what the provider adds (noise on logprobs). Where it
     does not, repeats are ordinary independent samples.
 
+    The budget that arXiv 2606.25059 gives its attackers, Q = 1 to 4 times as many queries as there are prompts D, is
+    ``repeats`` = Q/D with ``budget.data`` = D and ``budget.queries`` = Q, and time for it: ``attack=resample
+    budget.data=2128 budget.queries=8512 budget.hours=96`` is Q = 4 x D. With ``budget.queries`` left as it is the queries
+    stay the same and the prompts become fewer.
+
     Args:
         repeats: how often each prompt is asked; the budget then covers 1/repeats as many prompts.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,3 +38,13 @@ def draw(pool: Pool, counts: Mapping[str, int], rng: np.random.Generator) -> NDA
         rng.choice(np.flatnonzero(pool.family == family), count, replace=False) for family, count in counts.items()
     ]
     return rng.permutation(np.concatenate(chosen).astype(np.int64))
+
+
+def interleaved(parts: Sequence[NDArray[np.int64]], rng: np.random.Generator) -> NDArray[np.int64]:
+    """All prompts of the parts in an order that mixes these at random and keeps the order within each, so that a harvest
+    that is cut short keeps the mix and has asked the first of each."""
+    part = rng.permutation(np.repeat(np.arange(len(parts)), [len(p) for p in parts]))
+    mixed = np.empty(len(part), np.int64)
+    for number, prompts in enumerate(parts):
+        mixed[part == number] = prompts
+    return mixed

@@ -110,14 +110,14 @@ class ModelBackend:
         of_request = np.repeat(np.arange(len(requests)), each)
         rows, own = requests.prompt[of_request], params.take(of_request)
         tools, known = prompts.tools, asked.take(of_request)
-        seeds = self.seeds(known)
+        seeds, begun = self.seeds(known), self._prefill(own, len(rows))
         return self.lm.generate(
             prompts.tokens.take(rows),
             Sampling(own.temperature, own.max_tokens, own.top_logprobs, own.logit_bias),
             seeds_of_each(requests.seed, each) if seeds is None else seeds,
             self.processors(known),
-            None if tools is None else lambda at, generated: tools(rows[at], generated),
-            self._prefill(own, len(rows)),
+            None if tools is None else lambda at, generated: tools(rows[at], _whole(begun, at, generated)),
+            begun,
             None if completions is None else completions.take(of_request),
         )
 
@@ -126,15 +126,25 @@ class ModelBackend:
         return self.lm.encode(texts if len(texts) == n else list(texts) * n) if any(texts) else None
 
 
+def _whole(
+    prefill: Ragged | None, rows: NDArray[np.int64], generated: Sequence[NDArray[np.int32]]
+) -> Sequence[NDArray[np.int32]]:
+    """The assistant's turn so far, as the client who runs its tools sees it: with what he put at the start."""
+    if prefill is None:
+        return generated
+    return [np.concatenate([prefill[int(row)], said]) for row, said in zip(rows, generated, strict=True)]
+
+
 def _hash(values: NDArray[Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
 def _identity(params: Params) -> dict[str, Any]:
     """JSON-able; what each request has its own of as one hash. What is new since the first version is left out at its
-    default, so that what was sampled before is found again."""
+    default, so that what was sampled before is found again. Whether the steps are asked for decides what is shown, not
+    what is sampled."""
     plain: dict[str, Any] = {}
-    for name, value in ((f.name, getattr(params, f.name)) for f in fields(params)):
+    for name, value in ((f.name, getattr(params, f.name)) for f in fields(params) if f.name != "elicits"):
         if isinstance(value, np.ndarray):
             plain[name] = _hash(value)
         elif name in params.varied:

@@ -23,7 +23,7 @@ from experiments.stages.loading import model_of
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer, open_gateway
 from experiments.stages.prepare import PrepareStage
-from experiments.stages.prompts import draw, prompts_of, scored_items, shares
+from experiments.stages.prompts import draw, prompts_of, public_rows, scored_items, shares
 from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
 from experiments.stages.settings import Measure
 from experiments.stages.student_view import for_student
@@ -31,6 +31,7 @@ from experiments.stages.users import Visit, drawn_users, honest_params
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
 from lm.examples import Examples, from_arrays, to_arrays
+from lm.ragged import Ragged
 from lm.seeds import derived_seed, generator
 from student.base import StudentSpec
 from student.objectives.base import Objective
@@ -160,8 +161,13 @@ class HarvestStage(Stage):
             fitted = self.student.fit(start or base, rows, objective or self.objective, drawn, context.progress)
             return self.student.load(self.task, fitted.weights, self.seed)
 
-        def fit(so_far: Harvested) -> LanguageModel:
-            return fit_rows(for_student(to_examples(so_far, client.prompts.tokens), served, base, self.objective))
+        def fit(so_far: Harvested, seed: int = 0) -> LanguageModel:
+            rows = to_examples(so_far, client.prompts.tokens, served.format)
+            return fit_rows(for_student(rows, served, base, self.objective), seed=seed)
+
+        def public(n: int, seed: int = 0) -> Examples:
+            named = ("harvest_public",) if seed == 0 else ("harvest_public", str(seed))
+            return public_rows(self.task, n, self.budget.mix, served, derived_seed(self.seed, *named))
 
         pool = Pool(prompts.texts[: len(items)], np.array([item.family for item in items], object), mix)
         harvested = self.harvest.run(
@@ -173,6 +179,7 @@ class HarvestStage(Stage):
                 generator(self.seed, self.name, self.harvest.name),
                 checker(self.task, items) if self.harvest.checks else undeclared,
                 fit_rows if self.harvest.trains_between else None,
+                public,
             ),
         )
         met = None if visit is None else visit.finish()
@@ -185,6 +192,7 @@ class HarvestStage(Stage):
                 "item": {
                     "item": np.where(asked < len(items), asked, asked - shift),
                     "refused": np.where(refused < len(items), refused, refused - shift),
+                    **_kept_besides(harvested, self.budget.accounts),
                 },
                 **({} if met is None else {"honest": met.tensors}),
             },
@@ -245,5 +253,16 @@ def spent(ledger: pl.DataFrame, asked: int) -> dict[str, Any]:
 
 def harvested_of(entry: Entry) -> Harvested:
     """What a stored harvest holds."""
-    responses = from_arrays(Responses, entry.arrays("responses"))
-    return Harvested(entry.arrays("item")["item"], responses, int(entry.meta["asked"]))
+    responses, told = from_arrays(Responses, entry.arrays("responses")), entry.arrays("item")
+    given = Ragged(told["prefill.values"], told["prefill.offsets"]) if "prefill.values" in told else None
+    return Harvested(told["item"], responses, int(entry.meta["asked"]), prefill=given, account=told.get("account"))
+
+
+def _kept_besides(harvested: Harvested, accounts: int) -> dict[str, NDArray[Any]]:
+    """Columns that say something only of some harvests: with prefills, or from several accounts."""
+    kept: dict[str, NDArray[Any]] = {}
+    if harvested.prefill is not None:
+        kept |= {"prefill.values": harvested.prefill.values, "prefill.offsets": harvested.prefill.offsets}
+    if accounts > 1 and harvested.account is not None:
+        kept["account"] = harvested.account
+    return kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -102,7 +102,7 @@ class TrainingSetStage(Stage):
             prompts = prompts.and_also(own, served.encode_prompts(own))
             scored = [item for split in scored_items(task, self.measure, self.seed).values() for item in split]
             overlaps = np.concatenate([overlaps, asks_scored(task, own, scored)])
-        harvested = to_examples(harvested_of(entry), prompts.tokens)
+        harvested = to_examples(harvested_of(entry), prompts.tokens, served.format)
         rows = apart(harvested, overlaps)
         refused = entry.arrays("item").get("refused", np.zeros(0, np.int64))
 
@@ -163,6 +163,7 @@ class TrainingSetStage(Stage):
             "foreign_share": foreign_share(rows.prompts, student),
             **({"spent": spending.spent} if computes else {}),
         }
+        rows = replace(rows, request=None, account=None)  # a student learns the same whoever asked
         return Artifact(tensors={"examples": to_arrays(rows)}, meta=meta)
 
     def _public_items(self, n: int, seed: int) -> list[Item]:

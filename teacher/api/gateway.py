@@ -32,6 +32,7 @@ from teacher.api.ledger import Ledger
 from teacher.api.prices import Prices
 from teacher.api.rewriting import Codec
 from teacher.api.schema import Params, Prompts, Requests, Responses, Verdicts
+from teacher.api.visible import visible
 
 MAX_TEMPERATURE = 2.0
 MOST_READ = 2**31
@@ -200,7 +201,7 @@ class Gateway:
         raw = self.backend.complete(prompts, requests, wide, asked, completions)
         of_request = np.repeat(np.arange(len(requests)), params.each("n", len(requests)))
         assert len(raw.tokens) == len(of_request), "the backend answers every request n times"
-        responses = self._as_sold(raw, of_request, wide)
+        responses = self._as_sold(raw, of_request, wide, requests.seed)
         self._bill(rows, raw, of_request, scored=completions is not None)
         for name, defense in self.defenses.items():
             if "release" in hooks_of(defense) and not (params.scored and defense.rewords):
@@ -245,7 +246,9 @@ class Gateway:
         visit = self.ledger.visits(bucket)[rows]
         return RequestFacts(account, marked, bucket[prompt], visit, lengths[prompt], temperature)
 
-    def _as_sold(self, raw: Generations, of_request: NDArray[np.int64], params: Params) -> Responses:
+    def _as_sold(
+        self, raw: Generations, of_request: NDArray[np.int64], params: Params, seed: NDArray[np.int64]
+    ) -> Responses:
         """What the interface shows of the raw generations of these requests."""
         k = params.top_logprobs
         assert k == 0 or (raw.top_ids is not None and raw.top_logprobs is not None), "the backend returns what is asked"
@@ -260,12 +263,7 @@ class Gateway:
             top_ids=raw.top_ids[:, :k] if k and raw.top_ids is not None else None,
             top_logprobs=raw.top_logprobs[:, :k] if k and raw.top_logprobs is not None else None,
         )
-        if self.interface.trace == "full":
-            return responses
-        shown = raw.channel != Channel.TRACE
-        if self.interface.trace == "summary":
-            shown |= self.format.summary(raw.tokens, raw.channel)
-        return responses.keep_tokens(shown)
+        return responses.keep_tokens(visible(raw, self.interface, self.format, params, seed))
 
     def _bill(self, rows: NDArray[np.int64], raw: Generations, of_request: NDArray[np.int64], scored: bool) -> None:
         """Settle the requests in these rows of the ledger and charge their accounts: whoever asks pays by the same rule, and

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from configs.errors import ConfigError, require
+from configs.identity import added
 from teacher.api.schema import Params
 
 Trace = Literal["full", "summary", "none"]
@@ -26,6 +27,9 @@ class Interface:
         max_n: most responses per request.
         seed: whether a client may set the sampling seed.
         prompt_scoring: whether logprobs of a given completion can be asked for.
+        leak: where the trace is hidden or summarised, the probability that a response to a request that asks for the steps
+            (`Params.elicits`) shows it all the same. A stated property of the interface, not an exploit; completions that
+            are scored leak nothing.
     """
 
     name: str = "trace"
@@ -36,12 +40,14 @@ class Interface:
     max_n: int = 1
     seed: bool = False
     prompt_scoring: bool = False
+    leak: float = added(0.0)
 
     def __post_init__(self) -> None:
         if self.trace not in ("full", "summary", "none"):
             raise ConfigError("api.trace", self.trace, "is not a way to show the trace", ("full", "summary", "none"))
         require(self.top_logprobs >= 0, "api.top_logprobs", self.top_logprobs, "must be at least 0")
         require(self.max_n >= 1, "api.max_n", self.max_n, "must be at least 1")
+        require(0 <= self.leak <= 1, "api.leak", self.leak, "must lie in [0, 1]")
 
     def missing(self, params: Params) -> str | None:
         """The first parameter that is asked for but not sold, in the provider's words; None when all is sold."""

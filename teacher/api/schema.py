@@ -65,6 +65,9 @@ class Params:
         prefill: text put at the start of the assistant's turn, "" for none; or B of these.
         seeded: whether the client sets the sampling seed (`Requests.seed` is then honoured, else the provider's own).
         scored: whether logprobs of a completion of the client's own are asked for, and no answer.
+        elicits: whether the prompt asks for the steps in the visible answer; or B of these. It is no parameter of a real
+            API but a fact about the text, which decides where an interface leaks (`Interface.leak`). A teacher that
+            follows instructions reads it in the text; for one that follows none, this alone counts.
     """
 
     temperature: float | NDArray[np.float64] = 1.0
@@ -75,6 +78,7 @@ class Params:
     prefill: str | Sequence[str] = ""
     seeded: bool = False
     scored: bool = False
+    elicits: bool | Sequence[bool] = False
 
     def __post_init__(self) -> None:
         require(bool(np.all(np.asarray(self.n) >= 1)), "n", self.n, "must be at least 1")

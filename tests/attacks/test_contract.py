@@ -31,7 +31,7 @@ from tests.attacks.world import V, client, examples, harvest_context, pool, reco
 torch.set_num_threads(1)
 ROOT = Path(configs.__file__).parent
 GROUP = ROOT / "attack"
-EVERYTHING = Interface("all", "full", 3, logit_bias=True, prompt_scoring=True)
+EVERYTHING = Interface("all", "full", 3, logit_bias=True, prefill=True, prompt_scoring=True)
 KINDS = {"harvest": Harvest, "recover": Recover, "objective": Objective, "refine": Refine}
 
 
@@ -117,10 +117,12 @@ class Refuses(Defense):
     queries=st.integers(1, 80),
     seeded=st.booleans(),
     refused=st.booleans(),
+    accounts=st.integers(1, 4),
 )
-def test_harvests_never_exceed_the_budget(name, chain, code, share, queries, seeded, refused):
+def test_harvests_never_exceed_the_budget(name, chain, code, share, queries, seeded, refused, accounts):
     owned = pool({"chain": chain, "code": code}, {"chain": share, "code": 1 - share})
-    api = client(owned, queries, replace(EVERYTHING, seed=seeded), {"refuses": Refuses()} if refused else None)
+    sold, defenses = replace(EVERYTHING, seed=seeded), {"refuses": Refuses()} if refused else None
+    api = client(owned, queries, sold, defenses, accounts)
     try:
         got = part("harvest", name).run(api, owned, harvest_context())
     except ConfigError as error:

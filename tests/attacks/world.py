@@ -44,6 +44,10 @@ class Format(ResponseFormat):
         return (token + 1) % 10
 
 
+WORDS: list[str] = []
+"""Words that are no numbers, in the order in which anybody first wrote them; ids from 1,000 on."""
+
+
 class Table:
     """Backend: the response to a prompt is a function of the prompt and the request's seed; logprobs of the prompt only."""
 
@@ -56,10 +60,15 @@ class Table:
         return self
 
     def encode(self, texts):
-        return Ragged.of([[int(word) for word in text.split()] for text in texts])
+        WORDS.extend(dict.fromkeys(w for text in texts for w in text.split() if not (w.isdigit() or w in WORDS)))
+        known = [[int(w) if w.isdigit() else 1000 + WORDS.index(w) for w in text.split()] for text in texts]
+        return Ragged.of(known)
 
     def decode(self, tokens):
-        return [" ".join(str(token) for token in row if token != EOS) for row in tokens]
+        spelt = [
+            [WORDS[token - 1000] if token >= 1000 else str(token) for token in row if token != EOS] for row in tokens
+        ]
+        return [" ".join(words) for words in spelt]
 
     def serving(self, name: str) -> Serving:
         return Serving(self)
@@ -150,7 +159,7 @@ class Fitter:
     student: Guesser
     sizes: list[int]
 
-    def __call__(self, so_far: Harvested) -> Guesser:
+    def __call__(self, so_far: Harvested, seed: int = 0) -> Guesser:
         self.sizes.append(len(so_far))
         return self.student
 
@@ -163,18 +172,26 @@ def pool(sizes: Mapping[str, int], mix: Mapping[str, float] | None = None) -> Po
 
 
 def client(
-    owned: Pool, queries: int, interface: Interface | None = None, defenses: Mapping[str, Defense] | None = None
+    owned: Pool,
+    queries: int,
+    interface: Interface | None = None,
+    defenses: Mapping[str, Defense] | None = None,
+    accounts: int = 1,
 ):
     """A client with that many queries left, over everything owned."""
     gateway = Gateway(Table(), interface or Interface(), defenses or {}, Prices(), Format())
     prompts = Prompts(owned.texts, Ragged.of([[i % V] for i in range(len(owned))]))
-    return Client(gateway, prompts, Budget(queries=queries, data=len(owned), hours=1e6), Params(max_tokens=16), seed=3)
+    budget = Budget(queries=queries, data=len(owned), hours=1e6, accounts=accounts)
+    return Client(gateway, prompts, budget, Params(max_tokens=16), seed=3, encode=Table().encode)
 
 
 def harvest_context(seed: int = 0) -> HarvestContext:
     student = Guesser()
     rng = np.random.default_rng(seed)
-    return HarvestContext(lambda: student, Fitter(student, []), rng, fit_rows=lambda rows, start=None: student)  # type: ignore
+    fit_rows = lambda rows, start=None, objective=None, seed=0: student  # noqa: E731
+    return HarvestContext(
+        lambda: student, Fitter(student, []), rng, fit_rows=fit_rows, public=lambda n, seed=0: public(n)
+    )
 
 
 def examples(rows, cut=None, item=None, prompts=None, tops=None) -> Examples:

@@ -11,12 +11,15 @@ from attacks.client import Client
 from attacks.harvest.last_layer_svd import LastLayerSVD, distinct, hidden_size, planned
 from configs.errors import ConfigError
 from defenses.release.gaussian_noise import GaussianNoise
+from defenses.release.rounding import Rounding
 from defenses.release.top_k import TopK
 from experiments.stages.offer import Offer, open_gateway
 from experiments.store.store import Store
+from student.mini import MiniStudent
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 from teacher.api.schema import Params, Prompts
+from teacher.mini import MiniTeacher
 from tests.lm.mini.tiny import tiny
 
 SOLD = Interface("sold", "full", 20, logit_bias=True)
@@ -25,8 +28,8 @@ TEXTS = [f"{WORDS[i % 10]} {i // 10 % 10} {WORDS[i // 100]} {i * 7 % 10}" for i 
 POOL = Pool(TEXTS, np.array(["chain"] * len(TEXTS), object), {"chain": 1.0})
 
 
-def api(tmp_path, width, *defenses, queries=700, interface=SOLD):
-    lm = tiny(5, width)
+def api(tmp_path, width, *defenses, queries=700, interface=SOLD, layers=2):
+    lm = tiny(5, width, layers)
     offer = Offer(interface, Prices(), {d.name: d for d in defenses})
     gateway = open_gateway(offer, lm, f"teacher {width}", {}, {}, Store(tmp_path / "store"), 1)
     prompts = Prompts(TEXTS, lm.encode_prompts(TEXTS))
@@ -38,11 +41,37 @@ def run(client, **fields):
     return LastLayerSVD(**fields).run(client, POOL, context)
 
 
-@pytest.mark.parametrize("width", [16, 24, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("width", [8, 16, 24, 48, pytest.param(64, marks=pytest.mark.slow)])
 def test_the_exact_width_is_found(tmp_path, width):
     got = run(api(tmp_path, width)[1])
     assert got.findings["hidden_size"] == width
     assert got.findings["hidden_size_gap"] > 2
+
+
+@pytest.mark.parametrize("spec", [MiniTeacher(), MiniStudent()])
+def test_so_is_that_of_the_models_that_cells_have(tmp_path, spec):
+    """The default budget; untrained weights of the very size, disturbed so that outputs depend on all of them."""
+    lm, client = api(tmp_path, spec.width, queries=2128, layers=spec.layers)
+    assert lm.model.config.hidden_size == spec.width
+    assert run(client).findings["hidden_size"] == spec.width
+
+
+def test_findings_say_what_the_probe_alone_took(tmp_path):
+    client = api(tmp_path, 16)[1]
+    found = run(client).findings
+    plan = planned(525, 19, client.vocabulary, len(TEXTS))
+    assert found["hidden_size_queries"] == plan.prompts * plan.groups < 700
+    dollars = client._gateway.ledger.column("dollars")
+    assert found["hidden_size_dollars"] == pytest.approx(dollars[: plan.prompts * plan.groups].sum())
+    assert client.dollars == pytest.approx(dollars.sum()) > found["hidden_size_dollars"]
+
+
+def test_rounding_blurs_it(tmp_path):
+    fine = run(api(tmp_path, 16, Rounding(digits=4))[1]).findings
+    coarse = run(api(tmp_path, 16, Rounding(digits=1))[1]).findings
+    assert fine["hidden_size"] == 16
+    assert fine["hidden_size_gap"] > coarse["hidden_size_gap"] + 0.5
+    assert np.isnan(coarse["hidden_size"])
 
 
 def test_five_logprobs_do_with_more_queries(tmp_path):

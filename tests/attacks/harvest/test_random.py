@@ -73,6 +73,15 @@ def test_nothing_left_to_ask():
         Random().run(api, OWNED, harvest_context())
 
 
+@pytest.mark.parametrize("times", [1, 2, 3, 4])
+def test_the_query_budget_is_a_multiple_of_the_data_budget(times):
+    """Q = 1 to 4 x D of arXiv 2606.25059: the same D prompts, each asked that often."""
+    part = Random(repeats=times)
+    assert part.prompts_needed(times * len(OWNED)) == len(OWNED)
+    got = part.run(client(OWNED, times * len(OWNED)), OWNED, harvest_context())
+    assert np.unique(got.item, return_counts=True)[1].tolist() == [times] * len(OWNED)
+
+
 def test_repeats_below_one():
     with pytest.raises(ConfigError, match="repeats = 0"):
         Random(repeats=0)
