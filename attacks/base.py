@@ -211,6 +211,7 @@ class Recover(Part, ABC):
     ``adaptive``: whether it undoes what a defense did, see `Harvest`. ``trains``: whether it uses a model of the attacker's
     own (then the student, the objective, his base model and his own compute enter its key). ``without_teacher``: whether
     the twin that never meets the teacher (``S_self``) takes this step too, as it takes the same effort otherwise.
+    ``checks``: whether it uses his own checker (then how often that errs enters its key).
 
     One that drops responses whose trace was visibly cut, as an example:
 
@@ -234,6 +235,7 @@ class Recover(Part, ABC):
     adaptive: ClassVar[bool] = False
     trains: ClassVar[bool] = False
     without_teacher: ClassVar[bool] = True
+    checks: ClassVar[bool] = True
 
     @abstractmethod
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
@@ -288,7 +290,8 @@ class Refined(NamedTuple):
 class Refine(Part, ABC):
     """What the attacker does after distillation, without the teacher, on his own compute (`Compute`).
 
-    ``adaptive``: whether it is meant against a defense, see `Harvest`.
+    ``adaptive``: whether it is meant against a defense, see `Harvest`. ``checks``: whether it uses his own checker (then the
+    families that he can check, and how often it errs, enter its key).
 
     One that trains the student on its training set once more, as an example:
 
@@ -309,6 +312,7 @@ class Refine(Part, ABC):
     kind: ClassVar[str] = "refine"
     source: ClassVar[str]
     adaptive: ClassVar[bool] = False
+    checks: ClassVar[bool] = True
 
     @abstractmethod
     def run(self, context: RefineContext) -> Refined:

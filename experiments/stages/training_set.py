@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from attacks.base import Recover, RecoverContext
 from attacks.compute import ComputeMeter
 from attacks.examples import to_examples
 from configs.identity import identity
-from experiments.stages.harvest import HarvestStage, checker, harvested_of, pool_items
+from experiments.stages.harvest import HarvestStage, checker, erring, harvested_of, pool_items, undeclared
 from experiments.stages.loading import model_of
 from experiments.stages.overlap import apart, asks_scored
 from experiments.stages.prompts import prompts_of, public_rows, scored_items
@@ -64,6 +64,7 @@ class TrainingSetStage(Stage):
         scored = {"heldout": self.measure.heldout, "harder": self.measure.harder}
         return {
             **checkable,
+            **(erring(self.harvest.budget) if any(step.checks for step in self.recover.values()) else {}),
             **({"apart_from": scored} if self.harvest.harvest.own_texts else {}),
             **(trained if any(step.trains for step in self.recover.values()) else {}),
             "recover": [identity(step) for step in self.recover.values()],
@@ -117,7 +118,7 @@ class TrainingSetStage(Stage):
         spending = ComputeMeter(self.harvest.budget.compute)
         cleaning = RecoverContext(
             texts=prompts.texts,
-            check=checker(task, items),
+            check=checker(task, items, self.harvest.budget, self.harvest.seed),
             format=served.format,
             decode=lambda examples: served.decode(examples.completions),
             public=lambda n, seed=0: self._public(n, seed, served),
@@ -135,9 +136,9 @@ class TrainingSetStage(Stage):
             own=in_own_tokens if trains else None,
             compute=spending if trains else None,
         )
-        counts = {"harvested": len(rows)}
+        counts, unchecked = {"harvested": len(rows)}, replace(cleaning, check=undeclared("recover"))
         for name, step in self.recover.items():
-            rows = apart(step.apply(rows, cleaning), overlaps)
+            rows = apart(step.apply(rows, cleaning if step.checks else unchecked), overlaps)
             counts[name] = len(rows)
         rows = for_student(rows, served, student, self.objective)
         meta = {
