@@ -237,6 +237,7 @@ class Recover(Part, ABC):
     the twin that never meets the teacher (``S_self``) takes this step too, as it takes the same effort otherwise.
     ``rehearses``: the least that he has to know of the API (`attacks.knowledge.LEVELS`) for a step that learns from
     `RecoverContext.rehearsed`; "" for one that does not.
+    ``checks``: whether it uses his own checker (then how often that errs enters its key).
 
     One that drops responses whose trace was visibly cut, as an example:
 
@@ -261,6 +262,7 @@ class Recover(Part, ABC):
     trains: ClassVar[bool] = False
     without_teacher: ClassVar[bool] = True
     rehearses: ClassVar[Level | Literal[""]] = ""
+    checks: ClassVar[bool] = True
 
     @abstractmethod
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
@@ -315,7 +317,8 @@ class Refined(NamedTuple):
 class Refine(Part, ABC):
     """What the attacker does after distillation, without the teacher, on his own compute (`Compute`).
 
-    ``adaptive``: whether it is meant against a defense, see `Harvest`.
+    ``adaptive``: whether it is meant against a defense, see `Harvest`. ``checks``: whether it uses his own checker (then the
+    families that he can check, and how often it errs, enter its key).
 
     One that trains the student on its training set once more, as an example:
 
@@ -336,6 +339,7 @@ class Refine(Part, ABC):
     kind: ClassVar[str] = "refine"
     source: ClassVar[str]
     adaptive: ClassVar[bool] = False
+    checks: ClassVar[bool] = True
 
     @abstractmethod
     def run(self, context: RefineContext) -> Refined:

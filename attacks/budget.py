@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from attacks.compute import Compute
 from configs.errors import MoatBenchError, require
+from configs.identity import added
 
 
 class BudgetExceededError(MoatBenchError):
@@ -48,6 +49,7 @@ class Budget:
         rate: requests a minute that each account tries to send.
         mix: relative share of each capability family; empty for the task's own mix.
         compute: what he can spend of his own, besides training on what he got.
+        checker_error: share of wrong verdicts of his own checker, in [0, 0.5]; which ones is drawn by prompt and response.
     """
 
     queries: int = 2128
@@ -57,6 +59,7 @@ class Budget:
     rate: float = 2.0
     mix: dict[str, float] = field(default_factory=dict)
     compute: Compute = field(default_factory=Compute)
+    checker_error: float = added(0.0)
 
     def __post_init__(self) -> None:
         require(self.queries >= 1, "budget.queries", self.queries, "must be at least 1")
@@ -64,6 +67,7 @@ class Budget:
         require(self.hours > 0, "budget.hours", self.hours, "must be more than 0")
         require(self.accounts >= 1, "budget.accounts", self.accounts, "must be at least 1")
         require(self.rate > 0, "budget.rate", self.rate, "must be more than 0")
+        require(0 <= self.checker_error <= 0.5, "budget.checker_error", self.checker_error, "must lie in [0, 0.5]")
         for family, share in self.mix.items():
             require(share >= 0, f"budget.mix.{family}", share, "must be at least 0")
         require(not self.mix or sum(self.mix.values()) > 0, "budget.mix", self.mix, "must give some family a share")

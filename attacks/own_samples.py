@@ -45,10 +45,12 @@ class OwnSamples:
     Args:
         rows: P·G responses, those of a prompt side by side; a weight of 1 on what the model said, 0 on tool results.
         right: (P, G) whether the attacker's own checker accepts each.
+        logprob: (N,) log-probability that each token was drawn with; of no meaning on tool results.
     """
 
     rows: Examples
     right: NDArray[np.bool_]
+    logprob: NDArray[np.float32]
 
 
 def checkable(context: RefineContext, families: Sequence[str] = ()) -> NDArray[np.int64]:
@@ -125,4 +127,33 @@ def draw(
     check = cache(context.check)  # the samples of a prompt repeat themselves
     said_R = zip(asked.tolist(), lm.decode(drawn.tokens), strict=True)
     right = np.array([check(item, text) is True for item, text in said_R], np.bool_)
-    return OwnSamples(rows, right.reshape(len(items), each))
+    return OwnSamples(rows, right.reshape(len(items), each), drawn.logprob)
+
+
+def reinforced(
+    drawn: OwnSamples, advantage: NDArray[np.float32], student: LanguageModel | None = None, kl: float = 0.0
+) -> Examples:
+    """Rows from which a policy learns these advantages (P, G); none where all are 0, which says nothing.
+
+    Args:
+        drawn: from the policy of now, at temperature 1.
+        advantage: of each response.
+        student: near which the policy is held, where ``kl`` is above 0.
+        kl: β of `lm.reinforce.anchored`. Then responses of advantage 0 are learnt too: they are pulled back.
+    """
+    from lm.reinforce import anchored, weighted_by
+
+    flat = advantage.reshape(-1)
+    if not kl or not flat.any():
+        return weighted_by(drawn.rows, flat)
+    assert student is not None, "an anchor needs a model"
+    before = student.score(drawn.rows.prompts, drawn.rows.completions).logprob
+    rows = anchored(drawn.rows, flat, drawn.logprob, before, kl)
+    return rows.where(np.bincount(rows.completions.row_of_value, rows.weight != 0, len(rows)) > 0)
+
+
+def answered(context: RefineContext) -> Examples:
+    """The rows of the training set that answer a prompt of the attacker's pool and of which something is learnt: what the
+    teacher said where the student can be asked too."""
+    learnt = np.bincount(context.data.completions.row_of_value, context.data.weight != 0, len(context.data)) > 0
+    return context.data.where(learnt & (context.data.item >= 0) & (context.data.item < len(context.prompts)))

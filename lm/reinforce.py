@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from lm.batch import Batch
     from lm.language_model import LanguageModel
+    from lm.train import Losses
 
 Baseline = Literal["grpo", "rloo"]
 EPS = 1e-4
@@ -96,20 +97,26 @@ class Learner(Protocol):
 
 
 def policy_of(lm: LanguageModel, recipe: Recipe) -> Learner:
-    """A copy of a model, to be trained; all its weights are."""
+    """A copy of a model, to be trained by `policy_losses`; all its weights are."""
+    return learner_of(lm, recipe, policy_losses)
+
+
+def learner_of(lm: LanguageModel, recipe: Recipe, losses: Losses) -> Learner:
+    """A copy of a model, to be trained a step at a time; all its weights are."""
     from lm.mini.modeling import MiniForCausalLM
 
     own = lm.with_model(copy.deepcopy(lm.model))
-    return _MiniPolicy(own, recipe) if isinstance(own.model, MiniForCausalLM) else _PlainPolicy(own, recipe)
+    kind = _MiniPolicy if isinstance(own.model, MiniForCausalLM) else _PlainPolicy
+    return kind(own, recipe, losses)
 
 
 class _MiniPolicy:
     """By the mini models' program of training (`lm.mini.program`): no padding and no tape."""
 
-    def __init__(self, lm: LanguageModel, recipe: Recipe) -> None:
+    def __init__(self, lm: LanguageModel, recipe: Recipe, losses: Losses = policy_losses) -> None:
         from lm.mini.stack import Stack, StackOptimizer
 
-        self.lm = lm
+        self.lm, self._losses = lm, losses
         self._stack = Stack([lm.model])
         self._optimizer = StackOptimizer(self._stack, [recipe])
         self._done = 0
@@ -123,7 +130,7 @@ class _MiniPolicy:
         packed = pack([rows], int(self.lm.tokenizer.pad_token_id), self._stack.device)
         logits_GMV, back = forward(self._stack, packed)
         leaf = logits_GMV.requires_grad_()
-        loss_GM, weight_GM = weighed(policy_losses, leaf, packed.batch)
+        loss_GM, weight_GM = weighed(self._losses, leaf, packed.batch)
         (slope_GMV,) = torch.autograd.grad((loss_GM * weight_GM).sum() / weight_GM.sum(), leaf)
         back(slope_GMV)
         self._optimizer.step(self._stack, self._done)
@@ -134,12 +141,12 @@ class _MiniPolicy:
 class _PlainPolicy:
     """By the training loop of all other models."""
 
-    def __init__(self, lm: LanguageModel, recipe: Recipe) -> None:
+    def __init__(self, lm: LanguageModel, recipe: Recipe, losses: Losses = policy_losses) -> None:
         from lm.train import Trainer
 
         pad = lm.tokenizer.pad_token_id
         self.lm = lm
-        self._trainer = Trainer(lm.model, policy_losses, replace(recipe, micro_tokens=4096), int(pad or 0))
+        self._trainer = Trainer(lm.model, losses, replace(recipe, micro_tokens=4096), int(pad or 0))
         lm.model.eval()
 
     def learn(self, rows: Examples) -> None:

@@ -24,6 +24,7 @@ class ArgmaxLabels(Recover):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Mazeika et al., ICML 2022, arXiv 2206.14157 (their adversary that trains on the argmax)"
     adaptive: ClassVar[bool] = True
+    checks: ClassVar[bool] = False
 
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
         """See `Recover.apply`. Rows without sold logprobs stay as they are."""

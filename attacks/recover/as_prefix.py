@@ -34,6 +34,7 @@ class AsPrefix(Recover):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "MoatBench; the visible part of a truncated trace as in DistillGuard, arXiv 2603.07835"
     adaptive: ClassVar[bool] = True
+    checks: ClassVar[bool] = False
 
     public_rows: int = 500
 

@@ -37,6 +37,7 @@ class AverageLogprobs(Recover):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Tramèr et al. 2016, arXiv 1609.02943, section 7 (repeating a query against noisy outputs)"
     adaptive: ClassVar[bool] = True
+    checks: ClassVar[bool] = False
 
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
         """See `Recover.apply`."""

@@ -35,6 +35,7 @@ class CleanMix(Recover):
     source: ClassVar[str] = "Sander et al. 2024, arXiv 2402.14904, section 5 (proportion of watermarked training data)"
     adaptive: ClassVar[bool] = True
     without_teacher: ClassVar[bool] = False
+    checks: ClassVar[bool] = False
 
     fraction: float = 0.5
     path: str = added("")

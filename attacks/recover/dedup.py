@@ -22,6 +22,7 @@ class Dedup(Recover):
     name: ClassVar[str] = "dedup"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Lee et al. 2022, arXiv 2107.06499 (exact duplicates)"
+    checks: ClassVar[bool] = False
 
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
         """See `Recover.apply`. Order is kept."""

@@ -44,6 +44,7 @@ class Explicit(Recover):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "MoatBench; among draws: Fu et al. 2023, arXiv 2210.00720 (prefer workings with more steps)"
     adaptive: ClassVar[bool] = True
+    checks: ClassVar[bool] = False
 
     among: Literal["length", "prompt"] = "length"
     least: float = 1.0

@@ -48,6 +48,7 @@ class InvertPosterior(Recover):
     adaptive: ClassVar[bool] = True
     without_teacher: ClassVar[bool] = False
     rehearses: ClassVar[Level] = "method"
+    checks: ClassVar[bool] = False
 
     width: int = 64
     epochs: int = 50

@@ -37,6 +37,7 @@ class InvertTrace(Recover):
     trains: ClassVar[bool] = True
     without_teacher: ClassVar[bool] = False
     rehearses: ClassVar[Level] = "interface"
+    checks: ClassVar[bool] = False
 
     tries: int = 4
     all_rows: bool = False

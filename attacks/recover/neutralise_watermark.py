@@ -61,6 +61,7 @@ class NeutraliseWatermark(Recover):
     adaptive: ClassVar[bool] = True
     trains: ClassVar[bool] = True
     without_teacher: ClassVar[bool] = False
+    checks: ClassVar[bool] = False
 
     strength: float = 2.5
     width: int = 2

@@ -38,6 +38,7 @@ class ParaphraseBack(Recover):
     adaptive: ClassVar[bool] = True
     trains: ClassVar[bool] = True
     without_teacher: ClassVar[bool] = False
+    checks: ClassVar[bool] = False
 
     tries: int = 3
     rewriter: Pretrained | None = None

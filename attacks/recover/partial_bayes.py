@@ -41,6 +41,7 @@ class PartialBayes(Recover):
     adaptive: ClassVar[bool] = True
     without_teacher: ClassVar[bool] = False
     rehearses: ClassVar[Level] = "method"
+    checks: ClassVar[bool] = False
 
     tolerance: float = 0.02
     most: int = 64

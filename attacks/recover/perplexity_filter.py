@@ -41,6 +41,7 @@ class PerplexityFilter(Recover):
     source: ClassVar[str] = "Marion et al. 2023, arXiv 2309.04564; Ankner et al. 2024, arXiv 2405.20541"
     adaptive: ClassVar[bool] = True
     trains: ClassVar[bool] = True
+    checks: ClassVar[bool] = False
 
     highest: float = 0.1
     lowest: float = 0.0

@@ -31,6 +31,7 @@ class RepetitionFilter(Recover):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Welleck et al. 2020, arXiv 1908.04319 (seq-rep-n)"
     adaptive: ClassVar[bool] = True
+    checks: ClassVar[bool] = False
 
     n: int = 4
     most: float = 0.2

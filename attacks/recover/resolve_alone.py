@@ -34,6 +34,7 @@ class ResolveAlone(Recover):
     source: ClassVar[str] = "Zelikman et al. 2022 (STaR), arXiv 2203.14465, with a teacher's answers; MoatBench"
     adaptive: ClassVar[bool] = True
     trains: ClassVar[bool] = True
+    checks: ClassVar[bool] = False
 
     tries: int = 8
 

@@ -36,6 +36,7 @@ class SelfConsistency(Recover):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Wang et al. 2023, arXiv 2203.11171, section 2"
     adaptive: ClassVar[bool] = True
+    checks: ClassVar[bool] = False
 
     votes: int = 1
     ties: Literal["first", "all", "none"] = "first"

@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from attacks.base import Refine, RefineContext, Refined
-from attacks.own_samples import affordable, checkable, draw, rounds
+from attacks.own_samples import affordable, checkable, draw, reinforced, rounds
 from configs.errors import require
+from configs.identity import added
 from configs.ranges import at_least
 
 
@@ -22,6 +23,9 @@ class RL(Refine):
     −mean over tokens of A · log π(token). Groups without variance are left out; a batch of such groups takes no step, so a
     student that gets no signal stays as it is. Stops where the compute budget cannot pay another batch.
 
+    With ``kl`` = β above 0 the step goes down −mean over tokens of [A · log π(token) − β (ρ − log ρ − 1)] instead, ρ the
+    probability of the token under the distilled student over that of now: GRPO's estimate of KL(now ‖ distilled student).
+
     The reward is what the attacker himself can check; what he reports is scored by the task, on other items.
 
     Args:
@@ -31,6 +35,7 @@ class RL(Refine):
         lr: of AdamW, the same at every step.
         families: of the prompts that are used; () for all that he can check.
         advantage: ``grpo`` as above, or ``rloo``: r − mean of the other responses, no division.
+        kl: β, at least 0; at 0 nothing holds the policy near the distilled student.
     """
 
     name: ClassVar[str] = "rl"
@@ -47,16 +52,18 @@ class RL(Refine):
     lr: float = 1e-3
     families: tuple[str, ...] = ()
     advantage: Literal["grpo", "rloo"] = "grpo"
+    kl: float = added(0.0)
 
     def __post_init__(self) -> None:
         at_least(self, 1, "steps", "prompts")
         at_least(self, 2, "samples")
         require(self.lr > 0, "lr", self.lr, "must be positive")
         require(self.advantage in ("grpo", "rloo"), "advantage", self.advantage, "must be grpo or rloo")
+        at_least(self, 0, "kl")
 
     def run(self, context: RefineContext) -> Refined:
         """See `Refine.run`; the curve is the mean reward of each batch."""
-        from lm.reinforce import advantages, policy_of, policy_recipe, weighted_by
+        from lm.reinforce import advantages, policy_of, policy_recipe
 
         usable = checkable(context, self.families)
         if not len(usable):
@@ -69,7 +76,8 @@ class RL(Refine):
                 break
             drawn = draw(context, policy.lm, items, self.samples)
             curve.append(float(drawn.right.mean()))
-            rows = weighted_by(drawn.rows, advantages(drawn.right.astype(np.float64), self.advantage).reshape(-1))
+            advantage = advantages(drawn.right.astype(np.float64), self.advantage)
+            rows = reinforced(drawn, advantage, context.student, self.kl)
             if len(rows):
                 context.compute.book(steps=1)
                 policy.learn(rows)

@@ -94,9 +94,10 @@ class HarvestStage(Stage):
             **together,
             **({} if self.knowledge.reaches("interface") else {"knows": self.knowledge.level}),
             **({"checkable": list(self.task.checkable)} if self.harvest.checks else {}),
+            **(erring(self.budget) if self.harvest.checks else {}),
             "offer": self.offer.identity(),
             "harvest": identity(self.harvest),
-            "budget": {name: value for name, value in identity(self.budget).items() if name != "compute"},
+            "budget": {name: value for name, value in identity(self.budget).items() if name not in WITH_PARTS},
             "adaptive": trained if self.harvest.trains_between else {},
             "max_tokens": self.max_tokens,
             "seed": self.seed,
@@ -177,7 +178,7 @@ class HarvestStage(Stage):
                 lambda: base,
                 fit,
                 generator(self.seed, self.name, self.harvest.name),
-                checker(self.task, items) if self.harvest.checks else undeclared,
+                checker(self.task, items, self.budget, self.seed) if self.harvest.checks else undeclared("harvest"),
                 fit_rows if self.harvest.trains_between else None,
                 public,
             ),
@@ -211,24 +212,43 @@ def refused_items(client: Client) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(0, np.int64), *(o.requests.prompt[~o.verdicts.ok] for o in client.outcomes)])
 
 
-def checker(task: Task, items: Sequence[Item]) -> Callable[[int, str], bool | None]:
+WITH_PARTS = ("compute", "checker_error")
+"""Of a budget, what enters the keys of those stages only whose parts use it."""
+
+
+def checker(task: Task, items: Sequence[Item], budget: Budget, seed: int) -> Callable[[int, str], bool | None]:
     """The attacker's own checker of the responses to his pool: None for families that he cannot check, and for texts of his
-    own making."""
+    own making.
+
+    Of its verdicts, `Budget.checker_error` are wrong: which ones depends on the cell's seed, the item and the text, so that
+    harvest, recover steps and refining are told the same of the same response.
+    """
+
+    def errs(item: int, text: str) -> bool:
+        return derived_seed(seed, "checker", str(item), text) < budget.checker_error * 2**63
 
     def check(item: int, text: str) -> bool | None:
-        known = item < len(items) and items[item].family in task.checkable
-        return task.verify(items[item], text).strict if known else None
+        if item >= len(items) or items[item].family not in task.checkable:
+            return None
+        right = task.verify(items[item], text).strict
+        return right != errs(item, text) if budget.checker_error else right
 
     return check
 
 
-def undeclared(item: int, text: str) -> bool | None:
-    """The checker of harvests that do not say that they use it: what it can check is then in no key.
+def erring(budget: Budget) -> dict[str, float]:
+    """What a stage that uses the checker has in its key besides; nothing for a checker that is always right."""
+    return {"checker_error": budget.checker_error} if budget.checker_error else {}
 
-    Raises:
-        ConfigError: always.
-    """
-    raise ConfigError("attack.harvest.checks", False, "a harvest that uses `HarvestContext.check` says `checks = True`")
+
+def undeclared(kind: str) -> Callable[[int, str], bool | None]:
+    """The checker of parts that do not say that they use it: what it can check is then in no key. It raises
+    `ConfigError`."""
+
+    def check(item: int, text: str) -> bool | None:
+        raise ConfigError(f"attack.{kind}.checks", False, f"a {kind} part that uses its `check` says `checks = True`")
+
+    return check
 
 
 def pool_items(task: Task, budget: Budget, seed: int) -> tuple[list[Item], dict[str, float]]:

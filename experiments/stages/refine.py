@@ -11,7 +11,7 @@ import numpy as np
 from attacks.base import Refine, RefineContext
 from attacks.compute import Compute, ComputeMeter
 from configs.identity import identity
-from experiments.stages.harvest import checker, pool_items
+from experiments.stages.harvest import checker, erring, pool_items, undeclared
 from experiments.stages.loading import model_of
 from experiments.stages.prompts import prompts_of
 from experiments.stages.student import StudentStage
@@ -76,7 +76,8 @@ class RefineStage(Stage):
         return {
             "refine": identity(self.refine),
             "compute": identity(self.compute),
-            "checkable": list(self.task.checkable),
+            **({"checkable": list(self.task.checkable)} if self.refine.checks else {}),
+            **(erring(self.training_set.harvest.budget) if self.refine.checks else {}),
             "max_tokens": self.max_tokens,
             "seed": self.seed,
         }
@@ -96,6 +97,7 @@ class RefineStage(Stage):
         spending = ComputeMeter(self.compute, self._spent(context))
         items, _ = pool_items(self.task, harvest.budget, harvest.seed)
         prompts = prompts_of(self.task, items, student)
+        checks = checker(self.task, items, harvest.budget, harvest.seed) if self.refine.checks else undeclared("refine")
 
         def fit(
             rows: Examples, start: LanguageModel | None = None, objective: Objective | None = None, seed: int = 0
@@ -113,7 +115,7 @@ class RefineStage(Stage):
                 texts=prompts.texts,
                 family=np.array([item.family for item in items], object),
                 prompts=prompts.tokens,
-                check=checker(self.task, items),
+                check=checks,
                 tools=prompts.tools,
                 data=examples_of(context.inputs["training_set"]),
                 fit=fit,

@@ -14,7 +14,7 @@ from attacks.compute import ComputeMeter
 from attacks.examples import to_examples
 from attacks.knowledge import Rehearsed
 from configs.identity import identity
-from experiments.stages.harvest import HarvestStage, checker, harvested_of, pool_items
+from experiments.stages.harvest import HarvestStage, checker, erring, harvested_of, pool_items, undeclared
 from experiments.stages.loading import model_of
 from experiments.stages.overlap import apart, asks_scored
 from experiments.stages.prompts import prompts_of, public_items, public_texts, reference_examples, scored_items
@@ -75,6 +75,7 @@ class TrainingSetStage(Stage):
         scored = {"heldout": self.measure.heldout, "harder": self.measure.harder}
         return {
             **checkable,
+            **(erring(self.harvest.budget) if any(step.checks for step in self.recover.values()) else {}),
             **({"apart_from": scored} if self.harvest.harvest.own_texts else {}),
             **(trained if self._computes else {}),
             "recover": [identity(step) for step in self.recover.values()],
@@ -132,7 +133,7 @@ class TrainingSetStage(Stage):
             tried = rehearsed_of(context.inputs["rehearsal"])
         cleaning = RecoverContext(
             texts=prompts.texts,
-            check=checker(task, items),
+            check=checker(task, items, self.harvest.budget, self.harvest.seed),
             format=served.format,
             decode=lambda examples: served.decode(examples.completions),
             public=lambda n, seed=0: reference_examples(self._public_items(n, seed), served),
@@ -152,9 +153,9 @@ class TrainingSetStage(Stage):
             compute=spending if computes else None,
             rehearsed=tried,
         )
-        counts = {"harvested": len(rows)}
+        counts, unchecked = {"harvested": len(rows)}, replace(cleaning, check=undeclared("recover"))
         for name, step in self.recover.items():
-            rows = apart(step.apply(rows, cleaning), overlaps)
+            rows = apart(step.apply(rows, cleaning if step.checks else unchecked), overlaps)
             counts[name] = len(rows)
         rows = for_student(rows, served, student, self.objective)
         meta = {

@@ -26,7 +26,7 @@ from student.mini import MiniStudent
 from teacher.api.gateway import Gateway
 from teacher.api.prices import Prices
 from teacher.api.schema import Params, Prompts
-from tests.attacks.refine_world import TEXTS, refine_context
+from tests.attacks.refine_world import TEXTS, refine_context, taught
 from tests.attacks.test_contract import EVERYTHING, Refuses, names, part
 from tests.attacks.world import Format, Table, V, harvest_context, recover_context
 from tests.lm.mini.tiny import tiny
@@ -170,7 +170,10 @@ def test_refining(name, allowed, each, length, every):
         spent.steps += each
         return LM
 
-    context = refine_context(lambda item, text: len(text) % (every + 1) == 0, allowed, LM, fit=fit, max_tokens=length)
+    def check(item, text):
+        return len(text) % (every + 1) == 0
+
+    context = refine_context(check, allowed, LM, fit=fit, max_tokens=length, data=taught(LM))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(LM), "generate", said)
         patch.setattr(_MiniPolicy, "learn", learnt)
@@ -182,7 +185,9 @@ def test_refining(name, allowed, each, length, every):
 
 @pytest.mark.parametrize("name", names("refine"))
 def test_refining_spends_where_there_is_something_to_spend(name):
-    context = refine_context(lambda item, text: len(text) % 2 == 0, Compute(96, 400, 7), LM, fit=lambda rows, start: LM)
+    context = refine_context(
+        lambda item, text: len(text) % 2 == 0, Compute(96, 400, 7), LM, fit=lambda rows, start: LM, data=taught(LM)
+    )
     part("refine", name).run(context)
     assert context.compute.samples > len(TEXTS)
     assert context.compute.tokens > 0

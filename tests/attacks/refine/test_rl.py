@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attacks.compute import Compute
-from attacks.own_samples import checkable, draw, rounds
+from attacks.own_samples import checkable, draw, reinforced, rounds
 from attacks.refine.rl import RL
 from configs.errors import ConfigError
+from configs.identity import identity
 from lm.ragged import Ragged
 from lm.types import Sampling
 from tests.attacks.refine_world import TEXTS, refine_context, weights
@@ -132,7 +133,46 @@ def test_what_tools_answer_is_not_his_to_pay():
     assert set(answered) <= set(range(8)), "tools are run for his items"
 
 
-@pytest.mark.parametrize("field", [{"samples": 1}, {"steps": 0}, {"lr": 0.0}, {"advantage": "ppo"}])
+def test_rows_near_an_anchor_are_weighed_as_its_formula_says():
+    """A − β (1 − ρ) on every token that was said, also where A is 0; as without an anchor at β = 0."""
+    context, other = refine_context(lambda item, text: None), tiny(4)
+    drawn = draw(context, LM, np.arange(3), 2)
+    advantage = np.array([[1.0, -1.0], [0.0, 0.0], [0.5, 0.0]], np.float32)
+    plain = reinforced(drawn, advantage)
+    assert plain.item.tolist() == [0, 0, 2]
+    assert set(plain.weight[plain.completions.row_of_value == 2].tolist()) == {0.5}
+    rows = reinforced(drawn, advantage, other, 0.3)
+    whole = drawn.rows
+    ratio = np.exp(other.score(whole.prompts, whole.completions).logprob - drawn.logprob)
+    each = advantage.reshape(-1)[whole.completions.row_of_value]
+    assert rows.item.tolist() == whole.item.tolist()
+    np.testing.assert_allclose(rows.weight, each - 0.3 * (1 - ratio), rtol=1e-4, atol=1e-5)
+    assert not len(reinforced(drawn, np.zeros((3, 2), np.float32), other, 0.3)), "no advantage says nothing"
+
+
+def test_the_anchor_holds_the_policy_near_the_student():
+    def moved(kl):
+        context = refine_context(first_is(WORD), student=tiny(3, scale=0.02), max_tokens=1)
+        return said(RL(steps=25, prompts=24, samples=32, lr=5e-3, kl=kl).run(context).model)
+
+    free, held = moved(0.0), moved(5.0)
+    assert free > 0.5
+    assert held < free / 3
+
+
+def test_without_signal_an_anchor_changes_nothing():
+    context = refine_context(lambda item, text: False)
+    before = weights(context.student)
+    found = RL(steps=3, prompts=8, samples=4, kl=0.5).run(context)
+    assert all(torch.equal(before[name], t) for name, t in weights(found.model).items())
+
+
+def test_no_anchor_is_in_no_key():
+    assert "kl" not in identity(RL())["fields"]
+    assert identity(RL(kl=0.04))["fields"]["kl"] == 0.04
+
+
+@pytest.mark.parametrize("field", [{"samples": 1}, {"steps": 0}, {"lr": 0.0}, {"advantage": "ppo"}, {"kl": -0.1}])
 def test_impossible_fields_are_refused(field):
     with pytest.raises(ConfigError, match=next(iter(field))):
         RL(**field)
