@@ -39,7 +39,6 @@ class BestOfN(Recover):
     source: ClassVar[str] = "Cobbe et al. 2021, arXiv 2110.14168, section 4 (ranking samples by a verifier)"
     adaptive: ClassVar[bool] = True
     trains: ClassVar[bool] = True
-    checks: ClassVar[bool] = False
 
     keep: int = 1
     then: Literal["shortest", "longest", "likeliest"] = "shortest"

@@ -47,7 +47,6 @@ class Reweight(Recover):
     source: ClassVar[str] = "Allouah et al. 2026, arXiv 2605.22737 (adaptive student; and the authors' code)"
     adaptive: ClassVar[bool] = True
     trains: ClassVar[bool] = True
-    checks: ClassVar[bool] = False
 
     beta: float = 1.0
     clip: float = 3.0
