@@ -102,9 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=1000, help="responses that each student learns")
     asked = parser.parse_args(arguments)
     task, spec = MiniTask(), MiniStudent(recipe=Recipe())
-    print(
-        f"{'form':18s} {'accuracy':>16s} {'steps':>6s} {'merges':>7s} {'restates':>9s} {'checks':>7s} {'right if merged / not':>22s}"
-    )
+    titles = ("form", "accuracy", "steps", "merges", "restates", "checks", "right if merged / not")
+    print("{:18s} {:>16s} {:>6s} {:>7s} {:>9s} {:>7s} {:>22s}".format(*titles))
     bases = [spec.load(task, spec.train(task, seed, lambda *_: None), seed) for seed in range(asked.seeds)]
     for name, wording in FORMS.items():
         found = [taught(wording, asked.rows, seed, base, spec, task) for seed, base in enumerate(bases)]
