@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.base import Recover, RecoverContext
-from attacks.recover.grouping import members
+from attacks.recover.comparable import members
 from attacks.recover.own_reading import mean_logprob, read
 from attacks.recover.verify_answers import verdicts
 from configs.errors import ConfigError

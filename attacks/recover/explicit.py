@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.base import Recover, RecoverContext
-from attacks.recover.grouping import families, members
+from attacks.recover.comparable import families, members
 from configs.errors import ConfigError
 from configs.ranges import at_least, between
 from lm.examples import Examples

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lm.language_model import LanguageModel
 
 
-class Reading(NamedTuple):
+class ReadRows(NamedTuple):
     """R of B rows.
 
     Args:
@@ -27,12 +27,12 @@ class Reading(NamedTuple):
     origin: NDArray[np.int64]
 
 
-def read(data: Examples, context: RecoverContext) -> Reading:
+def read(data: Examples, context: RecoverContext) -> ReadRows:
     """The rows for his own model; ``item`` stays what it was."""
     assert context.own is not None, "a step that reads with a model says that it `trains`"
     numbered = context.own(replace(data, item=np.arange(len(data))))
     origin = numbered.item
-    return Reading(replace(numbered, item=data.item[origin]), origin)
+    return ReadRows(replace(numbered, item=data.item[origin]), origin)
 
 
 def mean_logprob(lm: LanguageModel, rows: Examples) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from attacks.base import Recover, RecoverContext
-from attacks.recover.grouping import families, members
+from attacks.recover.comparable import families, members
 from attacks.recover.own_reading import mean_logprob, read
 from configs.errors import ConfigError, require
 from configs.ranges import at_least

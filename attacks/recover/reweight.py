@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.base import Recover, RecoverContext
-from attacks.recover.grouping import families, members
+from attacks.recover.comparable import families, members
 from attacks.recover.own_reading import mean_logprob, read
 from attacks.recover.verify_answers import verdicts
 from configs.errors import ConfigError
@@ -29,10 +29,14 @@ class Reweight(Recover):
     differences [ℓ_i(θ + εg/‖g‖) − ℓ_i(θ − εg/‖g‖)] / 2ε, and a trace like the holdout is weighted up. The authors' code has
     the difference the other way round, which weights it down; it also leaves g as long as it is and clips at 10.
 
+    Their holdout is traces of the undefended teacher, which no attacker has. Public rows are what everybody has; where the
+    base was trained on them it has little left to learn, and their gradient says little. Harvested rows that the checker
+    accepts say more of the task, and carry what the defense did to them.
+
     Here v is taken in standard deviations from its mean within a family, and weights are 1 on average there, so that one β
     means about the same for other models, and no family is learnt more or less than the attacker asked for it. Rows from
     elsewhere, and rows that teach the model nothing, keep their weight, as all do where there is nothing to hold out or its
-    gradient vanishes. A backward pass over the holdout and two forward passes over all rows, which no budget counts.
+    gradient vanishes. A backward pass over the holdout and two forward passes over all rows are counted in no budget.
 
     Args:
         beta: β, at least 0; 0 changes nothing.

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from attacks.base import Recover, RecoverContext
-from attacks.recover.grouping import members
+from attacks.recover.comparable import members
 from attacks.recover.retelling import answers
 from configs.errors import ConfigError
 from configs.ranges import at_least
