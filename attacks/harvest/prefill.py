@@ -32,8 +32,8 @@ class Prefill(Harvest):
     He has no teacher to tell him which word. Either he takes the first word that his own model, before any query, says
     most probably to this very prompt (``own``); or a first word of the public data that everybody has, one of the ``most``
     commonest, as often as they occur there (``public``). The second knows nothing of the prompt, so it suits tasks
-    whose answers all begin alike; in the mini world, where an answer begins with a step of its prompt, it is the wrong
-    word most of the time.
+    whose answers all begin alike. A word with which the teacher would not have begun costs more than it saves: in the mini
+    world an answer begins with a step of its own prompt, which a base model does not always guess.
 
     Args:
         words: where the words come from, see above.

@@ -76,7 +76,12 @@ def findings_table(summaries: Sequence[Summary]) -> Table | None:
     columns = (
         Column("defense", "defense", "text", 0),
         Column("attack", "attack", "text", 0),
-        *(Column(name, name.removeprefix(FINDING).replace("_", " "), "number") for name in names),
+        *(
+            Column(
+                name, name.removeprefix(FINDING).replace("_", " "), "dollars" if name.endswith("_dollars") else "number"
+            )
+            for name in names
+        ),
     )
     note = "Means over seeds; blank where the attack looked in vain in all of them."
     return Table("findings", "What the attacker found out", columns, tuple(rows), (note,))

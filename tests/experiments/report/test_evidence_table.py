@@ -30,13 +30,15 @@ def test_a_student_that_somebody_looked_into(tmp_path):
 
 def test_an_attack_that_looked_in_vain_is_told_from_one_that_did_not_look(tmp_path):
     looked = [stated("rounding", seed, finding_hidden_size=None, finding_hidden_size_most=55.0) for seed in (0, 1)]
-    saw = [stated("none", seed, finding_hidden_size=96.0, finding_hidden_size_most=120.0) for seed in (0, 1)]
+    paid = {"finding_hidden_size_dollars": 0.048}
+    saw = [stated("none", seed, finding_hidden_size=96.0, finding_hidden_size_most=120.0, **paid) for seed in (0, 1)]
     found = tables(looked + saw + [stated("permuted", 0)], tmp_path)["findings"]
     told = {row["defense"]: row["finding_hidden_size"] for row in found.rows}
     assert told == {"rounding": None, "none": 96.0}
     text = (tmp_path / "r.md").read_text()
     assert "hidden size most" in text
     assert "| 96" in text
+    assert "$0.048" in text
 
 
 def test_several_tests_of_a_stack_have_a_row_each(tmp_path):
