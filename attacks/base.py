@@ -7,9 +7,9 @@ Each part is one frozen dataclass in one file, whose fields are its configuratio
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,8 @@ class Harvest(Part, ABC):
     between (then the student and the objective enter its key). ``own_texts``: whether it asks texts of its own making
     (`Client.own`). These may ask what is held out, which he does not know: answers to what a scored item asks are not
     learnt from (then the scored items enter the training set's key). ``checks``: whether it uses his own checker (then the
-    families that he can check enter its key).
+    families that he can check enter its key). ``tunes``: the fields that `moatbench worst-case` changes in its search for
+    the strongest attack, each with the values that are worth trying.
 
     One that asks the longest prompts first, greedily, as an example:
 
@@ -126,6 +127,7 @@ class Harvest(Part, ABC):
     trains_between: ClassVar[bool] = False
     own_texts: ClassVar[bool] = False
     checks: ClassVar[bool] = False
+    tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
     temperature: float = added(1.0, kw_only=True)
 
@@ -210,7 +212,8 @@ class Recover(Part, ABC):
 
     ``adaptive``: whether it undoes what a defense did, see `Harvest`. ``trains``: whether it uses a model of the attacker's
     own (then the student, the objective, his base model and his own compute enter its key). ``without_teacher``: whether
-    the twin that never meets the teacher (``S_self``) takes this step too, as it takes the same effort otherwise.
+    the twin that never meets the teacher (``S_self``) takes this step too, as it takes the same effort otherwise. ``tunes``:
+    see `Harvest`.
 
     One that drops responses whose trace was visibly cut, as an example:
 
@@ -234,6 +237,7 @@ class Recover(Part, ABC):
     adaptive: ClassVar[bool] = False
     trains: ClassVar[bool] = False
     without_teacher: ClassVar[bool] = True
+    tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
     @abstractmethod
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
@@ -288,7 +292,7 @@ class Refined(NamedTuple):
 class Refine(Part, ABC):
     """What the attacker does after distillation, without the teacher, on his own compute (`Compute`).
 
-    ``adaptive``: whether it is meant against a defense, see `Harvest`.
+    ``adaptive``: whether it is meant against a defense, ``tunes``: what a search may change, see `Harvest`.
 
     One that trains the student on its training set once more, as an example:
 
@@ -309,6 +313,7 @@ class Refine(Part, ABC):
     kind: ClassVar[str] = "refine"
     source: ClassVar[str]
     adaptive: ClassVar[bool] = False
+    tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
     @abstractmethod
     def run(self, context: RefineContext) -> Refined:

@@ -192,6 +192,28 @@ COMMANDS = {
         "seed=0,1,2        five by default\n"
         "A defense that cannot cost so much stands at its strongest, one without a strength as it is.\n\n" + OVERRIDES,
     ),
+    "worst-case": Command(
+        "worst_case",
+        "search the strongest attack on each defense within equal budgets, and what it gains by adapting",
+        (
+            ("moatbench worst-case defense=trace_hidden,temperature", "all attacks that the API allows, five seeds"),
+            ("moatbench worst-case defense=trace_hidden --seeds 3 --dry-run", "what the first round would take"),
+            ("moatbench worst-case defense=temperature attack=imitate,clean,adaptive,rl", "of these attacks"),
+            ("moatbench worst-case defense=rounding api=logprobs budget=small", "another interface, another budget"),
+        ),
+        (
+            Option("--seeds", "how many seeds, from 0 on; default: 5", kind=int),
+            Option("--dry-run", "show the next round and run nothing", None),
+            WORKERS,
+            NAME,
+            PROFILE,
+        ),
+        more="defense=NAME,NAME  attacked one by one; none by default\n"
+        "attack=NAME,NAME   searched; by default all whose needs the API sells, with the parameters that they declare\n"
+        "seed=0,1,2         instead of --seeds\n"
+        "Successive halving: all attacks in one seed, the better half in two, and so on. The choice is made on items that\n"
+        "the held-out score does not use.\n\n" + OVERRIDES,
+    ),
     "campaign": Command(
         "campaign",
         "simulate a campaign of many accounts against providers and their policies",

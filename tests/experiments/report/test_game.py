@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from tests.experiments.report.cells import one
 ADAPTIVE = "adaptive"
 
 
+@cache
 def cells(seeds=(1, 2, 3)):
     """``trace_hidden`` stops imitation and falls to adapting; ``ads`` the other way round; ``none`` stops neither."""
     chain = {
