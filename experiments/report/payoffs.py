@@ -86,7 +86,7 @@ def _of_one_threat(group: Sequence[Summary], setting: str, price: float, family:
         lacking = ", ".join(str(seed) for seed in every if seed not in seeds)
         left_out.append(f"Seeds left out, as not every pair has them: {lacking}.")
     on = [loss.on(seeds) for loss in found] if seeds else []
-    width = len(kept_columns)
+    width = max(len(kept_columns), 1)
     return Payoffs(
         setting,
         tuple(rows[row] for row in kept_rows) if seeds else (),

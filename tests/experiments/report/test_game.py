@@ -110,6 +110,13 @@ def test_seeds_that_not_every_pair_has_are_left_out():
     assert matrix.left_out == ("Seeds left out, as not every pair has them: 3.",)
 
 
+def test_no_known_payoff_makes_no_game():
+    unknown = [replace(s, estimates={}) for s in found(cells((1,)))]
+    (empty,) = payoffs(unknown, 0.0, "chain")
+    assert (empty.defenses, empty.attacks, empty.losses, empty.seeds) == ((), (), (), ())
+    assert "has no known payoff in 3 of 3 pairs" in empty.left_out[0]
+
+
 def test_each_threat_model_is_a_game_of_its_own():
     results = cells() + [replace(r, cell={**r.cell, "queries": 50}) for r in cells() if r.cell["defense"] != "ads"]
     both = payoffs(found(results), 0.0, "chain")
