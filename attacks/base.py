@@ -7,9 +7,13 @@ Each part is one frozen dataclass in one file, whose fields are its configuratio
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+<<<<<<< HEAD
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
+=======
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+>>>>>>> s7-game
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +114,8 @@ class Harvest(Part, ABC):
     between (then the student and the objective enter its key). ``own_texts``: whether it asks texts of its own making
     (`Client.own`). These may ask what is held out, which he does not know: answers to what a scored item asks are not
     learnt from (then the scored items enter the training set's key). ``checks``: whether it uses his own checker (then the
-    families that he can check enter its key).
+    families that he can check enter its key). ``tunes``: the fields that `moatbench worst-case` changes in its search for
+    the strongest attack, each with the values that are worth trying.
 
     One that asks the longest prompts first, greedily, as an example:
 
@@ -138,6 +143,7 @@ class Harvest(Part, ABC):
     trains_between: ClassVar[bool] = False
     own_texts: ClassVar[bool] = False
     checks: ClassVar[bool] = False
+    tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
     temperature: float = added(1.0, kw_only=True)
 
@@ -234,10 +240,15 @@ class Recover(Part, ABC):
 
     ``adaptive``: whether it undoes what a defense did, see `Harvest`. ``trains``: whether it uses a model of the attacker's
     own (then the student, the objective, his base model and his own compute enter its key). ``without_teacher``: whether
+<<<<<<< HEAD
     the twin that never meets the teacher (``S_self``) takes this step too, as it takes the same effort otherwise.
     ``rehearses``: the least that he has to know of the API (`attacks.knowledge.LEVELS`) for a step that learns from
     `RecoverContext.rehearsed`; "" for one that does not.
     ``checks``: whether it uses his own checker (then how often that errs enters its key).
+=======
+    the twin that never meets the teacher (``S_self``) takes this step too, as it takes the same effort otherwise. ``tunes``:
+    see `Harvest`.
+>>>>>>> s7-game
 
     One that drops responses whose trace was visibly cut, as an example:
 
@@ -261,8 +272,12 @@ class Recover(Part, ABC):
     adaptive: ClassVar[bool] = False
     trains: ClassVar[bool] = False
     without_teacher: ClassVar[bool] = True
+<<<<<<< HEAD
     rehearses: ClassVar[Level | Literal[""]] = ""
     checks: ClassVar[bool] = True
+=======
+    tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+>>>>>>> s7-game
 
     @abstractmethod
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
@@ -317,8 +332,12 @@ class Refined(NamedTuple):
 class Refine(Part, ABC):
     """What the attacker does after distillation, without the teacher, on his own compute (`Compute`).
 
+<<<<<<< HEAD
     ``adaptive``: whether it is meant against a defense, see `Harvest`. ``checks``: whether it uses his own checker (then the
     families that he can check, and how often it errs, enter its key).
+=======
+    ``adaptive``: whether it is meant against a defense, ``tunes``: what a search may change, see `Harvest`.
+>>>>>>> s7-game
 
     One that trains the student on its training set once more, as an example:
 
@@ -339,7 +358,11 @@ class Refine(Part, ABC):
     kind: ClassVar[str] = "refine"
     source: ClassVar[str]
     adaptive: ClassVar[bool] = False
+<<<<<<< HEAD
     checks: ClassVar[bool] = True
+=======
+    tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+>>>>>>> s7-game
 
     @abstractmethod
     def run(self, context: RefineContext) -> Refined:

@@ -26,6 +26,7 @@ from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.row import RowStage
 from experiments.stages.scores import ScoreStage
+from experiments.stages.selection import SelectionStage
 from experiments.stages.serving import serving_part
 from experiments.stages.serving_costs import CostStage
 from experiments.stages.settings import Measure
@@ -115,6 +116,13 @@ class Cell:
                 for role, model in sampled.items()
             },
         )
+
+    def selection_stage(self) -> SelectionStage:
+        """What this cell's student can do on items that its row does not score it on: by this, attacks are chosen."""
+        teacher = self.interning.one(TeacherStage(self.task, self.teacher, self.seed))
+        base = self.interning.one(BaseStage(self.task, self.student, self.seed))
+        after = self._refined(self._student(teacher, base))
+        return self.interning.one(SelectionStage(after, self.measure, self.max_tokens, self.seed))
 
     def drop_stage(self, seeds: Sequence[int]) -> DropStage:
         """What this cell's defenses cost honest users who have the API to themselves, on the provider's own items."""

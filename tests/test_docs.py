@@ -20,7 +20,7 @@ from experiments.calibration.calibration import calibration_of
 from experiments.campaign.from_config import stage_from
 from experiments.cell_from import cell_from
 from experiments.claims.reporting import reporting_of
-from experiments.cli import frontier
+from experiments.cli import frontier, game, worst_case
 from experiments.cli.arguments import read
 from experiments.cli.calibrate import own_words
 from experiments.cli.campaign import POLICIES
@@ -271,6 +271,11 @@ def test_commands_compose(page, line, written):
         own = frontier.own_words(arguments)
         assert not own.defenses or len(frontier.grids(own)) == 1 + len(own.defenses)
         arguments = list(own.overrides)
+    if command == "game":
+        arguments = list(game.own_words(arguments).overrides)
+    if command == "worst-case":
+        own = worst_case.own_words(arguments, asked.options.seeds)
+        arguments = [*own.overrides, *worst_case.grids(own)[0]]
     overrides = [w for w in arguments if "=" in w]
     if page in TEACHING and not any("searchpath" in w for w in overrides):
         overrides.append(written.tree)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,12 @@ class Uncertainty(Active):
     name: ClassVar[str] = "uncertainty"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Pal et al. 2020 (ActiveThief), AAAI 34(01); token mean: Settles & Craven 2008"
+<<<<<<< HEAD
+=======
+    adaptive: ClassVar[bool] = True
+    trains_between: ClassVar[bool] = True
+    tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {"measure": MEASURES}
+>>>>>>> s7-game
 
     measure: Measure = "entropy"
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class VerifyAnswers(Recover):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Zelikman et al. 2022 (STaR), arXiv 2203.14465; Yuan et al. 2023 (RFT), arXiv 2308.01825"
     adaptive: ClassVar[bool] = True
+    tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {"keep_unknown": (True, False)}
 
     keep_unknown: bool = True
 

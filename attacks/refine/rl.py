@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -45,6 +46,7 @@ class RL(Refine):
         "(GRPO); Ahmadian et al. 2024, arXiv 2402.14740 (RLOO)"
     )
     adaptive: ClassVar[bool] = True
+    tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {"lr": (5e-4, 1e-3, 2e-3)}
 
     steps: int = 50
     prompts: int = 64

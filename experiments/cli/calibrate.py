@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.table import Table
@@ -128,34 +128,16 @@ def find(calibrations: Sequence[Calibration], cell: Composed, workers: int | Non
     Returns:
         exit code, see `experiments.cli.failures.conclude`.
     """
-    from experiments.cli.execute import engine_of
     from experiments.cli.failures import conclude
-    from experiments.cli.stored_rows import out_of, store_of
-    from experiments.engine.display import display_of
-    from experiments.engine.graph import plan
-    from experiments.engine.local import LocalEngine
-    from experiments.engine.log import Logged, log_path
-    from experiments.engine.memory import require_memory
-    from experiments.store.maintenance.kept import keep
-    from experiments.store.places import writable
+    from experiments.cli.one_round import run_round
+    from experiments.cli.stored_rows import store_of
 
-    told, place, store, engine = remarks(), out_of([cell]), store_of([cell]), engine_of(cell, workers)
+    store = store_of([cell])
     while wanted := _next(calibrations, store):
-        graph = plan(wanted, store)
-        told.print(_trying(wanted, graph, engine.width()), markup=False, highlight=False, soft_wrap=True)
-        if isinstance(engine, LocalEngine):
-            require_memory(graph, engine.width())
-        writable("out", place)
-        with (
-            display_of(graph, engine.width(), told) as shown,
-            closing(Logged(shown, log_path(place, KEPT))) as display,
-        ):
-            outcome = engine.run(graph, store, display)
-        stages = [one.stage for one in wanted]
-        keep(store, KEPT, stages, command, run=KEPT)
+        outcome = run_round(wanted, cell, workers, command, KEPT, partial(_trying, wanted))
         if outcome.failures or outcome.full:
-            missing = sum(not store.has(stage) for stage in stages)
-            return conclude(outcome, len(stages), missing, store.root, told)
+            missing = sum(not store.has(one.stage) for one in wanted)
+            return conclude(outcome, len(wanted), missing, store.root, remarks())
     return 0
 
 
@@ -192,12 +174,10 @@ def _next(calibrations: Sequence[Calibration], store: Store) -> list[Wanted]:
 
 
 def _trying(wanted: Sequence[Wanted], graph: StageGraph, width: int) -> str:
-    from experiments.engine.display import duration
+    from experiments.cli.one_round import to_do
 
     labels = ", ".join(dict.fromkeys(one.label for one in wanted))
-    to_do, stored = count(len(graph.nodes), "stage"), len(graph.reused)
-    time = duration(graph.seconds(width))
-    return f"calibration tries {labels}: {to_do} to do, {stored} stored results reused, about {time}"
+    return f"calibration tries {labels}: {to_do(graph, width)}"
 
 
 def _table(calibration: Calibration, path: Sequence[Probe]) -> Table:

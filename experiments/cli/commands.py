@@ -35,6 +35,14 @@ one at that distance.
 
 """
 
+GAME = """\
+price=NUMBER    what a point of honest accuracy is worth, in points of transfer: 1 by default, 0 for transfer alone
+family=NAME     transfer and accuracy in this family of the task only; pooled by default
+Loss of the provider = transfer + price * drop of honest accuracy; he wants it small, the attacker large. Each threat model
+is a game of its own. Methods that lack pairs are left out, and named.
+
+"""
+
 CAMPAIGN = """\
 Every part of a campaign is set as GROUP=NAME or FIELD=VALUE, in Hydra's override syntax:
   campaign population market policy link prices tracking launcher   groups (`moatbench list`)
@@ -184,6 +192,28 @@ COMMANDS = {
         "seed=0,1,2        five by default\n"
         "A defense that cannot cost so much stands at its strongest, one without a strength as it is.\n\n" + OVERRIDES,
     ),
+    "worst-case": Command(
+        "worst_case",
+        "search the strongest attack on each defense within equal budgets, and what it gains by adapting",
+        (
+            ("moatbench worst-case defense=trace_hidden,temperature", "all attacks that the API allows, five seeds"),
+            ("moatbench worst-case defense=trace_hidden --seeds 3 --dry-run", "what the first round would take"),
+            ("moatbench worst-case defense=temperature attack=imitate,clean,adaptive,rl", "of these attacks"),
+            ("moatbench worst-case defense=rounding api=logprobs budget=small", "another interface, another budget"),
+        ),
+        (
+            Option("--seeds", "how many seeds, from 0 on; default: 5", kind=int),
+            Option("--dry-run", "show the next round and run nothing", None),
+            WORKERS,
+            NAME,
+            PROFILE,
+        ),
+        more="defense=NAME,NAME  attacked one by one; none by default\n"
+        "attack=NAME,NAME   searched; by default all whose needs the API sells, with the parameters that they declare\n"
+        "seed=0,1,2         instead of --seeds\n"
+        "Successive halving: all attacks in one seed, the better half in two, and so on. The choice is made on items that\n"
+        "the held-out score does not use.\n\n" + OVERRIDES,
+    ),
     "campaign": Command(
         "campaign",
         "simulate a campaign of many accounts against providers and their policies",
@@ -215,6 +245,24 @@ COMMANDS = {
             ),
             NAME,
         ),
+    ),
+    "game": Command(
+        "game",
+        "defenses against attacks as a zero-sum game: value, minimax mixtures, dominated methods; from stored rows",
+        (
+            ("moatbench game +experiment=quick", "of an experiment, one point of honest accuracy for one of transfer"),
+            ("moatbench game +experiment=quick price=0.5 --format latex", "at half that price, for a paper"),
+            ("moatbench game defense=none,trace_hidden attack=imitate,prefix seed=0,1,2", "of these pairs"),
+            ("moatbench game --all price=0", "of every row in the store, transfer alone"),
+            ("moatbench game --kept quick", "of the rows of a table that `run` or `sweep` kept by name"),
+        ),
+        (
+            Option("--all", "every row in the store", None),
+            Option("--kept", "the rows of this kept table (`moatbench store ls`)"),
+            Option("--format", "how", FORMATS),
+            NAME,
+        ),
+        more=GAME + OVERRIDES,
     ),
     "costs": Command(
         "costs",

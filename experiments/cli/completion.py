@@ -32,8 +32,8 @@ _moatbench() {
 complete -o nospace -F _moatbench moatbench
 """
 
-CALIBRATES = ("drop=", "family=")
-"""Words of ``calibrate`` that are no overrides; its ``seed=`` looks like one."""
+OWN_WORDS = {"calibrate": ("drop=", "family="), "game": ("price=", "family=")}
+"""Command -> words of it that are no overrides; the ``seed=`` of ``calibrate`` looks like one."""
 
 SCRIPTS = {
     "bash": BASH,
@@ -81,9 +81,10 @@ def complete(line: str) -> list[str]:
     if words[0] == CLAIM and not any("=" not in w and not w.startswith("-") for w in words[1:]):
         with session() as hydra:
             kinds = _starting(word, hydra.files(words[1:]).options(CLAIM))
-    if words[0] == "calibrate":
-        kinds = [own for own in CALIBRATES if own.startswith(word)]
-        words = [w for w in words if not w.startswith(CALIBRATES)]
+    own_words = OWN_WORDS.get(words[0], ())
+    if own_words:
+        kinds = [own for own in own_words if own.startswith(word)]
+        words = [w for w in words if not w.startswith(own_words)]
     others = [w for w in words[1:] if "=" in w and not w.startswith("-")]
     return kinds + sorted({f for root in _roots(words[0], [word, *others]) for f in _overrides(word, others, root)})
 

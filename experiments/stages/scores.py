@@ -58,6 +58,10 @@ class ScoreStage(Stage):
         """The model."""
         return {"model": self.model}
 
+    def items(self) -> dict[str, list[Item]]:
+        """What it is scored on, by split."""
+        return scored_items(self.model.task, self.measure, self.seed)
+
     def cohort_key(self) -> str:
         """See `Stage.cohort_key`: students that could be fitted together, asked as many items."""
         cohort_key = self.model.cohort_key()
@@ -73,7 +77,7 @@ class ScoreStage(Stage):
         models = [
             model_of(stage.model, context.inputs["model"]) for stage, context in zip(stages, contexts, strict=True)
         ]
-        drawn = [scored_items(stage.model.task, stage.measure, stage.seed) for stage in stages]
+        drawn = [stage.items() for stage in stages]
         tables: list[list[pl.DataFrame]] = [[] for _ in stages]
         for split in drawn[0]:
             items = [one[split] for one in drawn]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from configs.identity import Part
 
@@ -18,7 +19,8 @@ class Objective(Part, ABC):
 
     ``needs_top_logprobs``: whether the API must sell top-k logprobs (and teacher and student share a tokenizer).
     ``uses_trace``: whether the student sees the trace at all; where it does not, the rows go through
-    `student.objectives.sft_answers.strip_trace` before training.
+    `student.objectives.sft_answers.strip_trace` before training. ``tunes``: the fields that a search for the strongest
+    attack changes, each with the values that are worth trying.
 
     The Brier score of the next token, Σ_v (p_v − y_v)², as an example; the second target has no weight:
 
@@ -45,6 +47,7 @@ class Objective(Part, ABC):
     source: ClassVar[str]
     needs_top_logprobs: ClassVar[bool] = False
     uses_trace: ClassVar[bool] = True
+    tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
     @abstractmethod
     def losses(self, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

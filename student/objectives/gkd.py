@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from configs.errors import ConfigError, require
 from lm.later import torch
@@ -38,6 +39,7 @@ class GKD(Objective):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Agarwal et al. 2024 (GKD), ICLR, arXiv 2306.13649, eq. 1; top-k with a tail bin: MoatBench"
     needs_top_logprobs: ClassVar[bool] = True
+    tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {"beta": (0.1, 0.5, 0.9)}
 
     beta: float = 0.5
 

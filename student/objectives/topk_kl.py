@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from configs.errors import ConfigError, require
 from lm.later import torch
@@ -43,6 +44,7 @@ class TopKKL(Objective):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Hinton et al. 2015, arXiv 1503.02531, section 2; top-k with a tail bin: MoatBench"
     needs_top_logprobs: ClassVar[bool] = True
+    tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {"temperature": (1.0, 2.0), "ce_weight": (0.0, 0.5)}
 
     temperature: float = 1.0
     ce_weight: float = 0.0

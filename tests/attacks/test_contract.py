@@ -229,3 +229,12 @@ def test_objectives_learn_from_weighted_targets_only(name):
     assert (logits.grad[0, 2] != 0).any()
     no_weight = batch._replace(weight_BT=torch.zeros_like(batch.weight_BT))
     assert objective.loss(logits, no_weight) == 0
+
+
+@pytest.mark.parametrize(("group", "name"), EVERY)
+def test_what_a_search_may_change_is_a_field_and_takes_each_value(group, name):
+    built = part(group, name)
+    for field, values in built.tunes.items():
+        assert len(values) >= 2
+        for value in values:
+            assert getattr(replace(built, **{field: value}), field) == value

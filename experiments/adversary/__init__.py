@@ -1,0 +1,1 @@
+"""The search for the strongest attack on a defense, within equal budgets."""
