@@ -9,11 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-<<<<<<< HEAD
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
-=======
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
->>>>>>> s7-game
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -240,15 +236,10 @@ class Recover(Part, ABC):
 
     ``adaptive``: whether it undoes what a defense did, see `Harvest`. ``trains``: whether it uses a model of the attacker's
     own (then the student, the objective, his base model and his own compute enter its key). ``without_teacher``: whether
-<<<<<<< HEAD
     the twin that never meets the teacher (``S_self``) takes this step too, as it takes the same effort otherwise.
     ``rehearses``: the least that he has to know of the API (`attacks.knowledge.LEVELS`) for a step that learns from
     `RecoverContext.rehearsed`; "" for one that does not.
-    ``checks``: whether it uses his own checker (then how often that errs enters its key).
-=======
-    the twin that never meets the teacher (``S_self``) takes this step too, as it takes the same effort otherwise. ``tunes``:
-    see `Harvest`.
->>>>>>> s7-game
+    ``checks``: whether it uses his own checker (then how often that errs enters its key). ``tunes``: see `Harvest`.
 
     One that drops responses whose trace was visibly cut, as an example:
 
@@ -272,12 +263,9 @@ class Recover(Part, ABC):
     adaptive: ClassVar[bool] = False
     trains: ClassVar[bool] = False
     without_teacher: ClassVar[bool] = True
-<<<<<<< HEAD
     rehearses: ClassVar[Level | Literal[""]] = ""
     checks: ClassVar[bool] = True
-=======
     tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
->>>>>>> s7-game
 
     @abstractmethod
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
@@ -332,12 +320,8 @@ class Refined(NamedTuple):
 class Refine(Part, ABC):
     """What the attacker does after distillation, without the teacher, on his own compute (`Compute`).
 
-<<<<<<< HEAD
-    ``adaptive``: whether it is meant against a defense, see `Harvest`. ``checks``: whether it uses his own checker (then the
-    families that he can check, and how often it errs, enter its key).
-=======
-    ``adaptive``: whether it is meant against a defense, ``tunes``: what a search may change, see `Harvest`.
->>>>>>> s7-game
+    ``adaptive``: whether it is meant against a defense, ``tunes``: what a search may change, see `Harvest`. ``checks``: whether
+    it uses his own checker (then the families that he can check, and how often it errs, enter its key).
 
     One that trains the student on its training set once more, as an example:
 
@@ -358,11 +342,8 @@ class Refine(Part, ABC):
     kind: ClassVar[str] = "refine"
     source: ClassVar[str]
     adaptive: ClassVar[bool] = False
-<<<<<<< HEAD
     checks: ClassVar[bool] = True
-=======
     tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
->>>>>>> s7-game
 
     @abstractmethod
     def run(self, context: RefineContext) -> Refined:

@@ -42,12 +42,7 @@ class Uncertainty(Active):
     name: ClassVar[str] = "uncertainty"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Pal et al. 2020 (ActiveThief), AAAI 34(01); token mean: Settles & Craven 2008"
-<<<<<<< HEAD
-=======
-    adaptive: ClassVar[bool] = True
-    trains_between: ClassVar[bool] = True
     tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {"measure": MEASURES}
->>>>>>> s7-game
 
     measure: Measure = "entropy"
 

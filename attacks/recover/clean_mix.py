@@ -36,11 +36,8 @@ class CleanMix(Recover):
     source: ClassVar[str] = "Sander et al. 2024, arXiv 2402.14904, section 5 (proportion of watermarked training data)"
     adaptive: ClassVar[bool] = True
     without_teacher: ClassVar[bool] = False
-<<<<<<< HEAD
     checks: ClassVar[bool] = False
-=======
     tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {"fraction": (0.25, 0.5, 0.75)}
->>>>>>> s7-game
 
     fraction: float = 0.5
     path: str = added("")
