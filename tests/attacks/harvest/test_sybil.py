@@ -62,11 +62,11 @@ def test_accounts_that_look_defended_are_retired_and_leave_no_rows(does):
 
 
 def test_accounts_that_turn_later_lose_what_came_since_they_were_last_compared():
-    _, got = run(Marked((2,), after=150), rounds=4)
+    _, got = run(Marked((2,), after=110), rounds=4)
     assert got.findings["accounts_left"] == 5
     mine = got.responses.request[got.account == 2]
     assert len(mine)
-    assert mine.max() < 150
+    assert mine.max() < 110
 
 
 def test_more_accounts_that_are_cut_than_whole_ones_do_not_outvote_them():
