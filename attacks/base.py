@@ -320,8 +320,8 @@ class Refined(NamedTuple):
 class Refine(Part, ABC):
     """What the attacker does after distillation, without the teacher, on his own compute (`Compute`).
 
-    ``adaptive``: whether it is meant against a defense, ``tunes``: what a search may change, see `Harvest`. ``checks``: whether
-    it uses his own checker (then the families that he can check, and how often it errs, enter its key).
+    ``adaptive``: whether it is meant against a defense, ``tunes``: what a search may change, see `Harvest`. ``checks``:
+    whether it uses his own checker (then the families that he can check, and how often it errs, enter its key).
 
     One that trains the student on its training set once more, as an example:
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from configs.build import by_class
 from configs.errors import ConfigError, MoatBenchError
@@ -17,6 +18,7 @@ from experiments.measure.cell_result import CellResult
 from experiments.stages.row import RowStage, resolved_of, result_of
 from experiments.store.entry import Entry
 from experiments.store.places import folder
+from experiments.store.stage import Stage
 from experiments.store.store import Store
 
 
@@ -57,14 +59,22 @@ def stored_results(rows: Sequence[Wanted], store: Store, cells: Sequence[Compose
 
 
 def results_of(entries: Sequence[Entry], cells: Sequence[Composed]) -> list[CellResult]:
-    """What a report needs of stored rows. A row is the same whether its strength was typed or calibrated, so it is the cell
-    that says so: as ``calibrated_drop`` or ``calibrated_l1``."""
-    targets: dict[str, tuple[str, float]] = {}
-    if any(cell.calibrated is not None for cell in cells):
-        rows = zip(wanted_rows(cells), cells, strict=True)
-        targets = {row.stage.key: cell.calibrated for row, cell in rows if cell.calibrated is not None}
-    found = [(result_of(entry), targets.get(str(entry.manifest["key"]))) for entry in entries]
-    return [r if to is None else replace(r, cell={**r.cell, f"calibrated_{to[0]}": to[1]}) for r, to in found]
+    """What a report needs of stored rows, with what their cells say of themselves today.
+
+    A row is the same whether its strength was typed or calibrated, so it is the cell that says so: as ``calibrated_drop`` or
+    ``calibrated_l1``. And a row may be older than a field which changes nothing at its default (`configs.identity.added`):
+    its settings are those of the cell that asks for it, or seeds of one configuration would be told apart.
+    """
+    asked = {row.stage.key: _said(row.stage, cell) for row, cell in zip(wanted_rows(cells), cells, strict=True)}
+    found = [(result_of(entry), asked.get(str(entry.manifest["key"]), {})) for entry in entries]
+    return [replace(result, cell={**result.cell, **said}) for result, said in found]
+
+
+def _said(row: Stage, cell: Composed) -> dict[str, Any]:
+    """What a cell says of its row that the row's own numbers do not depend on."""
+    assert isinstance(row, RowStage)
+    calibrated = {} if cell.calibrated is None else {f"calibrated_{cell.calibrated[0]}": cell.calibrated[1]}
+    return {"settings": by_class(row.resolved), **calibrated}
 
 
 def newest(store: Store) -> Iterator[CellResult]:
