@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
+from configs.build import by_class
 from experiments.calibration.calibration import Calibration, UnreachedError, calibration_of
 from experiments.calibration.settle import settle
 from experiments.cell_from import cell_from
@@ -164,6 +165,7 @@ def test_the_row_of_a_calibrated_cell_says_so(store, monkeypatch):
     monkeypatch.setattr("experiments.cli.stored_rows.result_of", lambda entry: empty)
     (result,) = results_of([stored], cells)
     assert result.configuration["calibrated_drop"] == 0.05
+    assert result.cell["settings"] == by_class(cell_from(cells[0].plain).resolved), "a row may be older than a field"
     assert results_of([stored], compose_cells([*TINY, "defense=none"])) == [empty]
 
 
