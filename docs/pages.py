@@ -26,6 +26,26 @@ def page(text: str, sentence: str, command: str) -> str:
     return f"{head}\n\n*{escape(sentence)}.* `{command}`\n{rest}"
 
 
+LONGEST = 300
+"""Lines of a table that a page shows; a longer one is in the report's CSV."""
+
+
+def shortened(text: str, name: str) -> str:
+    """A report without tables that nobody reads on a page, each of which says where it is."""
+    found, rows = list[str](), list[str]()
+    for line in [*text.split("\n"), ""]:
+        if line.startswith("|"):
+            rows.append(line)
+            continue
+        if len(rows) > LONGEST:
+            found.append(f"{len(rows) - 2:,} rows: `{name}.csv`, which the command writes.")
+        else:
+            found += rows
+        rows.clear()
+        found.append(line)
+    return "\n".join(found[:-1])
+
+
 def put(name: str, results: Path, pages: Path) -> list[Path]:
     """Write the page and copy its plots; the paths.
 
@@ -43,7 +63,7 @@ def put(name: str, results: Path, pages: Path) -> list[Path]:
     command = " ".join(("moatbench", *(word for word in table.command if not word.startswith(("store=", "out=")))))
     paths = [pages / f"{name}.md"]
     text = (results / f"{name}.md").read_text(encoding="utf-8")
-    paths[0].write_text(page(text, made(store, table), command), encoding="utf-8")
+    paths[0].write_text(page(shortened(text, name), made(store, table), command), encoding="utf-8")
     for plot in sorted({*results.glob(f"{name}.png"), *results.glob(f"{name}_*.png")}):
         paths.append(pages / plot.name)
         shutil.copy(plot, paths[-1])

@@ -25,7 +25,8 @@ Chosen = tuple[int, Summary]
 
 @dataclass(frozen=True)
 class HiddenTrace(Claim):
-    """Judged under the first attack that was run on hidden traces, a passive one if there is one, where most is hidden.
+    """Judged under the first attack that was run on hidden traces and that learns ``steps`` where nothing is hidden (one
+    that never looks at a trace has nothing to lose), a passive one if there is one, where most is hidden.
 
     A loss in ``steps`` supports the claim where its corrected interval lies above ``large``, and contradicts it where it
     lies below; one in ``direct`` supports it within ± `experiments.measure.verdict.MARGIN`, and contradicts it where it is
@@ -61,14 +62,20 @@ class HiddenTrace(Claim):
         if not hidden:
             return None
         judged = loss_verdicts(summaries)
-        chosen = min(hidden, key=lambda one: (not is_passive(one[1]), -(one[1].configuration.get("strength") or 0.0)))
-        return Finding(_sentence(chosen, hidden, judged), self._evidence(chosen[0], judged), _table(hidden, judged))
+        chosen = min(hidden, key=lambda one: (not self._has(one[1]), not is_passive(one[1]), -_strength(one[1])))
+        return Finding(_sentence(chosen, hidden, judged), self._evidence(chosen, judged), _table(hidden, judged))
 
-    def _evidence(self, place: int, judged: dict[tuple[int, str], HolmVerdict]) -> tuple[Ground, ...]:
-        found = []
+    def _has(self, summary: Summary) -> bool:
+        """Whether the attack, undefended, moves so much of a task with steps that a large loss could show."""
+        before = [summary.headline_estimate("transfer_undefended", family) for family in self.steps]
+        return any(e.value is not None and (e.value if e.low is None else e.low) > self.large for e in before)
+
+    def _evidence(self, chosen: Chosen, judged: dict[tuple[int, str], HolmVerdict]) -> tuple[Ground, ...]:
+        found, (place, summary) = [], chosen
         for family in (*self.steps, *self.direct):
             verdict = judged.get((place, family), UNMEASURED)
-            said = self._large(verdict) if family in self.steps else says(verdict.reading, ["unchanged"], ["lost"])
+            large = self._large(verdict) if self._has(summary) else "open"
+            said = large if family in self.steps else says(verdict.reading, ["unchanged"], ["lost"])
             found.append(Ground(f"loss of {family_name(family)}", verdict, said))
         return tuple(found)
 
@@ -77,6 +84,11 @@ class HiddenTrace(Claim):
         if low is None or high is None or not verdict.estimate.about_seeds:
             return "open"
         return "supports" if low > self.large else "contradicts" if high < self.large else "open"
+
+
+def _strength(summary: Summary) -> float:
+    """How much is hidden."""
+    return summary.configuration.get("strength") or 0.0
 
 
 def _sentence(chosen: Chosen, hidden: Sequence[Chosen], judged: dict[tuple[int, str], HolmVerdict]) -> str:

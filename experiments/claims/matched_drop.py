@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from experiments.claims.base import Claim, require_some
@@ -17,9 +17,9 @@ from experiments.report.sentences import fullest, matched
 
 @dataclass(frozen=True)
 class MatchedDrop(Claim):
-    """Judged at the drop and under the attack that the report tells of, in each of ``families``: where the defense can be
-    compared with most others, passive attacks first, the greatest of the usual drops. Which that is does not depend on the
-    differences, which are corrected for all comparisons of the defense in the report.
+    """Judged in each of ``families`` at the drop and under the attack where the defense can be compared with most of its
+    controls, passive attacks first, the greatest of the usual drops. Which that is does not depend on the differences, which
+    are corrected for all comparisons of the defense in the report.
 
     A control's student that does better supports the claim; one that does worse, or differs by less than
     `experiments.measure.verdict.MARGIN`, contradicts it.
@@ -49,9 +49,14 @@ class MatchedDrop(Claim):
     def judge(self, summaries: Sequence[Summary]) -> Finding | None:
         """See `Claim.judge`."""
         found, _ = comparisons(summaries, Reference(self.defense))
-        own = [c for c in found if c.reference == self.defense]
+        own = [self._with_controls(c) for c in found if c.reference == self.defense]
         evidence = [ground for family in self.families for ground in self._evidence(family, own)]
         return Finding(matched(found), tuple(evidence)) if evidence else None
+
+    def _with_controls(self, found: Comparison) -> Comparison:
+        """The comparison with the controls alone."""
+        kept = {pair: v for pair, v in found.difference.items() if set(pair) <= {self.defense, *self.controls}}
+        return replace(found, difference=kept)
 
     def _evidence(self, family: str, found: Sequence[Comparison]) -> list[Ground]:
         told = fullest([c for c in found if c.family == family])

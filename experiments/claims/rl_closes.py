@@ -65,7 +65,8 @@ WORDS = {
 class RLCloses(Claim):
     """Judged by pass@1 at temperature 1. A defense's gap is the undefended student's less the defended one's, before and
     after both are refined. What the teacher adds is the accuracy of the undefended refined student less that of the same
-    effort with the base model in the teacher's place. All parts are corrected together (Holm).
+    effort with the base model in the teacher's place. Of ``stays`` the strongest is judged: where half of the traces are
+    shown, these teach. All parts are corrected together (Holm).
 
     Args:
         refine: name of the refine part.
@@ -107,9 +108,10 @@ class RLCloses(Claim):
 
     def _parts(self, own: Sequence[Summary], family: str) -> list[_Part]:
         parts = []
+        hidden = max((s.configuration.get("strength") or 0.0 for s in own if s.names == (self.stays,)), default=0.0)
         for s in own:
             for kind, name in (("most", self.closes), ("none", self.stays)):
-                if s.names == (name,):
+                if s.names == (name,) and (kind == "most" or (s.configuration.get("strength") or 0.0) == hidden):
                     before, after = _gaps(s, family)
                     left = linear([(0.5, before), (-1.0, after)]) if kind == "most" else difference(before, after)
                     parts += [_Part("opened", s.defense, family, before), _Part(kind, s.defense, family, left)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,6 +22,8 @@ COLOURS = ("#9ecae1", "#4292c6", "#08519c", "#08306b")
 STATED = "#666666"
 HEIGHT = 0.24
 """Inches of a line."""
+WIDE = 40
+"""Letters of a line of a panel's title."""
 
 
 def draw(summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
@@ -41,7 +44,8 @@ def draw(summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
     for row, setting in enumerate(settings):
         own = [line for line in found if line.setting == setting]
         for column, family in enumerate(families):
-            _panel(grid[row][column], own, family, targets_of(found), setting if len(settings) > 1 else "")
+            told = setting if len(settings) > 1 and column == 0 else ""
+            _panel(grid[row][column], own, family, targets_of(found), told)
     handles, texts = grid[0][0].get_legend_handles_labels()
     unique = dict(zip(texts, handles, strict=True))
     figure.legend(
@@ -75,7 +79,8 @@ def _panel(axes: Axes, own: Sequence[FrontierLine], family: str, targets: Sequen
     axes.tick_params(axis="y", labelsize=7)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g}%"))
     name = "all families" if family == POOLED else family_name(family)
-    axes.set_title(f"{name}{', ' + setting if setting else ''}", fontsize=9, loc="left")
+    axes.set_title(name, fontsize=9, loc="right")
+    axes.set_title(fill(setting, WIDE), fontsize=8, loc="left")
     axes.set_xlabel("transfer to the student  (← better for the provider)", fontsize=8)
 
 

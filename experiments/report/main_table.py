@@ -74,7 +74,7 @@ def main_table(summaries: Sequence[Summary]) -> Table:
         Column("trace", "trace seen", "share", 2),
         *([Column("extra passes", "extra passes", "share", 2)] if runs_models(summaries) else []),
         *(
-            [Column("sold_l1", "L1 sold", "number", 2), Column("sold_top1", "first token kept", "share", 2)]
+            [Column("sold_l1", "L1 sold", "share", 2), Column("sold_top1", "first token kept", "share", 2)]
             if sells_changed_probabilities(summaries)
             else []
         ),
