@@ -54,7 +54,7 @@ build/oldest.txt: pyproject.toml $(LOCK) $(UV)
 	grep '^torch==' $(LOCK) > build/torch.txt
 	$(RESOLVE) --resolution lowest-direct -c build/torch.txt -o $@
 
-PAGES := quick traces decoding curves contracts matched
+PAGES := quick traces decoding curves contracts matched defenses
 pages: $(STAMP)  ## measure the pages of docs/results anew, from a committed tree (hours)
 	for name in $(PAGES); do $(BIN)/moatbench sweep +experiment=$$name || exit 1; done
 	$(BIN)/python -m experiments.cli.curves +experiment=curves --out results --table experiments/campaign/data/curves.csv

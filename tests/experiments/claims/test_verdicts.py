@@ -62,6 +62,19 @@ def test_what_is_hidden_most_is_told():
     assert claim_of("hidden_trace").judge(summaries(cells[:3])) is None
 
 
+def test_an_attack_that_never_learnt_steps_has_nothing_to_lose():
+    """One that learns answers alone is not what hiding the trace is judged by, though it comes first."""
+    low = TRUTH["undefended"] | {"code": 1.0, "chain": 0.12}
+    answers = []
+    for s in SEEDS:
+        stated = cell("trace_hidden", ["trace_hidden"], None, "answers", s, adaptive=False)
+        answers.append(result(stated, low, truth=TRUTH | {"undefended": low}))
+    both = claim_of("hidden_trace").judge(summaries([*answers, *hidden(0.1, 1.0, (1, 2, 3, 4, 5))]))
+    assert both.verdict == "holds"
+    alone = claim_of("hidden_trace").judge(summaries(answers))
+    assert alone.evidence[0].says == "open"
+
+
 def matched(own: float, control: float, seeds=SEEDS):
     """Three decoding defenses that cost honest users the same, at strengths of which the second costs five points."""
     cells = [one("none", None, 0.95, 0.99, s) for s in seeds]
@@ -89,6 +102,16 @@ def test_matched_drop(own, control, seeds, verdict):
     said = {g.what.split()[4]: g.says for g in finding.evidence}
     assert finding.verdict == verdict, said
     assert "antidistillation leaves the student at" in finding.sentence
+
+
+def test_other_defenses_do_not_choose_where_controls_are_met():
+    """Many defenses that cost little are met at a small drop; the controls at a larger one, which is the claim's."""
+    others = [one(f"other_{i}", ("rate", 0.1), 0.9, 0.98, s) for i in range(6) for s in SEEDS]
+    own = claim_of("matched_drop").judge(summaries(matched(0.4, 0.9)))
+    beside = claim_of("matched_drop").judge(summaries([*matched(0.4, 0.9), *others]))
+    assert [g.what for g in beside.evidence] == [g.what for g in own.evidence]
+    assert "5.0 points" in beside.evidence[0].what
+    assert beside.verdict == "holds"
 
 
 def test_a_control_that_was_not_run_leaves_the_claim_open():
@@ -160,6 +183,20 @@ def test_rl_closes(closed, kept, alone, seeds, verdict):
         assert kinds["whatis"] == ("supports" if kept < 0.2 else "contradicts")
         assert kinds["whatthe"] == ("supports" if alone < 0.5 else "contradicts")
     assert finding.sentence.startswith("Reinforcement learning ")
+
+
+def test_where_half_of_the_traces_are_shown_none_of_the_gap_has_to_stay():
+    def at(fraction: float, before: float, after: float, seed: int):
+        found = refined("trace_hidden", before, after, seed)
+        return replace(
+            found, cell={**found.cell, "defense": f"trace_hidden(fraction={fraction})", "strength": fraction}
+        )
+
+    cells = [refined("antidistillation", 0.3, 0.9, s) for s in SEEDS]
+    cells += [found for s in SEEDS for found in (at(0.5, 0.3, 0.94, s), at(1.0, 0.1, 0.1, s))]
+    finding = claim_of("rl_closes").judge(summaries(cells))
+    assert finding.verdict == "holds", finding.evidence
+    assert not any("fraction=0.5" in g.what for g in finding.evidence)
 
 
 def test_what_was_not_refined_cannot_be_closed():
