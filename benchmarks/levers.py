@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,6 @@ from experiments.stages.prompts import draw
 from experiments.stages.scores import step_accuracy
 from lm.from_words import word_examples
 from lm.language_model import LanguageModel
-from lm.recipe import Recipe
 from lm.types import Sampling
 from student.mini import MiniStudent
 from student.objectives.sft import SFT
@@ -28,6 +28,7 @@ from tasks.mini import MiniTask, Wording
 from tasks.mini.words import CHECK, DIGITS
 
 HELDOUT = 300
+TINY = ("--seeds", "1", "--rows", "8", "--steps", "2", "--heldout", "4")
 FORMS = {
     "plain": Wording(0.0, 0.0, 0.0),
     "as the teacher": Wording(),
@@ -56,7 +57,9 @@ class Taught(NamedTuple):
     right_without: float
 
 
-def taught(wording: Wording, rows: int, seed: int, base: LanguageModel, spec: MiniStudent, task: MiniTask) -> Taught:
+def taught(
+    wording: Wording, rows: int, heldout: int, seed: int, base: LanguageModel, spec: MiniStudent, task: MiniTask
+) -> Taught:
     """A student of so many responses in this wording."""
     rng = np.random.default_rng([seed, 0x1EE5])
     items = draw(task, "train", {"chain": rows}, seed)
@@ -64,7 +67,7 @@ def taught(wording: Wording, rows: int, seed: int, base: LanguageModel, spec: Mi
     examples = word_examples(base, [item.prompt for item in items], responses)
     fitted = spec.fit(base, examples, SFT(), seed, lambda *_: None)
     student = spec.load(task, fitted.weights, seed)
-    asked = draw(task, "heldout", {"chain": HELDOUT}, seed)
+    asked = draw(task, "heldout", {"chain": heldout}, seed)
     prompts = student.encode_prompts([item.prompt for item in asked])
     said = student.decode(student.generate(prompts, Sampling(0.0, 64), np.zeros(len(asked), np.int64)).tokens)
     right = np.array([task.verify(item, text).strict for item, text in zip(asked, said, strict=True)])
@@ -100,13 +103,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--seeds", type=int, default=2, help="base models and students")
     parser.add_argument("--rows", type=int, default=1000, help="responses that each student learns")
+    parser.add_argument("--heldout", type=int, default=HELDOUT, help="chains that each is asked")
+    parser.add_argument("--steps", type=int, default=0, help="of each training; 0 for the usual")
     asked = parser.parse_args(arguments)
-    task, spec = MiniTask(), MiniStudent(recipe=Recipe())
+    task, spec = MiniTask(), MiniStudent()
+    if asked.steps:
+        short = {name: replace(getattr(spec, name), steps=asked.steps) for name in ("base_recipe", "recipe")}
+        spec = replace(spec, **short)
     titles = ("form", "accuracy", "steps", "merges", "restates", "checks", "right if merged / not")
     print("{:18s} {:>16s} {:>6s} {:>7s} {:>9s} {:>7s} {:>22s}".format(*titles))
     bases = [spec.load(task, spec.train(task, seed, lambda *_: None), seed) for seed in range(asked.seeds)]
     for name, wording in FORMS.items():
-        found = [taught(wording, asked.rows, seed, base, spec, task) for seed, base in enumerate(bases)]
+        found = [taught(wording, asked.rows, asked.heldout, seed, base, spec, task) for seed, base in enumerate(bases)]
         each = " ".join(f"{one.accuracy:.2f}" for one in found)
         steps, (m, r, c) = np.mean([one.steps for one in found]), np.mean([one.takes for one in found], 0)
         both = [np.nanmean([getattr(one, side) for one in found]) for side in ("right_with", "right_without")]

@@ -26,7 +26,7 @@ from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.row import RowStage
 from experiments.stages.scores import ScoreStage
-from experiments.stages.selection import SelectionStage
+from experiments.stages.selected_scores import SelectionStage
 from experiments.stages.serving import serving_part
 from experiments.stages.serving_costs import CostStage
 from experiments.stages.settings import Measure

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attacks.base import Recover, RecoverContext
 from attacks.knowledge import Level
-from attacks.recover.posterior_pairs import Pairs, bins, pairs_of, with_bins
+from attacks.recover.posterior_pairs import SoldPairs, bins, pairs_of, with_bins
 from configs.errors import require
 from configs.ranges import at_least
 from lm.examples import Examples
@@ -69,7 +69,7 @@ class InvertPosterior(Recover):
         sold = bins(data, pairs.served.shape[1] - 1)
         return with_bins(data, self._recovered(pairs, sold, int(context.rng.integers(2**62))))
 
-    def _recovered(self, pairs: Pairs, sold: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    def _recovered(self, pairs: SoldPairs, sold: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
         """(N, C) what the network says of sold bins."""
         rng = torch.Generator().manual_seed(seed)
         served, clean = (torch.from_numpy(side.astype(np.float32)) for side in pairs)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attacks.base import Recover, RecoverContext
 from attacks.knowledge import Level
-from attacks.recover.posterior_pairs import Pairs, bins, pairs_of, with_bins
+from attacks.recover.posterior_pairs import SoldPairs, bins, pairs_of, with_bins
 from configs.errors import require
 from configs.ranges import at_least
 from lm.examples import Examples
@@ -60,7 +60,7 @@ class PartialBayes(Recover):
             return data
         return with_bins(data, self.posterior_means(pairs, bins(data, pairs.served.shape[1] - 1)))
 
-    def posterior_means(self, pairs: Pairs, sold: NDArray[np.float64]) -> NDArray[np.float64]:
+    def posterior_means(self, pairs: SoldPairs, sold: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, C) mean of the true bins that may have been sold as these (N, C)."""
         from scipy.spatial import cKDTree
 

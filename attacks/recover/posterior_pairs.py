@@ -12,7 +12,7 @@ from attacks.knowledge import Rehearsed
 from lm.examples import Examples
 
 
-class Pairs(NamedTuple):
+class SoldPairs(NamedTuple):
     """N tokens of a rehearsal.
 
     Args:
@@ -50,7 +50,7 @@ def with_bins(rows: Examples, probs: NDArray[np.float64]) -> Examples:
     return replace(rows, top_ids=ids.astype(np.int32), top_logprobs=logprobs)
 
 
-def pairs_of(rehearsed: Rehearsed, columns: int = 0) -> Pairs | None:
+def pairs_of(rehearsed: Rehearsed, columns: int = 0) -> SoldPairs | None:
     """The tokens that a rehearsal said on both sides; None where it sells no probabilities, or no response came back as it
     was said (what changes the text leaves nothing to compare).
 
@@ -71,7 +71,7 @@ def pairs_of(rehearsed: Rehearsed, columns: int = 0) -> Pairs | None:
     if not listed.any():
         return None
     assert served.top_ids is not None
-    return Pairs(bins(served, columns)[listed], _wider(_of_ids(clean, served.top_ids)[listed], columns))
+    return SoldPairs(bins(served, columns)[listed], _wider(_of_ids(clean, served.top_ids)[listed], columns))
 
 
 def _wider(told: NDArray[np.float64], columns: int) -> NDArray[np.float64]:

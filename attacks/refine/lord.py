@@ -72,6 +72,7 @@ class LoRD(Refine):
     def __post_init__(self) -> None:
         at_least(self, 1, "periods", "prompts")
         require(self.lr > 0, "lr", self.lr, "must be positive")
+        require(0 <= self.tau_1 <= 1, "tau_1", self.tau_1, "must lie in [0, 1]")
         require(0 <= self.lam <= 1, "lam", self.lam, "must lie in [0, 1]")
         require(0 < self.clip < 1, "clip", self.clip, "must lie between 0 and 1")
 

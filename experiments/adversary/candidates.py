@@ -92,7 +92,7 @@ def _changes(cell: Cell) -> Iterator[tuple[tuple[str, ...], Any]]:
         ("harvest",): cell.harvest,
         **{("recover", name): step for name, step in cell.recover.items()},
         ("objective",): cell.objective,
-        ("refine",): cell.refine,
+        **{("refine", name): step for name, step in cell.refine.items()},
     }
     for place, part in parts.items():
         for field, values in part.tunes.items():

@@ -16,13 +16,13 @@ from experiments.adversary.candidates import Candidate
 from experiments.adversary.halving import kept, rounds
 from experiments.cell_from import cell_from
 from experiments.compose.interning import Interning
-from experiments.stages.selection import SelectionStage
+from experiments.stages.selected_scores import SelectionStage
 from experiments.store.entry import Entry
 from experiments.store.stage import Stage
 from experiments.store.store import Store
 
 
-class Measured(NamedTuple):
+class Compared(NamedTuple):
     """What is known of one candidate: its accuracy on selection items over so many seeds."""
 
     seeds: int
@@ -42,7 +42,7 @@ class Standing(NamedTuple):
     seeds: int
     left: tuple[str, ...]
     missing: tuple[tuple[SelectionStage, str], ...]
-    known: Mapping[str, Measured]
+    known: Mapping[str, Compared]
 
 
 class Chosen(NamedTuple):
@@ -92,7 +92,7 @@ class Contest:
             failed: candidates that cannot be measured, with the reason.
         """
         left = [name for name in self.candidates if name not in failed]
-        known: dict[str, Measured] = {}
+        known: dict[str, Compared] = {}
         every = rounds(len(self.seeds))
         for count in every:
             stages = {name: [self.stage(name, seed) for seed in self.seeds[:count]] for name in left}
@@ -100,7 +100,7 @@ class Contest:
             if missing:
                 return Standing(count, tuple(left), tuple(missing), known)
             scores = {name: _mean(own, store.get) for name, own in stages.items()}
-            known |= {name: Measured(count, score) for name, score in scores.items()}
+            known |= {name: Compared(count, score) for name, score in scores.items()}
             if count < every[-1]:
                 left = kept(scores, {name: self.candidates[name].league for name in left})
         return Standing(every[-1], tuple(left), (), known)

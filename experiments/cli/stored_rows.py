@@ -67,14 +67,13 @@ def results_of(entries: Sequence[Entry], cells: Sequence[Composed]) -> list[Cell
     """
     asked = {row.stage.key: _said(row.stage, cell) for row, cell in zip(wanted_rows(cells), cells, strict=True)}
     found = [(result_of(entry), asked.get(str(entry.manifest["key"]), {})) for entry in entries]
-    return [replace(result, cell={**result.cell, **said}) for result, said in found]
+    return [replace(result, cell={**result.cell, **said}) if said else result for result, said in found]
 
 
 def _said(row: Stage, cell: Composed) -> dict[str, Any]:
     """What a cell says of its row that the row's own numbers do not depend on."""
-    assert isinstance(row, RowStage)
-    calibrated = {} if cell.calibrated is None else {f"calibrated_{cell.calibrated[0]}": cell.calibrated[1]}
-    return {"settings": by_class(row.resolved), **calibrated}
+    settings = {"settings": by_class(row.resolved)} if isinstance(row, RowStage) else {}
+    return settings if cell.calibrated is None else {**settings, f"calibrated_{cell.calibrated[0]}": cell.calibrated[1]}
 
 
 def newest(store: Store) -> Iterator[CellResult]:

@@ -14,7 +14,13 @@ from experiments.engine.graph import Wanted
 from experiments.measure.cell_result import CellResult
 from experiments.measure.summary import Summary, estimated, summarise
 from experiments.report import Report
-from experiments.report.strongest_table import Found, Searched, search_table, strongest_sentences, strongest_table
+from experiments.report.strongest_table import (
+    ChosenAttack,
+    Searched,
+    search_table,
+    strongest_sentences,
+    strongest_table,
+)
 from experiments.report.write_tables import write_tables
 from experiments.stages.row import result_of
 from experiments.store.entry import Entry
@@ -79,7 +85,7 @@ class Strongest:
         known = [place for place, found in own.items() if found]
         summaries = dict(zip(known, estimated([summarise(own[place]) for place in known]), strict=True))
         found = [
-            Found(
+            ChosenAttack(
                 contest.defense, one.what, one.strongest, strongest, one.passive, _of(summaries, contest, one.passive)
             )
             for contest, _, chosen in self.searches

@@ -34,7 +34,7 @@ SEARCH_NOTE = (
 )
 
 
-class Found(NamedTuple):
+class ChosenAttack(NamedTuple):
     """What a search found on one defense.
 
     Args:
@@ -72,7 +72,7 @@ class Searched(NamedTuple):
     why: str = ""
 
 
-def strongest_table(found: Sequence[Found]) -> Table:
+def strongest_table(found: Sequence[ChosenAttack]) -> Table:
     """A row per defense and kind of attacks. Estimates of the summaries come from all of them together."""
     gaps = estimates(
         [
@@ -128,13 +128,13 @@ def search_table(searched: Sequence[Searched]) -> Table:
     return Table("search", "Attacks that were searched", columns, tuple(rows), (SEARCH_NOTE,))
 
 
-def strongest_sentences(found: Sequence[Found]) -> list[str]:
+def strongest_sentences(found: Sequence[ChosenAttack]) -> list[str]:
     """One for each defense and kind of attacks."""
     rows = strongest_table(found).rows
     return [_sentence(one, row["transfer"], row["gap"]) for one, row in zip(found, rows, strict=True)]
 
 
-def _sentence(one: Found, moved: Value, gap: Value) -> str:
+def _sentence(one: ChosenAttack, moved: Value, gap: Value) -> str:
     assert isinstance(moved, Estimate)
     assert isinstance(gap, Estimate)
     kind = "Before refining, the" if one.what != "all" else "Of all attacks, the"

@@ -50,6 +50,7 @@ SIGNED = {
     "GaussianNoise.key",
     "Gumbel.key",
     "KGW.key",
+    "LoRD.tau_2",
     "Permuted.key",
     "SynthID.key",
 }

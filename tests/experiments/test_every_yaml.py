@@ -10,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import configs
+from attacks.base import Recover
 from configs.build import build
 from defenses.base import Defense
 from experiments.calibration.calibration import calibration_of
@@ -83,6 +84,15 @@ def chosen(name: str) -> str:
     )
 
 
+def known(name: str) -> list[str]:
+    """What the attacker has to know besides, for a step that tries it out."""
+    group, _, option = name.rpartition("/")
+    if group != "attack/recover":
+        return []
+    node = OmegaConf.to_container(OmegaConf.load(Path(configs.__file__).parent / f"{name}.yaml"))[option]
+    return ["attack/knowledge=method"] if build(node, Recover, option).rehearses else []
+
+
 def asked_beside(option: str) -> list[str]:
     """The defenses that have to stand beside one."""
     return [other for defense in stack(option) for other in defense.beside()]
@@ -116,7 +126,9 @@ def test_option_becomes_a_cell(name, data):
     if name.startswith("task/") or "hf" in name or name.endswith("/lm"):
         pytest.importorskip("reasoning_gym")
     others = [o for o in surroundings(name) if o.partition("=")[0] != name.rpartition("/")[0]]
-    cell = cell_from(compose_one([chosen(name), *others, *(data if name == "task/dataset" else [])]).config)
+    cell = cell_from(
+        compose_one([chosen(name), *others, *known(name), *(data if name == "task/dataset" else [])]).config
+    )
     row = cell.row_stage()
     assert isinstance(row, RowStage)
     stages = walk(row, {})

@@ -10,6 +10,7 @@ from attacks.examples import to_examples
 from attacks.harvest.prefill import Prefill, first_words, own_first_words
 from attacks.harvest.random import Random
 from configs.errors import ConfigError
+from defenses.base import Defense
 from experiments.stages.offer import Offer, open_gateway
 from experiments.store.store import Store
 from lm.types import Sampling
@@ -73,7 +74,7 @@ def test_a_real_teacher_goes_on_from_the_word_and_bills_it(tmp_path):
     assert billed.sum() == prompts.tokens.lengths[got.item].sum() + 20
 
 
-class RefusesAll(__import__("defenses.base", fromlist=["Defense"]).Defense):
+class RefusesAll(Defense):
     source = "test"
 
     def admit(self, requests, state):

@@ -8,7 +8,7 @@ import pytest
 from attacks.knowledge import Rehearsed
 from attacks.recover.invert_posterior import InvertPosterior
 from attacks.recover.partial_bayes import PartialBayes
-from attacks.recover.posterior_pairs import Pairs, bins, pairs_of, with_bins
+from attacks.recover.posterior_pairs import SoldPairs, bins, pairs_of, with_bins
 from configs.errors import ConfigError
 from lm.examples import Examples
 from lm.ragged import Ragged
@@ -72,7 +72,7 @@ def test_a_known_map_is_undone(step, left):
 
 def test_the_mean_is_over_what_could_have_been_sold_so():
     """Two truths that are sold alike: by hand. A third is nearer than the tolerance allows to neither."""
-    pairs = Pairs(np.array([[0.6, 0.4], [0.6, 0.4], [0.9, 0.1]]), np.array([[0.5, 0.5], [0.7, 0.3], [1.0, 0.0]]))
+    pairs = SoldPairs(np.array([[0.6, 0.4], [0.6, 0.4], [0.9, 0.1]]), np.array([[0.5, 0.5], [0.7, 0.3], [1.0, 0.0]]))
     sold = np.array([[0.6, 0.4], [0.61, 0.39], [0.89, 0.11], [0.76, 0.24]])
     found = PartialBayes(tolerance=0.05).posterior_means(pairs, sold)
     np.testing.assert_allclose(found, [[0.6, 0.4], [0.6, 0.4], [1.0, 0.0], [1.0, 0.0]])

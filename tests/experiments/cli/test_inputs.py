@@ -59,7 +59,7 @@ OF_CELLS = {
     "out=null": "out = None: must be a folder",
     "++defense.x=1": "defense.x = 1: must be a mapping",
     "attack.recover=1": "attack.recover = 1: must be a mapping of names to parts",
-    "attack.harvest=null": "attack.harvest = None: must be chosen (choices: last_layer_svd, on_policy, random, ",
+    "attack.harvest=null": "attack.harvest = None: must be chosen (choices: approved, coverage, ",
     "attack.name=null": "attack.name = None: must be a name",
     "task=[mini,mini]": "takes one choice; to compare several, write task=mini,mini",
     "++student.recipe._target_=this.s": "student.recipe._target_ = 'this.s': is of a package that is not imported",

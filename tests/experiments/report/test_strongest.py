@@ -9,7 +9,13 @@ import pytest
 
 from experiments.measure.cell_result import by_configuration
 from experiments.measure.summary import estimated, summarise
-from experiments.report.strongest_table import Found, Searched, search_table, strongest_sentences, strongest_table
+from experiments.report.strongest_table import (
+    ChosenAttack,
+    Searched,
+    search_table,
+    strongest_sentences,
+    strongest_table,
+)
 from experiments.report.write_tables import write_tables
 from tests.experiments.report.cells import one
 
@@ -20,9 +26,9 @@ def found():
     own = {s.attack: s for s in estimated([summarise(group) for group in by_configuration(cells)])}
     passive = "imitate", own["imitate"]
     return [
-        Found("hidden", "before refining", *passive, *passive),
-        Found("hidden", "all", "rl", own["rl"], *passive),
-        Found("hidden", "all", "rl", own["rl"], None, None),
+        ChosenAttack("hidden", "before refining", *passive, *passive),
+        ChosenAttack("hidden", "all", "rl", own["rl"], *passive),
+        ChosenAttack("hidden", "all", "rl", own["rl"], None, None),
     ]
 
 

@@ -17,7 +17,7 @@ CELL = cell_from(compose_one([*TINY, "attack.harvest.repeats=1"]).config)
 
 
 def test_what_the_attacker_takes_for_right_is_not_scored_as_right(tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.stages.refine.checker", lambda task, items: lambda item, text: True)
+    monkeypatch.setattr("experiments.stages.refine.checker", lambda *_: lambda item, text: True)
     store = Store(tmp_path)
     row = replace(CELL, refine={"rft": RFT(samples=1, rounds=1)}).row_stage()
     outcome = LocalEngine(workers=0).run(plan([Wanted(row, "test")], store), store, SilentDisplay())
