@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from configs.errors import MoatBenchError
 from experiments.publish.made import made
 from experiments.report.markdown import escape
@@ -26,6 +28,8 @@ def page(text: str, sentence: str, command: str) -> str:
     return f"{head}\n\n*{escape(sentence)}.* `{command}`\n{rest}"
 
 
+HEAVIEST = 400_000
+"""Bytes of a plot that is copied as it is; heavier ones keep 32 colours."""
 LONGEST = 300
 """Lines of a table that a page shows; a longer one is in the report's CSV."""
 
@@ -66,7 +70,11 @@ def put(name: str, results: Path, pages: Path) -> list[Path]:
     paths[0].write_text(page(shortened(text, name), made(store, table), command), encoding="utf-8")
     for plot in sorted({*results.glob(f"{name}.png"), *results.glob(f"{name}_*.png")}):
         paths.append(pages / plot.name)
-        shutil.copy(plot, paths[-1])
+        if plot.stat().st_size <= HEAVIEST:
+            shutil.copy(plot, paths[-1])
+        else:
+            with Image.open(plot) as picture:
+                picture.convert("RGB").quantize(32).save(paths[-1], optimize=True)
     return paths
 
 

@@ -47,7 +47,7 @@ def contest():
 def test_candidates_are_the_attacks_and_their_declared_parameters_one_at_a_time(contest):
     names = list(contest.candidates)
     assert names[:4] == ["imitate", "greedy", "clean", "clean(verify_answers.keep_unknown=False)"]
-    assert {"rl", "rl(refine.lr=0.0005)", "rl(refine.lr=0.002)"} == set(names[4:])
+    assert {"rl", "rl(refine.rl.lr=0.0005)", "rl(refine.rl.lr=0.002)"} == set(names[4:])
     assert "needs top_logprobs" in contest.left_out["logprobs"]
     assert contest.defense == "trace_hidden(fraction=1)"
     changed = contest.candidates["clean(verify_answers.keep_unknown=False)"].at(7)
@@ -72,7 +72,7 @@ def test_selection_items_are_neither_asked_nor_scored(contest):
 
 def test_rounds_take_more_seeds_of_fewer_and_every_kind_stays(contest, tmp_path):
     store, seen, asked = Store(tmp_path / "store"), [], 0
-    failed = {"rl(refine.lr=0.002)": "asked for too much"}
+    failed = {"rl(refine.rl.lr=0.002)": "asked for too much"}
     while (standing := contest.standing(store, failed)).missing:
         seen.append((standing.seeds, standing.left))
         for stage, name in standing.missing:
