@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attacks.base import Recover, RecoverContext
 from attacks.knowledge import Level
-from attacks.recover.posterior_pairs import SoldPairs, bins, pairs_of, with_bins
+from attacks.recover.posterior_pairs import SoldPairs, undone
 from configs.errors import require
 from configs.ranges import at_least
 from lm.examples import Examples
@@ -60,14 +60,8 @@ class InvertPosterior(Recover):
 
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
         """See `Recover.apply`. Order is kept."""
-        assert context.rehearsed is not None
-        if data.top_ids is None or not data.top_ids.size:
-            return data
-        pairs = pairs_of(context.rehearsed, data.top_ids.shape[1])
-        if pairs is None:
-            return data
-        sold = bins(data, pairs.served.shape[1] - 1)
-        return with_bins(data, self._recovered(pairs, sold, int(context.rng.integers(2**62))))
+        seed = int(context.rng.integers(2**62))
+        return undone(data, context, lambda pairs, sold: self._recovered(pairs, sold, seed))
 
     def _recovered(self, pairs: SoldPairs, sold: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
         """(N, C) what the network says of sold bins."""

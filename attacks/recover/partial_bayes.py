@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attacks.base import Recover, RecoverContext
 from attacks.knowledge import Level
-from attacks.recover.posterior_pairs import SoldPairs, bins, pairs_of, with_bins
+from attacks.recover.posterior_pairs import SoldPairs, undone
 from configs.errors import require
 from configs.ranges import at_least
 from lm.examples import Examples
@@ -52,13 +52,7 @@ class PartialBayes(Recover):
 
     def apply(self, data: Examples, context: RecoverContext) -> Examples:
         """See `Recover.apply`. Order is kept."""
-        assert context.rehearsed is not None
-        if data.top_ids is None or not data.top_ids.size:
-            return data
-        pairs = pairs_of(context.rehearsed, data.top_ids.shape[1])
-        if pairs is None:
-            return data
-        return with_bins(data, self.posterior_means(pairs, bins(data, pairs.served.shape[1] - 1)))
+        return undone(data, context, self.posterior_means)
 
     def posterior_means(self, pairs: SoldPairs, sold: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, C) mean of the true bins that may have been sold as these (N, C)."""

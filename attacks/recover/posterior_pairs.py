@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.base import RecoverContext
 from attacks.knowledge import Rehearsed
 from lm.examples import Examples
 
@@ -48,6 +50,24 @@ def with_bins(rows: Examples, probs: NDArray[np.float64]) -> Examples:
     ids = np.where(np.isfinite(logprobs), rows.top_ids, -1)
     ids, logprobs = (np.take_along_axis(table, order, 1) for table in (ids, logprobs))
     return replace(rows, top_ids=ids.astype(np.int32), top_logprobs=logprobs)
+
+
+def undone(
+    data: Examples, context: RecoverContext, undo: Callable[[SoldPairs, NDArray[np.float64]], NDArray[np.float64]]
+) -> Examples:
+    """The rows with what ``undo`` makes of their `bins`, by the pairs of the rehearsal; as they are where no probabilities
+    are sold or no pair is found. Order is kept.
+
+    Args:
+        data: rows.
+        context: of a step that says ``rehearses``.
+        undo: from pairs and sold bins (N, C) to true ones (N, C).
+    """
+    assert context.rehearsed is not None
+    if data.top_ids is None or not data.top_ids.size:
+        return data
+    pairs = pairs_of(context.rehearsed, data.top_ids.shape[1])
+    return data if pairs is None else with_bins(data, undo(pairs, bins(data, pairs.served.shape[1] - 1)))
 
 
 def pairs_of(rehearsed: Rehearsed, columns: int = 0) -> SoldPairs | None:

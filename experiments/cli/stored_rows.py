@@ -55,17 +55,25 @@ def stored(rows: Sequence[Wanted], store: Store) -> list[Entry]:
 
 def stored_results(rows: Sequence[Wanted], store: Store, cells: Sequence[Composed]) -> list[CellResult]:
     """The results of `stored`, for the cells that gave the rows."""
-    return results_of(stored(rows, store), cells)
+    return results_of(stored(rows, store), cells, rows)
 
 
-def results_of(entries: Sequence[Entry], cells: Sequence[Composed]) -> list[CellResult]:
+def results_of(
+    entries: Sequence[Entry], cells: Sequence[Composed], rows: Sequence[Wanted] | None = None
+) -> list[CellResult]:
     """What a report needs of stored rows, with what their cells say of themselves today.
 
     A row is the same whether its strength was typed or calibrated, so it is the cell that says so: as ``calibrated_drop`` or
     ``calibrated_l1``. And a row may be older than a field which changes nothing at its default (`configs.identity.added`):
     its settings are those of the cell that asks for it, or seeds of one configuration would be told apart.
+
+    Args:
+        entries: rows that are stored.
+        cells: that ask for them.
+        rows: of these cells, in their order; None to compose them.
     """
-    asked = {row.stage.key: _said(row.stage, cell) for row, cell in zip(wanted_rows(cells), cells, strict=True)}
+    wanted = wanted_rows(cells) if rows is None else rows
+    asked = {row.stage.key: _said(row.stage, cell) for row, cell in zip(wanted, cells, strict=True)}
     found = [(result_of(entry), asked.get(str(entry.manifest["key"]), {})) for entry in entries]
     return [replace(result, cell={**result.cell, **said}) if said else result for result, said in found]
 

@@ -110,6 +110,8 @@ class RehearsalStage(ServingStage):
         drawn = 0
         guesses = list(guessed(self.offer, self.knowledge))
         for offer, own in zip(guesses, np.array_split(chosen, len(guesses)), strict=True):
+            if not len(own):  # fewer prompts than guesses
+                continue
             prompts = prompts_of(self.teacher.task, [items[int(i)] for i in own], lm)
             for side, api, told in (("clean", whole, seen), ("served", offer, sold)):
                 said = self._answers(api, lm, prompts, replace(params, top_logprobs=told), context)

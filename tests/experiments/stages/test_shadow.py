@@ -103,6 +103,12 @@ def test_what_is_tried_out_is_paid(store):
     assert "budget.compute.samples = 23" in outcome.failures[0].traceback.read_text()
 
 
+def test_fewer_prompts_than_guesses_are_enough(store):
+    stage, found = tried("method", store, "attack.knowledge.prompts=2")
+    assert stage.rehearsal.knowledge.prompts == 2
+    assert len(found.clean) == len(found.served) == 2
+
+
 def test_no_secret_of_the_provider_is_tried_out(store):
     stage, _ = tried("parameters", store)
     assert stage.rehearsal.seed != stage.harvest.seed
