@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,6 +17,8 @@ from experiments.report.spelling import share
 BAR = "#4292c6"
 WIDTH, HEIGHT, LABELS = 0.62, 0.3, 2.6
 """Inches of a column, of a row, and of the labels of each side."""
+WIDE = 36
+"""Letters of a line of a defense's label."""
 
 
 def draw(game: Equilibrium, png: Path, pdf: Path) -> None:
@@ -35,7 +38,7 @@ def draw(game: Equilibrium, png: Path, pdf: Path) -> None:
             ink = "white" if losses_RC[r, c] < middle else "black"
             matrix.text(c, r, share(float(losses_RC[r, c])), ha="center", va="center", fontsize=7, color=ink)
     matrix.set_xticks(range(columns), list(game.payoffs.attacks), rotation=60, ha="right", fontsize=7)
-    matrix.set_yticks(range(rows), list(game.payoffs.defenses), fontsize=7)
+    matrix.set_yticks(range(rows), [fill(name, WIDE) for name in game.payoffs.defenses], fontsize=7)
     above.bar(range(columns), _shares(game.attacker), color=BAR, width=0.7)
     above.set(xlim=(-0.5, columns - 0.5), ylim=(0, 1), xticks=[])
     beside.barh(range(rows), _shares(game.provider), color=BAR, height=0.7)
