@@ -20,7 +20,7 @@ from experiments.calibration.calibration import calibration_of
 from experiments.campaign.from_config import stage_from
 from experiments.cell_from import cell_from
 from experiments.claims.reporting import reporting_of
-from experiments.cli import frontier, game, worst_case
+from experiments.cli import frontier, game, validate, worst_case
 from experiments.cli.arguments import read
 from experiments.cli.calibrate import own_words
 from experiments.cli.campaign import POLICIES
@@ -265,6 +265,9 @@ def test_commands_compose(page, line, written):
         return
     if command == "claim":
         arguments = [f"+claim={w}" if "=" not in w else w for w in arguments]
+    if command == "validate":
+        claims = validate.chosen([w for w in arguments if "=" not in w], ())
+        arguments = [f"+claim={claims[0].name}", *(w for w in arguments if "=" in w)]
     if command == "calibrate":
         arguments = own_words(arguments).overrides
     if command == "frontier":

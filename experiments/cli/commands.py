@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from experiments.cli.paragraphs import CALIBRATE, CAMPAIGN, GAME, OVERRIDES
+
 FORMATS = ("terminal", "markdown", "csv", "latex")
 PARTS_OF_ATTACKS = ("harvest", "recover", "objective", "refine")
 KINDS = (
@@ -14,41 +16,6 @@ KINDS = (
 SHELLS = ("bash", "zsh", "fish")
 CARE = ("ls", "du", "gc", "verify", "export", "made", "forget", "migrate")
 """What `moatbench store` can do."""
-
-OVERRIDES = """\
-Every part of a cell is set as GROUP=NAME or FIELD=VALUE, in Hydra's override syntax:
-  task teacher api prices defense attack student proxy budget measure tracking launcher   groups (`moatbench list`)
-  seed max_tokens store out, and any field of a group (`moatbench show`), e.g. defense.temperature.tau=1.5
-  defense=[a,b]                          several defenses, applied in this order
-  hydra.searchpath=[pkg://yours.configs] also look for configurations in your own package
-"""
-
-
-CALIBRATE = """\
-drop=SHARE      honest accuracy that the defense may cost, pooled over families: 0.05 is five points
-family=NAME     measure the drop in this family of the task only
-l1=DISTANCE     in place of drop=: how far sold probabilities may be from the truth, mean over tokens; 0.5 of at most 2
-seed=0,1,2      seeds over which it is averaged (these by default)
-The range of each strength is declared by its defense. Honest users ask measure.heldout of the provider's own items of each
-family, never held-out ones. In a grid, write FIELD=drop:0.05 for the strength that costs five points, FIELD=l1:0.5 for the
-one at that distance.
-
-"""
-
-GAME = """\
-price=NUMBER    what a point of honest accuracy is worth, in points of transfer: 1 by default, 0 for transfer alone
-family=NAME     transfer and accuracy in this family of the task only; pooled by default
-Loss of the provider = transfer + price * drop of honest accuracy; he wants it small, the attacker large. Each threat model
-is a game of its own. Methods that lack pairs are left out, and named.
-
-"""
-
-CAMPAIGN = """\
-Every part of a campaign is set as GROUP=NAME or FIELD=VALUE, in Hydra's override syntax:
-  campaign population market policy link prices tracking launcher   groups (`moatbench list`)
-  seed epoch_hours encoder past curves threads store out, and any field of a group
-Without policy= the policies none, limits, accounts, linking and full are compared.
-"""
 
 
 class Option(NamedTuple):
@@ -145,6 +112,19 @@ COMMANDS = {
         takes="name of a claim, and overrides",
         more="claim.FIELD=VALUE sets a field of the claim. `moatbench list claims` names them; every report judges those "
         "that its cells allow.\n\n" + OVERRIDES,
+    ),
+    "validate": Command(
+        "validate",
+        "hold the published findings C1 to C14 against the lab: predicted, measured, verdict",
+        (
+            ("moatbench validate", "all of them, five seeds; what is stored already is not run again"),
+            ("moatbench validate --dry-run", "what that takes, and the smallest effect it can show"),
+            ("moatbench validate C1 rl_closes seed=0,1", "two of them, in two seeds"),
+        ),
+        (Option("--dry-run", "show the plan and run nothing", None), WORKERS, NAME, PROFILE),
+        takes="names or labels of claims, and overrides",
+        more="A claim agrees, disagrees, agrees in part or stays undecided; a disagreement is a result, not an error. "
+        "`moatbench list claims` names them, `moatbench claim NAME` runs one.\n\n" + OVERRIDES,
     ),
     "calibrate": Command(
         "calibrate",

@@ -91,7 +91,7 @@ def write_report(
     """
     if not results:
         raise MoatBenchError("a report needs at least one result")
-    summaries = told_apart(estimated(against_best([summarise(group) for group in by_configuration(results)])))
+    summaries = summaries_of(results)
     found, used = comparisons(summaries, reference)
     judged = [(claim, finding) for claim in claims if (finding := claim.judge(summaries)) is not None]
     extra = (
@@ -134,6 +134,11 @@ def write_report(
         files |= {f"frontier {kind}": out / f"{name}_frontier.{kind}" for kind in ("png", "pdf")}
         _draw("frontier_plot", summaries, files["frontier png"], files["frontier pdf"])
     return Report(name, tables, words, files, {claim.name: finding for claim, finding in judged})
+
+
+def summaries_of(results: Sequence[CellResult]) -> list[Summary]:
+    """Results by configuration, told apart and estimated over all of them together."""
+    return told_apart(estimated(against_best([summarise(group) for group in by_configuration(results)])))
 
 
 def _draw(plot: str, summaries: Sequence[Summary], png: Path, pdf: Path) -> None:

@@ -18,6 +18,7 @@ from experiments.cell_from import cell_from
 from experiments.claims import radioactivity_stage
 from experiments.claims.radioactivity_stage import SCHEMA, counts
 from experiments.claims.reporting import claim_of
+from experiments.cli.validation import ClaimCells
 from experiments.compose.compose import compose_one
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
@@ -226,3 +227,14 @@ def test_refuses_cells_without_that_watermark(claim):
         replace(claim, watermark="temperature").measurement(small("defense=temperature"))
     with pytest.raises(ConfigError, match="must be at least 1"):
         replace(claim, keys=0)
+
+
+def test_a_validation_judges_what_is_measured_when_all_of_it_is_there(ran, claim):
+    store, stages, _ = ran
+    asked = ClaimCells(claim, (), tuple(Wanted(stage, "test") for stage in stages))
+    entries = {stage.key: store.get(stage) for stage in stages}
+    found = asked.finding(entries)
+    assert asked.measured
+    assert found == claim.judge_tables([entry.table("measured") for entry in entries.values()])
+    assert found.evidence
+    assert asked.finding(dict(list(entries.items())[:1])) is None, "one is missing"
