@@ -51,7 +51,7 @@ class WindowsStage(Stage):
 
     name: ClassVar[str] = "windows"
     version: ClassVar[int] = 1
-    seconds: ClassVar[float] = 10.0
+    seconds: ClassVar[float] = 2.0
 
     detector: WindowDetector
     encoder: str
