@@ -19,36 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defenses.admission.windows.mmd_window import MMDWindow
-from defenses.base import Prepared, Traffic
+from defenses.base import Prepared
 from experiments.campaign.world.library import Library, library
-from teacher.api.accounts import Accounts
-from teacher.api.schema import Requests
+from experiments.claims.window_detection import PUBLISHED
+from experiments.claims.windows_stage import DISTIL, HONEST, pooled
 
-HONEST = ("chat", "code", "reasoning", "conversation", "long_context")
 SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
-PUBLISHED = {
-    100: (0.01, 0.05, 0.76, 0.99),
-    500: (0.15, 0.80, 1.0, 1.0),
-    1500: (0.74, 0.94, 1.0, 1.0),
-}
-"""arXiv 2606.05725: alarms at attacker shares of 5, 10, 25 and 50 %."""
-
 TINY = ("--encoder", "hashing", "--windows", "20", "--trials", "4")
 """Arguments with which the tests see that it runs; the figures mean nothing."""
-
-
-def pooled(found: Library, count: int, rng: np.random.Generator) -> Traffic:
-    """``count`` requests, each honest workload as often as the others, of one account (who asks does not matter here)."""
-    workload = rng.integers(len(HONEST), size=count)
-    prompt = np.empty(count, np.int64)
-    for number, name in enumerate(HONEST):
-        here = workload == number
-        prompt[here] = rng.choice(found.rows(name), int(here.sum()))
-    accounts = Accounts()
-    accounts.open(1)
-    zeros = np.zeros(count, np.int32)
-    requests = Requests(np.arange(count, dtype=np.float64), zeros, prompt, zeros, zeros.astype(np.int64))
-    return Traffic(requests, found.prompts, accounts, zeros)
 
 
 class WindowBench:
@@ -88,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
     found, rng = library(given.encoder), np.random.default_rng(given.seed)
-    groups = [name for name in found.groups if name.startswith("distil.")]
+    groups = [name for name in found.groups if name.startswith(DISTIL)]
     attack = {name: few(found, name, given.templates) for name in groups}
     print(
         f"{len(found.prompts.texts)} prompts, encoder {found.encoder}, {len(groups)} distillation groups, "
