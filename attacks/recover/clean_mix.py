@@ -24,7 +24,7 @@ class CleanMix(Recover):
     are asked for, each is taken as often as needed. The twin that never meets the teacher (``S_self``) goes without them:
     they are added to hide the teacher's.
 
-    The file is the attacker's: whether its prompts ask what is held out nobody checks.
+    The file is the attacker's own. Of its prompts those that ask for what is scored are left out, as of all that he asks.
 
     Args:
         fraction: of the final rows that are added, at least 0 and below 1; 0 changes nothing.
@@ -55,14 +55,16 @@ class CleanMix(Recover):
         if wanted == 0:
             return data
         clean = self._of_file(wanted, context) if self.path else context.public(wanted)
+        require(len(clean) > 0, _FIELD, self.path, "has no prompt that does not ask for what is scored")
         return Examples.concat([data, clean.take(np.arange(wanted) % len(clean))])
 
     def _of_file(self, wanted: int, context: RecoverContext) -> Examples:
         """At most so many rows of the file."""
         assert context.rows is not None
         pairs = pairs_of(self.path, _FIELD)
-        chosen = [pairs[at] for at in context.rng.permutation(len(pairs))[:wanted]]
-        return context.rows([pair.prompt for pair in chosen], [pair.response for pair in chosen])
+        chosen = [pairs[at] for at in context.rng.permutation(len(pairs))]
+        rows = context.rows([pair.prompt for pair in chosen], [pair.response for pair in chosen])
+        return rows.take(np.arange(min(wanted, len(rows))))
 
 
 _FIELD = "attack.recover.clean_mix.path"

@@ -111,7 +111,9 @@ class TrainingSetStage(Stage):
             return said(prompts.tokens.take(asked), texts, served, asked)
 
         def anybodys(asked: Sequence[str], texts: Sequence[str]) -> Examples:
-            return said(served.encode_prompts(asked), texts, served, np.full(len(asked), -1))
+            scored = [item for split in scored_items(task, self.measure, self.seed).values() for item in split]
+            made = said(served.encode_prompts(asked), texts, served, np.full(len(asked), -1))
+            return made.where(~asks_scored(task, asked, scored))
 
         def fit(
             rows: Examples, start: LanguageModel | None = None, objective: Objective | None = None, seed: int = 0

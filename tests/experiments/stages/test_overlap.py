@@ -1,5 +1,6 @@
 """What is scored is not learnt: an attack that asks held-out prompts gains nothing by it."""
 
+import json
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -8,6 +9,7 @@ import pytest
 
 from attacks.base import Harvest, Recover
 from attacks.client import Harvested
+from attacks.recover.clean_mix import CleanMix
 from attacks.recover.dedup import Dedup
 from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_one
@@ -17,11 +19,12 @@ from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
 from experiments.measure.guards import tripped
 from experiments.measure.summary import estimated, summarise
+from experiments.stages.loading import model_of
 from experiments.stages.overlap import apart, asks_scored
 from experiments.stages.prompts import scored_items
 from experiments.stages.row import result_of
 from experiments.store.store import Store
-from lm.examples import Examples
+from lm.examples import Examples, from_arrays
 from tests.attacks.world import examples
 from tests.experiments.test_cell import TINY
 
@@ -73,9 +76,15 @@ class Again(Recover):
 
 def run(store, harvest, recover=None):
     row = replace(CELL, harvest=harvest, recover=recover or {}).row_stage()
-    outcome = LocalEngine(workers=0).run(plan([Wanted(row, "test")], store), store, SilentDisplay())
-    assert not outcome.failures, outcome.failures[0].traceback.read_text()
+    run_stages(store, row)
     return row
+
+
+def run_stages(store, *stages):
+    outcome = LocalEngine(workers=0).run(
+        plan([Wanted(stage, "test") for stage in stages], store), store, SilentDisplay()
+    )
+    assert not outcome.failures, outcome.failures[0].traceback.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +127,28 @@ def test_no_recover_step_brings_them_back(store):
     pool = CELL.budget.data
     assert set(learnt(store, row)["item"].tolist()) == {*range(pool), pool}
     assert store.get(row).table("row")["overlap_dropped"].item() == 5
+
+
+def test_a_file_of_the_attackers_does_not_bring_them_in(store, tmp_path):
+    """Of a file's prompts those stay that ask for something else; one that has no others is refused."""
+    place, own = tmp_path / "own.jsonl", "3 +1 +1 +1 +1 ?"
+
+    def mixed(*prompts):
+        place.write_text("".join(json.dumps({"prompt": p, "response": "# 7"}) + "\n" for p in prompts))
+        return replace(CELL, harvest=Asks(), recover={"clean_mix": CleanMix(0.5, str(place))}).row_stage()
+
+    leaking = [item.prompt for item in SCORED]
+    row = mixed(*leaking, own)
+    run_stages(store, row.student.training_set)
+    rows = from_arrays(Examples, learnt(store, row))
+    added = rows.where(rows.item < 0)
+    assert len(added) == 20
+    lm = model_of(row.student.training_set.harvest.base, store.get(row.student.training_set.harvest.base))
+    assert {text.removeprefix("<s> ") for text in lm.decode(added.prompts)} == {own}
+    row = mixed(*leaking)
+    graph = plan([Wanted(row.student.training_set, "test")], store)
+    (failure,) = LocalEngine(workers=0).run(graph, store, SilentDisplay()).failures
+    assert "has no prompt that does not ask for what is scored" in failure.error
 
 
 def test_other_words_for_a_scored_item_ask_for_it_too():
