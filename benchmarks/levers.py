@@ -2,8 +2,9 @@
 
 A student is fitted to right responses that all take one form (a lever of the world set to always or never, the others off)
 and is asked held-out chains. Printed for each form: greedy accuracy, the share of single steps that are right when the
-student is led along a reference, how often its own workings take each form, and how often it is right where they merge and
-where they do not. A form that teaches as well as the plain one carries no defense; one that carries an effect alone is seen.
+student is led along a reference, how often its own workings take each form, and how often it is right where they merge or
+split and where they do neither. A form that teaches as well as the plain one carries no defense; one that carries an effect
+alone is seen.
 """
 
 from __future__ import annotations
@@ -25,15 +26,21 @@ from student.mini import MiniStudent
 from student.objectives.sft import SFT
 from tasks.base import Item
 from tasks.mini import MiniTask, Wording
-from tasks.mini.words import CHECK, DIGITS
+from tasks.mini.words import CHECK, DIGITS, JOIN
 
 HELDOUT = 300
 TINY = ("--seeds", "1", "--rows", "8", "--steps", "2", "--heldout", "4")
 FORMS = {
     "plain": Wording(0.0, 0.0, 0.0),
     "as the teacher": Wording(),
+    "as teacher=mini_worded": Wording(split=0.04),
+    "merge a quarter": Wording(0.25, 0.0, 0.0),
     "merge half": Wording(0.5, 0.0, 0.0),
     "merge all": Wording(1.0, 0.0, 0.0),
+    "split a quarter": Wording(0.0, 0.0, 0.0, 0.25),
+    "split half": Wording(0.0, 0.0, 0.0, 0.5),
+    "split all": Wording(0.0, 0.0, 0.0, 1.0),
+    "merge and split a quarter": Wording(0.25, 0.0, 0.0, 0.25),
     "restate all": Wording(0.0, 1.0, 0.0),
     "check all": Wording(0.0, 0.0, 1.0),
     "merge and restate": Wording(1.0, 1.0, 0.0),
@@ -46,13 +53,13 @@ class Taught(NamedTuple):
     Args:
         accuracy: greedy, on held-out chains.
         steps: share of single steps that are right along references.
-        takes: shares of its own workings that merge, restate, check.
-        right_with, right_without: accuracy where a working merges, and where it does not; NaN for none.
+        takes: shares of its own workings that merge, split, restate, check.
+        right_with, right_without: accuracy where a working merges or splits, and where it does not; NaN for none.
     """
 
     accuracy: float
     steps: float
-    takes: tuple[float, float, float]
+    takes: tuple[float, ...]
     right_with: float
     right_without: float
 
@@ -72,24 +79,24 @@ def taught(
     said = student.decode(student.generate(prompts, Sampling(0.0, 64), np.zeros(len(asked), np.int64)).tokens)
     right = np.array([task.verify(item, text).strict for item, text in zip(asked, said, strict=True)])
     forms = np.array([_forms(item, text) for item, text in zip(asked, said, strict=True)])
-    merges = forms[:, 0]
+    hard = forms[:, 0] | forms[:, 1]
     steps = step_accuracy(asked, student).mean()
     return Taught(
         float(right.mean()),
         float(steps) if isinstance(steps, float) else float("nan"),
-        (float(forms[:, 0].mean()), float(forms[:, 1].mean()), float(forms[:, 2].mean())),
-        _mean(right[merges]),
-        _mean(right[~merges]),
+        tuple(forms.mean(0).tolist()),
+        _mean(right[hard]),
+        _mean(right[~hard]),
     )
 
 
-def _forms(item: Item, text: str) -> tuple[bool, bool, bool]:
-    """Whether a working leaves a state out, says again the state it starts from, confirms a step."""
+def _forms(item: Item, text: str) -> tuple[bool, bool, bool, bool]:
+    """Whether a working leaves a state out, splits one, says again the state it starts from, confirms a step."""
     trace = text.split("#")[0].split()
     functions = sum(word in item.prompt.split()[1:-1] for word in trace)
-    states = sum(word in DIGITS for word in trace)
+    states = sum(word in DIGITS for word in trace) - trace.count(JOIN)
     restates = bool(trace) and trace[0] in DIGITS
-    return (0 < states < functions, restates, CHECK in trace)
+    return (0 < states < functions, JOIN in trace, restates, CHECK in trace)
 
 
 def _mean(values: NDArray[np.bool_]) -> float:
@@ -110,15 +117,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.steps:
         short = {name: replace(getattr(spec, name), steps=asked.steps) for name in ("base_recipe", "recipe")}
         spec = replace(spec, **short)
-    titles = ("form", "accuracy", "steps", "merges", "restates", "checks", "right if merged / not")
-    print("{:18s} {:>16s} {:>6s} {:>7s} {:>9s} {:>7s} {:>22s}".format(*titles))
+    titles = ("form", "accuracy", "steps", "merges", "splits", "restates", "checks", "right if hard / not")
+    print("{:26s} {:>16s} {:>6s} {:>7s} {:>7s} {:>9s} {:>7s} {:>20s}".format(*titles))
     bases = [spec.load(task, spec.train(task, seed, lambda *_: None), seed) for seed in range(asked.seeds)]
     for name, wording in FORMS.items():
         found = [taught(wording, asked.rows, asked.heldout, seed, base, spec, task) for seed, base in enumerate(bases)]
         each = " ".join(f"{one.accuracy:.2f}" for one in found)
-        steps, (m, r, c) = np.mean([one.steps for one in found]), np.mean([one.takes for one in found], 0)
-        both = [np.nanmean([getattr(one, side) for one in found]) for side in ("right_with", "right_without")]
-        print(f"{name:18s} {each:>16s} {steps:6.2f} {m:7.2f} {r:9.2f} {c:7.2f} {both[0]:13.2f} / {both[1]:.2f}")
+        steps, (m, s, r, c) = np.mean([one.steps for one in found]), np.mean([one.takes for one in found], 0)
+        hard, rest = (np.nanmean([getattr(one, side) for one in found]) for side in ("right_with", "right_without"))
+        print(f"{name:26s} {each:>16s} {steps:6.2f} {m:7.2f} {s:7.2f} {r:9.2f} {c:7.2f} {hard:12.2f} / {rest:.2f}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from tasks.mini.words import (
     CALL_CLOSE,
     DIGITS,
     FUNCTIONS,
+    JOIN,
     LIST_FUNCTIONS,
     MARK,
     SEPARATORS,
@@ -60,7 +61,7 @@ def fresh_model(width: int, layers: int, heads: int, seed: int) -> MiniForCausal
 def mini_language_model(model: MiniForCausalLM) -> LanguageModel:
     """The model with the mini world's tokenizer and response format."""
     tokenizer = build_tokenizer(WORDS)
-    form = MiniFormat(tokenizer, KINDS, DIGITS, SEPARATORS, (CALL, CALL_CLOSE), MARK)
+    form = MiniFormat(tokenizer, KINDS, DIGITS, SEPARATORS, (CALL, CALL_CLOSE), MARK, JOIN)
     return LanguageModel(model, tokenizer, form)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from configs.errors import require
+from configs.identity import added
 from configs.ranges import at_least, between
 from lm.examples import Examples
 from lm.mini.size import memory_of
@@ -36,9 +37,10 @@ class Curriculum:
         chain: chain rows a step.
         code, facts, tool: rows a step early, in the middle and late.
         short: share of the training with chains of one to three steps only.
-        merging: share of the training with many merged steps, which are hard to learn.
+        merging: share of the training with many merged steps and split states, which are hard to learn.
         merge_rate: merge rate during that share; later it is the wording's own.
         state_weight: loss weight of stated states.
+        split_rate: share of split states during the same share of the training.
     """
 
     chain: int = 64
@@ -49,10 +51,11 @@ class Curriculum:
     merging: float = 0.65
     merge_rate: float = 0.4
     state_weight: float = 3.0
+    split_rate: float = added(0.0)
 
     def __post_init__(self) -> None:
         at_least(self, 0, "chain", "code", "facts", "tool", "state_weight")
-        between(self, 0, 1, "short", "merging", "merge_rate")
+        between(self, 0, 1, "short", "merging", "merge_rate", "split_rate")
         for done in PHASES:
             require(
                 sum(self.rows(done).values()) > 0, "chain", self.chain, "leaves a part of the training without a row"
@@ -137,8 +140,8 @@ class MiniTeacher(ModelSpec):
         from lm.from_words import word_examples
 
         c = self.curriculum
-        merge = c.merge_rate if done < c.merging else self.wording.merge
-        wording = Wording(merge, self.wording.restate, self.wording.check)
+        hard = replace(self.wording, merge=c.merge_rate, split=c.split_rate)
+        wording = hard if done < c.merging else self.wording
         items = [
             _taught(world, family, done < c.short, rng) for family, count in c.rows(done).items() for _ in range(count)
         ]

@@ -24,6 +24,7 @@ class MiniFormat(ResponseFormat):
         separators: words between a derivation and its sub-result.
         call: first word, last word of a call.
         mark: the word before the answer.
+        join: the word between two states that are one sub-result together.
     """
 
     def __init__(
@@ -34,9 +35,10 @@ class MiniFormat(ResponseFormat):
         separators: Sequence[str],
         call: tuple[str, str],
         mark: str,
+        join: str,
     ) -> None:
         self.tokenizer, self.kinds, self.states, self.separators = tokenizer, kinds, states, separators
-        self.call, self.mark = call, mark
+        self.call, self.mark, self.join = call, mark, join
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -68,9 +70,12 @@ class MiniFormat(ResponseFormat):
         return channel
 
     def summary(self, tokens: Ragged, channel: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """See `ResponseFormat.summary`: the states that follow a separator."""
+        """See `ResponseFormat.summary`: the states that follow a separator, one or two that are joined."""
         follows = self._among(_shifted(tokens.values, 0), self.separators) & (tokens.position > 0)
-        kept: NDArray[np.bool_] = (channel == Channel.TRACE) & self._among(tokens.values, self.states) & follows
+        state, trace = self._among(tokens.values, self.states), channel == Channel.TRACE
+        first: NDArray[np.bool_] = trace & state & follows
+        joined = trace & (tokens.values == self._ids[self.join]) & _shifted(first, False) & (tokens.position > 0)
+        kept: NDArray[np.bool_] = first | joined | (trace & state & _shifted(joined, False) & (tokens.position > 0))
         return kept
 
     def derivation(self, tokens: Ragged, channel: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, groupby, permutations, product
@@ -14,7 +14,10 @@ import numpy as np
 
 from tasks.base import Item, Split, Verdict
 from tasks.mini.family import PLAIN, Family, Wording, Words, final_answer, private_split
-from tasks.mini.words import ASK, CHECK, DIGITS, FUNCTIONS, MARK, PUBLIC_FUNCTIONS, SEPARATORS
+from tasks.mini.words import ASK, CHECK, DIGITS, FUNCTIONS, JOIN, MARK, PUBLIC_FUNCTIONS, SEPARATORS
+
+PARTS = 2
+"""A state that is split is written as 1 and the rest, or as 2 and the rest, mod 10."""
 
 
 def apply(function: str, state: int) -> int:
@@ -35,7 +38,7 @@ class Audit(NamedTuple):
 
 @dataclass(frozen=True)
 class Chain(Family):
-    """Prompts ``v f1 … fk ?``; a step is ``[v] f… sep state [ok]``.
+    """Prompts ``v f1 … fk ?``; a step is ``[v] f… sep state [ok]``, a state a digit or the sum of two.
 
     Args:
         low, high: steps of asked prompts.
@@ -141,16 +144,46 @@ class Chain(Family):
         """Whether a trace derives the answer without a wrong state, or, where it is a bare list of states (a summary),
         whether these are states of the chain in their order; None without a trace."""
         trace = _trace(words)
-        if any(word not in DIGITS for word in trace):
+        listed = _listed(trace)
+        if listed is None:
             found = self.audit(item, words)
             return found.parses and found.wrong == 0
         prompt = item.prompt.split()
         states = iter(list(accumulate(prompt[1:-1], lambda s, f: apply(f, s), initial=int(prompt[0])))[1:])
-        return all(int(word) in states for word in trace) if trace else None
+        return all(state in states for state in listed) if trace else None
 
 
 def _trace(words: Words) -> Words:
     return words[: words.index(MARK)] if MARK in words else words
+
+
+def _listed(trace: Words) -> list[int] | None:
+    """The states of a trace that is nothing but states; None where there is more in it."""
+    states, at = list[int](), 0
+    while at < len(trace):
+        state, end = _read(trace, at)
+        if state is None:
+            return None
+        states.append(state)
+        at = end
+    return states
+
+
+def _read(words: Sequence[str], at: int) -> tuple[int | None, int]:
+    """The state that is written there, a digit or the sum of two, and where it ends; (None, at) where there is none."""
+    if at >= len(words) or words[at] not in DIGITS:
+        return None, at
+    if at + 2 < len(words) and words[at + 1] == JOIN and words[at + 2] in DIGITS:
+        return (int(words[at]) + int(words[at + 2])) % 10, at + 3
+    return int(words[at]), at + 1
+
+
+def _written(state: int, rng: np.random.Generator, wording: Wording) -> list[str]:
+    """A state in words."""
+    if wording.split and rng.random() < wording.split:
+        first = int(rng.integers(1, 1 + PARTS))
+        return [DIGITS[first], JOIN, DIGITS[(state - first) % 10]]
+    return [DIGITS[state]]
 
 
 def steps(functions: list[str] | Words, state: int, rng: np.random.Generator, wording: Wording) -> list[str]:
@@ -165,7 +198,7 @@ def steps(functions: list[str] | Words, state: int, rng: np.random.Generator, wo
         for function in functions[i : i + take]:
             words.append(function)
             state = apply(function, state)
-        words += [SEPARATORS[0 if wording is PLAIN else int(rng.integers(3))], DIGITS[state]]
+        words += [SEPARATORS[0 if wording is PLAIN else int(rng.integers(3))], *_written(state, rng, wording)]
         if rng.random() < wording.check:
             words.append(CHECK)
         i += take
@@ -181,9 +214,9 @@ def audit(functions: list[str], state: int, trace: Words) -> Audit:
         taken = 0
         while at < len(trace) and done < len(functions) and trace[at] == functions[done]:
             state, at, done, taken = apply(functions[done], state), at + 1, done + 1, taken + 1
-        if taken == 0 or at + 1 >= len(trace) or trace[at] not in SEPARATORS or trace[at + 1] not in DIGITS:
+        told, end = _read(trace, at + 1)
+        if taken == 0 or at >= len(trace) or trace[at] not in SEPARATORS or told is None:
             return Audit(stated, wrong, merged, False)
-        stated, wrong, merged = stated + 1, wrong + (int(trace[at + 1]) != state), merged + taken - 1
-        at += 2
+        stated, wrong, merged, at = stated + 1, wrong + (told != state), merged + taken - 1, end
         at += at < len(trace) and trace[at] == CHECK
     return Audit(stated, wrong, merged, done == len(functions))

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from configs.errors import ConfigError, require
+from configs.identity import added
 from tasks.base import Item, Split, Verdict
 
 Words = tuple[str, ...]
@@ -31,14 +32,16 @@ class Wording:
         merge: share of steps written as one with the next, the state between them left out (hard to learn from).
         restate: share of responses in which every step repeats the state it starts from (easy to learn from).
         check: share of steps that end with a word of confirmation (teaches nothing).
+        split: share of states written as the sum of two digits, the first 1 or 2 (hard to learn from where it is rare).
     """
 
     merge: float = 0.05
     restate: float = 0.15
     check: float = 0.05
+    split: float = added(0.0)
 
     def __post_init__(self) -> None:
-        for name in ("merge", "restate", "check"):
+        for name in ("merge", "restate", "check", "split"):
             require(0 <= getattr(self, name) <= 1, f"wording.{name}", getattr(self, name), "must be in [0, 1]")
 
 

@@ -12,6 +12,8 @@ PUBLIC_FUNCTIONS = ("+1", "+4", "*3", "*9")
 
 SEPARATORS = ("->", "=", "gives")
 CHECK = "ok"
+JOIN = "&"
+"""Between the two digits that a state is written as the sum of."""
 MARK = "#"
 ASK = "?"
 
@@ -78,4 +80,5 @@ WORDS: tuple[str, ...] = (
     CALL_OPEN,
     CALL_CLOSE,
     NO_RESULT,
+    JOIN,
 )

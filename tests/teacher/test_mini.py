@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +40,20 @@ def test_lessons_never_hold_a_held_out_or_harder_prompt():
     words = [tuple(text.split()) for text in texts]
     splits = {TASK.family("facts" if "K" in w else family.get(w[0], "chain")).split_of(w) for w in words}
     assert splits <= {"train", "public", "provider"}
+
+
+def test_hard_wordings_come_early_and_what_was_not_asked_for_never():
+    """The older wording is what it was, draw for draw; of split states there are many first, then as many as it says."""
+    lm = SMALL.load(TASK, SMALL.train(TASK, 0, quiet), 0)
+
+    def joined(teacher, done):
+        rows = teacher._lesson(TASK, lm, done, np.random.default_rng(0))
+        return sum(text.split().count("&") for text in lm.decode(rows.completions))
+
+    wording = Wording(split=0.0)
+    often = replace(SMALL, wording=Wording(split=0.02), curriculum=replace(SMALL.curriculum, chain=200, split_rate=0.5))
+    assert joined(replace(often, wording=wording, curriculum=replace(often.curriculum, split_rate=0.0)), 0.5) == 0
+    assert joined(often, 0.5) > 8 * joined(often, 0.9) > 0
 
 
 def test_rows_are_in_the_chat_template_with_weights_by_channel():

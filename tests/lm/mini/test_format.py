@@ -48,6 +48,12 @@ def test_a_summary_keeps_stated_states():
     assert LM.decode(kept) == ["7 1", "3"]
 
 
+def test_a_summary_keeps_a_state_that_is_split_whole():
+    rows = tokens("3 +4 -> 1 & 6 ok *3 = 1 # 1", "5 & 2 -> 3", "-> 2 &", "& 3", "-> 1 & & 2", "# 3 -> 1 & 2")
+    kept = rows.keep(LM.format.summary(rows, LM.format.channels(rows)))
+    assert LM.decode(kept) == ["1 & 6 1", "3", "2 &", "", "1 &", ""]
+
+
 def test_a_derivation_is_neither_states_nor_what_announces_or_confirms_them():
     rows = tokens("3 +4 -> 7 ok 7 *3 +1 = 2 # 2", "CALL [ stock price 2 ] 5 +1 -> 6 # 6")
     kept = rows.keep(LM.format.derivation(rows, LM.format.channels(rows)))

@@ -80,6 +80,24 @@ def test_audit_of_stated_steps(response, right):
     assert TASK.audit(CHAIN, response) is right
 
 
+@pytest.mark.parametrize(
+    ("trace", "right"),
+    [
+        ("+4 -> 1 & 6 *3 -> 1", True),
+        ("+4 -> 2 & 5 *3 -> 1", True),
+        ("+4 -> 9 & 8 ok *3 -> 1 & 0", True),
+        ("+4 -> 1 & 5 *3 -> 1", False),
+        ("+4 -> 1 & *3 -> 1", False),
+        ("+4 -> 7 & *3 -> 1", False),
+        ("1 & 6 1", True),
+        ("1 & 5 1", False),
+        ("7 2 & 9", True),
+    ],
+)
+def test_a_state_may_be_the_sum_of_two_digits(trace, right):
+    assert TASK.audit(CHAIN, f"{trace} # 1") is right
+
+
 def test_audit_counts_what_a_merge_leaves_out():
     audit = TASK.parts["chain"].audit(CHAIN, ("+4", "*3", "->", "1", "#", "1"))
     assert audit == (1, 0, 1, True)

@@ -26,10 +26,10 @@ def test_splits_never_share_a_prompt_whatever_the_seeds(family, first, second):
 
 
 @settings(max_examples=60, deadline=None)
-@given(FAMILIES, st.sampled_from(SPLITS), SEEDS, st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-def test_every_wording_is_right(family, split, seed, merge, restate, check):
+@given(FAMILIES, st.sampled_from(SPLITS), SEEDS, *[st.floats(0, 1)] * 4)
+def test_every_wording_is_right(family, split, seed, merge, restate, check, apart):
     item = TASK.items(split, family, 1, seed)[0]
-    response = TASK.seeded_response(item, np.random.default_rng(seed), Wording(merge, restate, check))
+    response = TASK.seeded_response(item, np.random.default_rng(seed), Wording(merge, restate, check, apart))
     assert TASK.verify(item, response) == (True, True)
     assert TASK.verify(item, item.reference) == (True, True)
     assert TASK.audit(item, response) in ({True} if family == "chain" else {None})
