@@ -17,12 +17,13 @@ from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
 from teacher.api.interface import Interface
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "seed": pl.Int64,
     "defense": pl.String,
     "true": pl.Float64,
     "found": pl.Float64,
     "gap": pl.Float64,
+    "most": pl.Float64,
     "queries": pl.Float64,
     "refused": pl.List(pl.String),
 }
@@ -56,8 +57,8 @@ class HiddenSizeStage(Stage):
 
     def run(self, context: Context) -> Artifact:
         """Table ``measured``, one row: seed, names of the defenses, the ``true`` hidden size, the size ``found`` (NaN where
-        the attack believed none), ``gap`` behind it in powers of ten, ``queries`` it took, and ``refused``: which of
-        ``withheld`` the attack refuses to run against."""
+        the attack believed none), the ``gap`` behind it in powers of ten, the ``most`` it could have found, ``queries`` it
+        took, and ``refused``: which of ``withheld`` the attack refuses to run against."""
         findings = context.inputs["harvest"].meta["findings"]
         model = model_of(self.harvest.served, context.inputs["teacher"]).model
         row = {
@@ -66,6 +67,7 @@ class HiddenSizeStage(Stage):
             "true": float(model.config.hidden_size),
             "found": float("nan") if findings["hidden_size"] is None else float(findings["hidden_size"]),
             "gap": float(findings["hidden_size_gap"]),
+            "most": float(findings["hidden_size_most"]),
             "queries": float(findings["hidden_size_queries"]),
             "refused": [name for name, api in self.withheld.items() if refuses(api)],
         }

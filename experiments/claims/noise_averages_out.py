@@ -33,7 +33,7 @@ class NoiseAveragesOut(Claim):
     claim where its corrected interval lies within ± ``margin`` of what is predicted, −1/2 for fresh noise and 0 for cached,
     and contradicts it where the interval lies wholly outside; otherwise it is open.
 
-    The noise is added to log-probabilities, which are then normalised, never clipped (`defenses.release.gaussian_noise`), and
+    The noise is added to log-probabilities, which are then normalised, never clipped (`defenses.release.gaussian_noise`);
     errors are of log-odds, in which the normaliser cancels: so no bias is expected that would flatten the line at large n.
     The law is the textbook one of independent noise, so what is tested is that defense, API and the attacker's averaging
     keep to it.
@@ -63,7 +63,9 @@ class NoiseAveragesOut(Claim):
 
     def __post_init__(self) -> None:
         at_least(self, 1, "prompts")
-        require(0 < self.margin < 0.25, "margin", self.margin, "must lie between 0 and 0.25, half of what sets both apart")
+        require(
+            0 < self.margin < 0.25, "margin", self.margin, "must lie between 0 and 0.25, half of what sets both apart"
+        )
         rising = all(0 < a < b for a, b in zip(self.counts, self.counts[1:], strict=False))
         divide = rising and all(self.counts[-1] % n == 0 for n in self.counts)
         reason = "must be three numbers or more, rising, each a divisor of the last"
@@ -153,7 +155,7 @@ def _table(of: dict[str, list[pl.DataFrame]], counts: Sequence[int]) -> Table:
                 rows.append({"defense": name, "n": str(n), "error": estimates([plain(seeds, own)])[0]})
     head = (Column("defense", "defense", "text", 0), Column("n", "n", "text", 0), Column("error", "error"))
     note = (
-        "Root mean square deviation, in nats, of log-odds to the most probable token, averaged over n answers to one request, "
-        "from the undefended ones; mean over seeds with its interval."
+        "Root mean square deviation, in nats, of log-odds to the most probable token, averaged over n answers to one request, from "
+        " the undefended ones; mean over seeds with its interval."
     )
     return Table("noise_averages_out", "What averaging leaves of noise (claim C5)", head, tuple(rows), (note,))
