@@ -155,7 +155,7 @@ def _table(of: dict[str, list[pl.DataFrame]], counts: Sequence[int]) -> Table:
                 rows.append({"defense": name, "n": str(n), "error": estimates([plain(seeds, own)])[0]})
     head = (Column("defense", "defense", "text", 0), Column("n", "n", "text", 0), Column("error", "error"))
     note = (
-        "Root mean square deviation, in nats, of log-odds to the most probable token, averaged over n answers to one request, from "
-        " the undefended ones; mean over seeds with its interval."
+        "Root mean square deviation, in nats, of log-odds to the most probable token, averaged over n answers to one "
+        "request, from the undefended ones; mean over seeds with its interval."
     )
     return Table("noise_averages_out", "What averaging leaves of noise (claim C5)", head, tuple(rows), (note,))
