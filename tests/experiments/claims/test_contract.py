@@ -119,7 +119,7 @@ def test_a_claim_with_a_stage_of_its_own_dry_runs(tmp_path, monkeypatch, capsys)
     assert "derivative" in shown.out
     assert "row" not in shown.out, "no student is trained for it"
     assert main(["claim"]) == 2
-    assert "choices: exact_derivative, hidden_trace" in capsys.readouterr().err
+    assert "choices: exact_derivative, hidden_size_read, hidden_trace" in capsys.readouterr().err
 
 
 def test_two_claims_of_one_name_are_refused():
