@@ -13,6 +13,7 @@ from attacks.client import Client, Harvested
 from attacks.harvest.biased import Raising, differences, groups_needed
 from attacks.harvest.selection import draw, quotas
 from configs.errors import ConfigError, require
+from teacher.api.interface import Interface
 
 Array = NDArray[np.float64]
 
@@ -69,9 +70,7 @@ class LastLayerSVD(Harvest):
         """See `Harvest.run`. Raises `ConfigError`, before anything is asked, where the API sells no ``logit_bias`` or fewer
         than two logprobs, or the budget reaches no hidden size at all."""
         sold = client.interface
-        require(sold.logit_bias, "api.logit_bias", sold.logit_bias, "last_layer_svd needs an API that sells it")
-        reason = "last_layer_svd needs an API that sells at least 2"
-        require(sold.top_logprobs >= 2, "api.top_logprobs", sold.top_logprobs, reason)
+        self.require_interface(sold)
         per = min(sold.top_logprobs, client.vocabulary) - 1
         plan = planned(int(self.share * client.remaining), per, client.vocabulary, len(pool))
         if plan.largest < 2:
@@ -88,6 +87,13 @@ class LastLayerSVD(Harvest):
         found |= {"hidden_size_queries": float(got.asked), "hidden_size_dollars": client.dollars - before}
         got = replace(got.take(np.zeros(0, np.int64)), findings=found)  # what was biased teaches nothing
         return Harvested.concat([got, client.ask(others)]) if left else got
+
+    @staticmethod
+    def require_interface(sold: Interface) -> None:
+        """Raise `ConfigError` where an API sells no ``logit_bias`` or fewer than two logprobs."""
+        require(sold.logit_bias, "api.logit_bias", sold.logit_bias, "last_layer_svd needs an API that sells it")
+        reason = "last_layer_svd needs an API that sells at least 2"
+        require(sold.top_logprobs >= 2, "api.top_logprobs", sold.top_logprobs, reason)
 
     def _found(self, logits_PM: Array) -> dict[str, float]:
         whole = logits_PM[:, np.isfinite(logits_PM).mean(0) >= 0.5]
