@@ -196,8 +196,7 @@ class RecoverContext:
         interface: what the API sells, as its documentation says (`attacks.knowledge.Knowledge.of`).
         refused: (K,) items that were asked and never answered.
         encode: ``encode(items, texts)`` makes rows of responses to prompts of his, in the same tokens.
-        rows: ``rows(prompts, texts)`` makes rows of responses to prompts of anybody's, in the same tokens; their item is -1.
-            Prompts that ask for what is scored are left out.
+        rows: ``rows(prompts, texts)`` makes rows, of item -1, of anybody's prompts but those that ask for what is scored.
         family: (P,) capability family of each of his prompts, as he labels them himself; "" for texts of his own making.
         tools: runs the tools that his prompts may call; rows are items. None where there are none.
         max_tokens: of a response.

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from configs.errors import ConfigError
 from experiments.claims.base import Claim, require_some
-from experiments.claims.between import Wanted, Words, finding, pairs, strength_of, under
+from experiments.claims.between import Sought, Words, finding, pairs, strength_of, under
 from experiments.measure.summary import Summary
 from experiments.report.finding import Finding
 from experiments.report.names import family_name
@@ -30,9 +30,9 @@ class AdaptiveRecovers(Claim):
     ± `experiments.measure.verdict.MARGIN`.
 
     The paper's adaptive student reweights traces by their value, taken along the gradient of traces that the undefended
-    teacher wrote, which no attacker has; here that gradient is of public rows. Its models are pretrained,
-    its tasks GSM8K and MATH. At γ = .6 and .7 the product of experts costs its teacher 2 to 5 points there
-    (the authors' repository); here it is calibrated to cost honest users as much, since the same γ means something else for other models.
+    teacher wrote, which no attacker has; here that gradient is of public rows. Its models are pretrained, its tasks GSM8K
+    and MATH. At γ = .6 and .7 the product of experts costs its teacher 2 to 5 points there (the authors' repository); here
+    it is calibrated to cost honest users as much, since the same γ means something else for other models.
 
     Args:
         strengths: of each defense, as on a command line (``0.2``, ``drop:0.05``).
@@ -74,6 +74,6 @@ class AdaptiveRecovers(Claim):
                 adaptive = under(summaries, defense, strength, attack)
                 for family in self.families:
                     what = WORDS.beyond.format(defense=defense, attack=attack, family=family_name(family))
-                    wanted.append(Wanted(what, pairs(adaptive, passive, [family])))
+                    wanted.append(Sought(what, pairs(adaptive, passive, [family])))
         title = "What adaptive students recover (claim C4)"
         return finding(wanted, 0.0, ["unchanged", "gained"], WORDS, self.name, title)

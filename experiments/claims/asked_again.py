@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from configs.errors import require
 from experiments.claims.base import Claim, require_some
-from experiments.claims.between import Wanted, Words, finding, often, pairs, strength_of, under
+from experiments.claims.between import Sought, Words, finding, often, pairs, strength_of, under
 from experiments.measure.summary import Summary
 from experiments.report.finding import Finding
 from experiments.report.names import family_name
@@ -86,7 +86,7 @@ class AskedAgain(Claim):
             for attack, times in [*((self.again, t) for t in self.times), (self.begun, 1)]:
                 own = self._asked(summaries, attack, times)
                 what = WORDS.beyond.format(defense=self.defense, attack=attack, often=times, family=family_name(family))
-                wanted.append(Wanted(what, pairs(own, once, [family], free=MORE)))
+                wanted.append(Sought(what, pairs(own, once, [family], free=MORE)))
         title = "What asking again undoes (claim C12)"
         return finding(wanted, 0.5, ["gained"], WORDS, self.name, title)
 

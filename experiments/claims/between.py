@@ -75,7 +75,7 @@ class Words(NamedTuple):
     beyond: str
 
 
-class Wanted(NamedTuple):
+class Sought(NamedTuple):
     """What a claim rests on, whether or not it was measured.
 
     Args:
@@ -88,7 +88,7 @@ class Wanted(NamedTuple):
 
 
 def finding(
-    wanted: Sequence[Wanted], share: float, contradicts: Sequence[Reading], words: Words, name: str, title: str
+    wanted: Sequence[Sought], share: float, contradicts: Sequence[Reading], words: Words, name: str, title: str
 ) -> Finding | None:
     """What the students say of a claim that each of them comes farther than ``share`` of its gap; None where there is none.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from experiments.claims.base import Claim, require_some
-from experiments.claims.between import Wanted, Words, finding, pairs, strength_of, under
+from experiments.claims.between import Sought, Words, finding, pairs, strength_of, under
 from experiments.measure.summary import Summary
 from experiments.report.finding import Finding
 from experiments.report.names import family_name
@@ -65,7 +65,7 @@ class FirstHalf(Claim):
         """See `Claim.judge`."""
         whole, part = (under(summaries, self.defense, self.strength, attack) for attack in (self.whole, self.part))
         wanted = [
-            Wanted(
+            Sought(
                 WORDS.beyond.format(attack=self.part, defense=self.defense, family=family_name(family)),
                 pairs(part, whole, [family], "S_base"),
             )

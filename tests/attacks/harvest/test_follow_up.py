@@ -33,6 +33,17 @@ def test_what_was_not_answered_has_none_and_the_pool_is_asked_instead():
     assert api._times_asked.max() == 1
 
 
+def test_an_answer_without_words_is_not_asked_about(monkeypatch):
+    said = Table.decode
+    monkeypatch.setattr(
+        Table, "decode", lambda self, rows: [" " if i % 2 else t for i, t in enumerate(said(self, rows))]
+    )
+    api = client(OWNED, 40, Interface())
+    got = FollowUp(share=0.5, request=REQUEST).run(api, OWNED, harvest_context())
+    assert len(api.owned) == 10
+    assert got.asked == 40
+
+
 def test_a_prompt_with_braces_is_quoted_as_it_is():
     assert FollowUp(request="{answer} {prompt}")._filled("a {answer}", "{prompt} b") == "{prompt} b a {answer}"
 

@@ -49,7 +49,7 @@ def test_a_summary_keeps_stated_states():
 
 
 def test_a_summary_keeps_a_state_that_is_split_whole():
-    rows = tokens("3 +4 -> 1 & 6 ok *3 = 1 # 1", "5 & 2 -> 3", "-> 2 &", "& 3", "-> 1 & & 2", "# 3 -> 1 & 2")
+    rows = tokens("3 +4 -> 1 & 6 ok *3 = 1 # 1", "5 & 2 -> 3", "-> 2 &", "3 & 4", "-> 1 & & 2", "# 3 -> 1 & 2")
     kept = rows.keep(LM.format.summary(rows, LM.format.channels(rows)))
     assert LM.decode(kept) == ["1 & 6 1", "3", "2 &", "", "1 &", ""]
 
