@@ -105,9 +105,9 @@ class NoiseAveragesOut(Claim):
         away = [_slopes(of[name], less=predicted[name]) for name in of]
         judged = verdicts([estimates([quantity])[0] for quantity in away])
         evidence = tuple(
-            Ground(f"slope under {name} less {predicted[name]:g}", verdict, self._says(verdict.estimate))
+            Ground(f"slope under {name} less {_spelled(predicted[name])}", verdict, self._says(verdict.estimate))
             if of[name]
-            else Ground(f"slope under {name} less {predicted[name]:g}", UNMEASURED, "open")
+            else Ground(f"slope under {name} less {_spelled(predicted[name])}", UNMEASURED, "open")
             for name, verdict in zip(of, judged, strict=True)
         )
         said = [
@@ -123,6 +123,11 @@ class NoiseAveragesOut(Claim):
             return "open"
         outside = away.low > self.margin or away.high < -self.margin
         return "supports" if away.within(self.margin) else "contradicts" if outside else "open"
+
+
+def _spelled(slope: float) -> str:
+    """With the sign that tables have."""
+    return f"{slope:g}".replace("-", "−")
 
 
 def _seed(table: pl.DataFrame) -> int:

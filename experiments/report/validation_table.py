@@ -19,6 +19,14 @@ AGREEMENT: dict[Outcome | None, str] = {
     "undecided": "undecided",
     None: "not judged",
 }
+COUNTED = {
+    "agrees": ("agrees", "agree"),
+    "disagrees": ("disagrees", "disagree"),
+    "agrees in part": ("agrees in part", "agree in part"),
+    "undecided": ("is undecided", "are undecided"),
+    "not judged": ("is not judged", "are not judged"),
+}
+"""What is said of one, and of several."""
 WHAT_AGREEMENT_MEANS = (
     "Agrees: all of the evidence supports the claim. Disagrees: some contradicts it and none supports it. In part: some "
     "supports, some contradicts. Undecided: nothing contradicts it, and some evidence is open. Not judged: its cells are "
@@ -36,7 +44,7 @@ def validation_tables(judged: Sequence[Judged]) -> list[Table]:
 def validation_words(judged: Sequence[Judged]) -> list[str]:
     """How many claims agree, and what was found of each."""
     found = Counter(_agreement(finding) for _, finding in judged)
-    counts = [f"{found[word]} {word}" for word in AGREEMENT.values() if found[word]]
+    counts = [f"{found[word]} {verb[found[word] > 1]}" for word, verb in COUNTED.items() if found[word]]
     words = [f"Of {len(judged)} published findings {enumeration(counts)}."]
     return words + [f"{_called(claim)}: {f.sentence}" for claim, f in judged if f is not None and f.sentence]
 

@@ -78,6 +78,29 @@ def test_first_half(part, seeds, verdict):
     assert claim_of("first_half").judge(summaries(cells[::2])) is None, "nothing learns parts as beginnings"
 
 
+def test_the_share_of_the_gap_is_of_the_defended_student():
+    """.95 undefended, .3 imitated and .625 now: half of it."""
+    found = claim_of("adaptive_recovers").judge(recovered(0.3, 0.625, 0.95))
+    shares = {(row["defense"].partition("(")[0], row["attack"]): row["share"].value for row in found.table.rows}
+    upper, lower = (found.table.rows[0][end].value for end in ("upper", "lower"))
+    assert shares["antidistillation", "reweight"] == pytest.approx((0.625 - lower) / (upper - lower), abs=0.03)
+    assert shares["antidistillation", "explicit"] > 0.9
+
+
+def test_only_cells_that_differ_in_the_attack_alone_are_compared():
+    """Asking again with another number of prompts is no answer to asking these once; nor is another interface."""
+    others = [
+        one("antidistillation", ("lam", 0.2), 0.9, 0.95, s, "resample", data=100, queries=200, recover="dedup")
+        for s in SEEDS
+    ]
+    cells = [one("antidistillation", ("lam", 0.2), 0.3, 0.95, s, data=532, queries=532) for s in SEEDS]
+    assert claim_of("asked_again").judge(summaries([*cells, *others])) is None
+    sold = [
+        one("antidistillation", ("lam", 0.2), 0.9, 0.95, s, "prefill", data=532, queries=532, api="full") for s in SEEDS
+    ]
+    assert claim_of("asked_again").judge(summaries([*cells, *sold])) is None, "asked once by another interface"
+
+
 def test_what_was_not_measured_is_open():
     found = claim_of("adaptive_recovers").judge([s for s in recovered(0.3, 0.6, 0.9) if s.attack != "reweight"])
     assert [g.says for g in found.evidence] == ["supports", "supports", "open", "open"]

@@ -15,6 +15,10 @@ from experiments.cell_from import cell_from
 from experiments.claims.averaging_stage import averaged_error
 from experiments.claims.reporting import claim_of
 from experiments.compose.compose import compose_one
+from experiments.engine.display import SilentDisplay
+from experiments.engine.graph import Wanted, plan
+from experiments.engine.local import LocalEngine
+from experiments.store.store import Store
 from tests.experiments.test_cell import TINY
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -92,6 +96,34 @@ def test_error_of_an_average_is_that_of_the_noise_and_knows_no_order():
     same = listed(np.repeat(noisy[:1], repeats, 0))
     assert averaged_error(same, truth, 16, k) == pytest.approx(averaged_error(same, truth, 1, k), rel=1e-4)
     assert averaged_error(truth, truth, 1, k) < 1e-5
+
+
+def test_every_answer_and_every_token_but_the_first_counts():
+    """Two answers to one prompt of three tokens: off by .1 and .3 nats in the second token, by 0 and .6 in the third."""
+
+    def listed(*rows):
+        ids = np.tile(np.arange(3, dtype=np.int32), (len(rows), 1, 1))
+        return ids, np.array(rows, np.float32)[:, None, :]
+
+    truth, told = listed((-1.0, -2.0, -3.0)), listed((-1.0, -1.9, -3.0), (-1.0, -1.7, -2.4))
+    apart = math.sqrt((0.1**2 + 0.0**2 + 0.3**2 + 0.6**2) / 4)
+    assert averaged_error(told, truth, 1, 3) == pytest.approx(apart, rel=1e-5)
+    assert averaged_error(told, truth, 2, 3) == pytest.approx(math.sqrt((0.2**2 + 0.3**2) / 2), rel=0.05)
+
+
+def test_the_stage_compares_with_an_api_that_is_not_defended(tmp_path):
+    claim = replace(claim_of("noise_averages_out"), prompts=6, counts=(1, 2, 4))
+    words = [*TINY, "attack=imitate", "api=full"]
+    cells = [cell_from(compose_one([*words, f"defense={name}"]).plain) for name in (claim.fresh, claim.cached)]
+    store, stages = Store(tmp_path), [claim.measurement(cell) for cell in cells]
+    wanted = [Wanted(stage, "test") for stage in stages]
+    outcome = LocalEngine(workers=0).run(plan(wanted, store), store, SilentDisplay())
+    assert not outcome.failures
+    fresh, cached = (store.get(stage).table("measured") for stage in stages)
+    assert fresh["n"].to_list() == cached["n"].to_list() == [1, 2, 4]
+    assert fresh["error"][2] < fresh["error"][0]
+    assert cached["error"][0] > 0.1, "noise that is the same in each answer is still noise"
+    assert cached["error"].to_list() == pytest.approx([cached["error"][0]] * 3, rel=1e-3)
 
 
 def test_it_is_measured_on_the_cells_of_its_own_defenses():

@@ -55,7 +55,7 @@ def test_verdicts_and_what_they_rest_on():
     assert not own
     words = validation_words(judged)
     assert words[0] == (
-        "Of 5 published findings 1 agrees, 1 disagrees, 1 agrees in part, 1 undecided and 1 not judged."
+        "Of 5 published findings 1 agrees, 1 disagrees, 1 agrees in part, 1 is undecided and 1 is not judged."
     )
     assert words[1] == "C1 hidden_trace: Something was found."
     assert len(words) == 5
@@ -73,7 +73,7 @@ def test_cells_are_shared_and_each_claim_looks_at_its_own(tmp_path, capsys):
     assert [row["claim"] for row in by_name["validation"]] == ["C1 hidden_trace", "volume_limits"]
     assert {row["claim"] for row in by_name["grounds"]} == {"C1 hidden_trace"}, "no limit refuses so few queries"
     assert "hidden_trace" in by_name, "claims bring tables of their own"
-    assert "Of 2 published findings 1 undecided and 1 not judged." in first.out
+    assert "Of 2 published findings 1 is undecided and 1 is not judged." in first.out
     assert main(words) == 0
     assert "0 stages to do" in capsys.readouterr().err
 
