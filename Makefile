@@ -58,8 +58,10 @@ PAGES := quick traces decoding curves contracts matched defenses
 pages: $(STAMP)  ## measure the pages of docs/results anew, from a committed tree (hours)
 	for name in $(PAGES); do $(BIN)/moatbench sweep +experiment=$$name || exit 1; done
 	$(BIN)/python -m experiments.cli.curves +experiment=curves --out results --table experiments/campaign/data/curves.csv
+	$(BIN)/moatbench validate
+	$(BIN)/moatbench validate C1 C2 C4 C11 C12 C13 C14 teacher=mini_worded --name validation_worded
 	$(BIN)/moatbench campaign campaign=aggregate_feb2026 seed=0,1,2,3,4 --name aggregate_feb2026
-	$(BIN)/python docs/pages.py $(PAGES) aggregate_feb2026
+	$(BIN)/python docs/pages.py $(PAGES) validation validation_worded aggregate_feb2026
 
 lock: $(UV)  ## renew requirements/lock.txt: the newest version of everything, for every Python and platform
 	(sed -n '/^#/p' $(LOCK); $(RESOLVE) --universal --fork-strategy fewest --upgrade) > build/lock.txt

@@ -8,7 +8,9 @@ from typing import Any
 
 from configs.errors import MoatBenchError
 from configs.text import one_line
-from experiments.stages.row import resolved_of
+from experiments.campaign.campaign_stage import CampaignStage
+from experiments.stages.row import RowStage, resolved_of
+from experiments.store.entry import Entry
 from experiments.store.maintenance.inventory import manifest_of
 from experiments.store.maintenance.kept import Kept
 from experiments.store.maintenance.reach import reach
@@ -27,7 +29,7 @@ def made(store: Store, table: Kept) -> str:
         table: which.
 
     Raises:
-        MoatBenchError: a row is not stored, or holds something else than a row.
+        MoatBenchError: a row is not stored, or holds something else than a row or a claim's measurement.
     """
     reached = (manifest_of(store.root, ref) for ref in sorted(reach(store.root, table.rows)))
     manifests = [manifest for manifest in reached if manifest is not None]
@@ -35,7 +37,7 @@ def made(store: Store, table: Kept) -> str:
     stored = [row for row in rows if row is not None]
     if not stored or len(stored) < len(rows):
         raise MoatBenchError(f"{len(rows) - len(stored)} of the {len(rows)} rows of {table.name} are not stored")
-    seeds = len({str(resolved_of(row).get("seed")) for row in stored})
+    seeds = len({str(_seed(row)) for row in stored})
     parts = [
         _days(m["written"] for m in manifests),
         f"revision {_revisions(manifests)}",
@@ -45,6 +47,12 @@ def made(store: Store, table: Kept) -> str:
         f"{len(manifests):,} stored results took {_lasting(sum(m['seconds'] for m in manifests))} in all",
     ]
     return one_line("; ".join(parts))
+
+
+def _seed(entry: Entry) -> Any:
+    """Of a row, a campaign, or what a claim measured in a row's place."""
+    whole = entry.manifest["stage"] in (RowStage.name, CampaignStage.name)
+    return (resolved_of(entry) if whole else entry.manifest["config"]).get("seed")
 
 
 def _days(written: Iterable[str]) -> str:

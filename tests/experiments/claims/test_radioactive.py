@@ -23,8 +23,10 @@ from experiments.compose.compose import compose_one
 from experiments.engine.display import SilentDisplay
 from experiments.engine.graph import Wanted, plan
 from experiments.engine.local import LocalEngine
+from experiments.publish.made import made
 from experiments.stages.detect import answered_of
 from experiments.stages.loading import model_of
+from experiments.store.maintenance.kept import keep, kept_named
 from experiments.store.stage import Context
 from experiments.store.store import Store
 from lm.ragged import Ragged
@@ -238,3 +240,9 @@ def test_a_validation_judges_what_is_measured_when_all_of_it_is_there(ran, claim
     assert found == claim.judge_tables([entry.table("measured") for entry in entries.values()])
     assert found.evidence
     assert asked.finding(dict(list(entries.items())[:1])) is None, "one is missing"
+
+
+def test_a_kept_table_of_measurements_says_how_it_was_made(ran):
+    store, stages, _ = ran
+    keep(store, "measured", stages, ("claim", "radioactive"))
+    assert "; 1 seed; " in made(store, kept_named(store.root, "measured", "NAME"))
