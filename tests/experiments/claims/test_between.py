@@ -74,7 +74,10 @@ def test_first_half(part, seeds, verdict):
         for s in seeds
         for attack, right in (("imitate", 0.2), ("prefix", part))
     ]
-    assert claim_of("first_half").judge(summaries(cells)).verdict == verdict
+    found = claim_of("first_half").judge(summaries(cells))
+    assert found.verdict == verdict
+    base = summaries(cells)[0].headline_estimate("S_base", "chain")
+    assert found.table.rows[0]["lower"].value == base.value < 0.15, "the student before any query"
     assert claim_of("first_half").judge(summaries(cells[::2])) is None, "nothing learns parts as beginnings"
 
 
