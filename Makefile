@@ -55,13 +55,17 @@ build/oldest.txt: pyproject.toml $(LOCK) $(UV)
 	$(RESOLVE) --resolution lowest-direct -c build/torch.txt -o $@
 
 PAGES := quick traces decoding curves contracts matched defenses
+# of the page of worst cases: what changes answers or limits them where text is sold, and attacks on text
+ATTACKED := none,temperature,antidistillation,permuted,product_of_experts,contrastive,doge,lads,undistillable,undistillable_gain,kgw,adfp,synthid,gumbel,trace_hidden,trace_summary,trace_truncated,trace_every,trace_reordered,trace_confident,trace_rewritten,skeleton_edited,length_matched,paraphrase,anchor_poisoning,random_step_errors,random_errors,honeypot,query_quota,token_bucket
+SEARCHED := imitate,clean,answers,prefix,explicit,greedy,resample,rl
 pages: $(STAMP)  ## measure the pages of docs/results anew, from a committed tree (hours)
 	for name in $(PAGES); do $(BIN)/moatbench sweep +experiment=$$name || exit 1; done
 	$(BIN)/python -m experiments.cli.curves +experiment=curves --out results --table experiments/campaign/data/curves.csv
 	$(BIN)/moatbench validate
 	$(BIN)/moatbench validate C1 C2 C4 C11 C12 C13 C14 teacher=mini_worded --name validation_worded
+	$(BIN)/moatbench worst-case defense=$(ATTACKED) attack=$(SEARCHED) --seeds 3
 	$(BIN)/moatbench campaign campaign=aggregate_feb2026 seed=0,1,2,3,4 --name aggregate_feb2026
-	$(BIN)/python docs/pages.py $(PAGES) validation validation_worded aggregate_feb2026
+	$(BIN)/python docs/pages.py $(PAGES) validation validation_worded worst-case aggregate_feb2026
 
 lock: $(UV)  ## renew requirements/lock.txt: the newest version of everything, for every Python and platform
 	(sed -n '/^#/p' $(LOCK); $(RESOLVE) --universal --fork-strategy fewest --upgrade) > build/lock.txt
