@@ -44,8 +44,8 @@ class HiddenSizeRead(Claim):
     The method needs more tokens that the head tells apart than the hidden size. Carlini et al. read models with hidden sizes
     of 1,024 and more and vocabularies many times that. Of the 144 tokens of the default mini teacher, of width 96, all but
     56 share one row of the head: no more than 55 could be read, and the attack, first run on that teacher, read nothing.
-    So the grid's teacher is narrower, 32: chosen after that run, and the only other width that was tried. Where a seed's undefended attack could not have reached the true size (``hidden_size_most``), the seed
-    says nothing of either ground.
+    So the grid's teacher is narrower, 32: chosen after that run, and the only other width that was tried. Where a seed's
+    undefended attack could not have reached the true size (``hidden_size_most``), it says nothing of either ground.
 
     Args:
         attack: name of the harvest.
