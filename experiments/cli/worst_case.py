@@ -69,19 +69,21 @@ class SearchWords(NamedTuple):
 
     Args:
         overrides: of every cell, without a seed.
+        fields: of each defense, those that were set for it alone (``defense.NAME.FIELD=``).
         defenses: to be attacked.
         attacks: to be searched; () for all.
         seeds: ascending.
     """
 
     overrides: tuple[str, ...]
+    fields: Mapping[str, tuple[str, ...]]
     defenses: tuple[str, ...]
     attacks: tuple[str, ...]
     seeds: tuple[int, ...]
 
 
 def own_words(words: Sequence[str], seeds: int | None = None) -> SearchWords:
-    """Take ``defense=``, ``attack=`` and ``seed=`` out of the words.
+    """Take ``defense=``, ``attack=`` and ``seed=`` out of the words, and the fields of a defense that is named.
 
     Args:
         words: that were typed.
@@ -105,7 +107,10 @@ def own_words(words: Sequence[str], seeds: int | None = None) -> SearchWords:
         if given.get(group, "").startswith("["):
             raise ConfigError(group, given[group], "is a stack: name single ones with commas")
     named = {group: tuple(dict.fromkeys(filter(None, given.get(group, "").split(",")))) for group in GROUPS}
-    return SearchWords(rest, named["defense"] or ("none",), named["attack"], chosen)
+    defenses = named["defense"] or ("none",)
+    own = {d: tuple(word for word in rest if word.lstrip("+~").startswith(f"defense.{d}.")) for d in defenses}
+    common = tuple(word for word in rest if not any(word in words for words in own.values()))
+    return SearchWords(common, own, defenses, named["attack"], chosen)
 
 
 def grids(own: SearchWords) -> list[list[str]]:
@@ -122,7 +127,7 @@ def grids(own: SearchWords) -> list[list[str]]:
             if name not in known[group]:
                 raise ConfigError(group, name, f"there is no such {group}", known[group])
     return [
-        [f"defense={d}", f"attack={a}", f"seed={own.seeds[0]}"]
+        [f"defense={d}", *own.fields[d], f"attack={a}", f"seed={own.seeds[0]}"]
         for d in own.defenses
         for a in own.attacks or known["attack"]
     ]

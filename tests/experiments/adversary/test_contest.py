@@ -94,9 +94,14 @@ def test_rounds_take_more_seeds_of_fewer_and_every_kind_stays(contest, tmp_path)
 
 def test_words_of_its_own():
     own = own_words(["defense=kgw,temperature", "budget=small", "attack=clean"], 2)
-    assert own == (("budget=small",), ("kgw", "temperature"), ("clean",), (0, 1))
+    assert own == (("budget=small",), {"kgw": (), "temperature": ()}, ("kgw", "temperature"), ("clean",), (0, 1))
     assert own_words(["seed=4,2"]).seeds == (2, 4)
     assert own_words([]).defenses == ("none",)
+
+
+def test_a_field_of_one_defense_is_set_for_it_alone():
+    words = ["defense=kgw,temperature,none", "defense.kgw.delta=1,3", "defense.temperature.tau=1.4", "attack=imitate"]
+    assert [one.defense for one in contests(*words)] == ["kgw(delta=1)", "kgw(delta=3)", "temperature(tau=1.4)", "none"]
 
 
 def test_input_that_cannot_be():
