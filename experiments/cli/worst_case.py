@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -149,18 +150,28 @@ def contests_of(cells: Sequence[Composed], seeds: tuple[int, ...]) -> list[Conte
     for cell in cells:
         rest = {part: value for part, value in cell.content().items() if part not in ("attack", "seed")}
         groups.setdefault(json.dumps(rest), []).append(cell)  # unsorted: the order of a stack matters
-    interning, found = Interning(), dict[str, Contest]()
+    interning, searched = Interning(), []
     for group in groups.values():
         named, left_out = candidates(group, interning)
         if not named:
             why = "; ".join(f"{attack}: {reason}" for attack, reason in left_out.items())
             raise MoatBenchError(f"no attack can be searched: {why}")
         label = str(cell_from(named[0].composed.plain, interning).facts()["defense"])
-        if label in found:
+        searched.append((label, _typed(named[0].composed), named, left_out))
+    times, found = Counter(label for label, *_ in searched), dict[str, Contest]()
+    for label, typed, named, left_out in searched:
+        own = label if times[label] == 1 else typed
+        if own in found:
             reason = "stands for several cells of one attack: a search has one interface, one budget, one of everything"
-            raise ConfigError("defense", label, reason)
-        found[label] = Contest(label, {one.name: one for one in named}, left_out, seeds, interning)
+            raise ConfigError("defense", own, reason)
+        found[own] = Contest(own, {one.name: one for one in named}, left_out, seeds, interning)
     return list(found.values())
+
+
+def _typed(cell: Composed) -> str:
+    """A defense as it was typed: the name of its file, and the fields that were set."""
+    words = [word for word in cell.overrides if word.startswith("defense")]
+    return " ".join(word.removeprefix("defense=") for word in words)
 
 
 def search(

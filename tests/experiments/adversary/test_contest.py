@@ -104,6 +104,13 @@ def test_a_field_of_one_defense_is_set_for_it_alone():
     assert [one.defense for one in contests(*words)] == ["kgw(delta=1)", "kgw(delta=3)", "temperature(tau=1.4)", "none"]
 
 
+def test_defenses_of_one_label_have_the_names_of_their_files():
+    words = ["defense=suspects_hidden,suspects_skeleton,none", "budget=sybil", "attack=imitate"]
+    assert [one.defense for one in contests(*words)] == ["suspects_hidden", "suspects_skeleton", "none"]
+    with pytest.raises(ConfigError, match="one budget"):
+        contests("defense=none", "budget=small,sybil", "attack=imitate")
+
+
 def test_input_that_cannot_be():
     with pytest.raises(ConfigError, match="there is no such attack; did you mean 'imitate'"):
         grids(own_words(["attack=imitat"]))
