@@ -63,7 +63,7 @@ pages: $(STAMP)  ## measure the pages of docs/results anew, from a committed tre
 	$(BIN)/python -m experiments.cli.curves +experiment=curves --out results --table experiments/campaign/data/curves.csv
 	$(BIN)/moatbench validate
 	$(BIN)/moatbench validate C1 C2 C4 C11 C12 C13 C14 teacher=mini_worded --name validation_worded
-	$(BIN)/moatbench worst-case defense=$(ATTACKED) attack=$(SEARCHED) --seeds 3
+	$(BIN)/moatbench worst-case defense=$(ATTACKED) attack=$(SEARCHED)
 	$(BIN)/moatbench campaign campaign=aggregate_feb2026 seed=0,1,2,3,4 --name aggregate_feb2026
 	$(BIN)/python docs/pages.py $(PAGES) validation validation_worded worst-case aggregate_feb2026
 
