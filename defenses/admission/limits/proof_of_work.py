@@ -106,7 +106,7 @@ class ProofOfWork(Defense):
         curve = _curve(history[1], history[2])
         again = _blank(len(benign.accounts), self.cells)
         relative = _run(requests, cell, weight, again, curve, (self.growth, math.log2(self.most), 1.0, math.inf))[0]
-        mean = np.bincount(requests.account, relative)[asked > 0] / asked[asked > 0]
+        mean = np.bincount(requests.account, relative, len(asked))[asked > 0] / asked[asked > 0]
         base = (self.overhead - 1) * self.answer_seconds / float(np.median(mean))
         reason = f"is too slow: the easiest puzzle takes {base:.2g} seconds, which is less than one hash"
         require(base * self.hash_rate >= 1, "proof_of_work.hash_rate", self.hash_rate, reason)

@@ -59,6 +59,14 @@ def prepared(defense, traffic=None, seed=0):
     return defense.prepare(preparation(honest() if traffic is None else traffic, seed))
 
 
+def test_accounts_that_never_asked_are_no_part_of_the_honest_curve():
+    traffic = honest()
+    idle = Traffic(traffic.requests, traffic.prompts, table(len(traffic.accounts) + 2), *traffic[3:])
+    own, other = prepared(ProofOfWork(cells=8), traffic), prepared(ProofOfWork(cells=8), idle)
+    assert own.keys() == other.keys()
+    assert all(np.array_equal(own[name], other[name]) for name in own)
+
+
 def opened(accounts, found):
     at = state(accounts)
     at.prompts, at.prepared = PROMPTS, found
