@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,25 +130,43 @@ def draw(
     return OwnSamples(rows, right.reshape(len(items), each), drawn.logprob)
 
 
-def reinforced(
-    drawn: OwnSamples, advantage: NDArray[np.float32], student: LanguageModel | None = None, kl: float = 0.0
-) -> Examples:
+class Anchor(NamedTuple):
+    """What holds a policy near the distilled student.
+
+    Args:
+        student: near which it is held.
+        kl: β of `lm.reinforce.anchored`; at 0 nothing is held.
+        samples: of a group without advantages, how many responses stand for it (`lm.reinforce.stand_ins`); 0 for all.
+        rng: draws these.
+    """
+
+    student: LanguageModel
+    kl: float
+    samples: int
+    rng: np.random.Generator
+
+
+def reinforced(drawn: OwnSamples, advantage: NDArray[np.float32], anchor: Anchor | None = None) -> Examples:
     """Rows from which a policy learns these advantages (P, G); none where all are 0, which says nothing.
 
     Args:
         drawn: from the policy of now, at temperature 1.
         advantage: of each response.
-        student: near which the policy is held, where ``kl`` is above 0.
-        kl: β of `lm.reinforce.anchored`. Then responses of advantage 0 are learnt too: they are pulled back.
+        anchor: responses of advantage 0 are learnt too where one holds: they are pulled back.
     """
-    from lm.reinforce import anchored, weighted_by
+    from lm.reinforce import anchored, stand_ins, standing_in, weighted_by
 
     flat = advantage.reshape(-1)
-    if not kl or not flat.any():
+    if anchor is None or not anchor.kl or not flat.any():
         return weighted_by(drawn.rows, flat)
-    assert student is not None, "an anchor needs a model"
-    before = student.score(drawn.rows.prompts, drawn.rows.completions).logprob
-    rows = anchored(drawn.rows, flat, drawn.logprob, before, kl)
+    rows, now = drawn.rows, drawn.logprob
+    kept = stand_ins(advantage, anchor.samples, anchor.rng) if anchor.samples else None
+    if kept is not None:  # before anything is scored: the student reads the stand-ins only
+        rows, now, flat = rows.take(kept.rows), now[rows.completions.value_index(kept.rows)], flat[kept.rows]
+    before = anchor.student.score(rows.prompts, rows.completions).logprob
+    rows = anchored(rows, flat, now, before, anchor.kl)
+    if kept is not None:
+        rows = standing_in(rows, kept.times, np.count_nonzero(drawn.rows.weight))
     return rows.where(np.bincount(rows.completions.row_of_value, rows.weight != 0, len(rows)) > 0)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,9 @@ def anchored(
     """Rows to learn from, held near an earlier policy: a token that was learnt weighs A − β·(1 − ρ), ρ = p_before / p_now.
 
     That is the gradient of A·log π − β·(ρ − log ρ − 1), whose last factor estimates KL(now ‖ before) without bias (GRPO,
-    arXiv 2402.03300, equation 4), at the policy that drew the rows.
+    arXiv 2402.03300, equation 4), at the policy that drew the rows. The mean of *its* gradient over what that policy draws
+    is the gradient of the other direction, KL(before ‖ now) (Tang and Munos 2025, arXiv 2506.09477); near ``before`` the
+    two agree.
 
     Args:
         rows: that ``now`` drew.
@@ -68,6 +70,47 @@ def anchored(
     """
     pull = beta * -np.expm1(before.astype(np.float64) - now)
     return rows.with_weight(np.where(rows.weight != 0, advantage[rows.completions.row_of_value] - pull, 0.0))
+
+
+class StandIns(NamedTuple):
+    """Rows of a batch that stand for all of them in a mean.
+
+    Args:
+        rows: (R,) int64 which, in order.
+        times: (R,) float32 how many rows each stands for, itself included.
+    """
+
+    rows: NDArray[np.int64]
+    times: NDArray[np.float32]
+
+
+def stand_ins(advantage_PG: NDArray[np.floating], each: int, rng: np.random.Generator) -> StandIns:
+    """All rows of groups that have an advantage, and ``each`` of the G of groups that have none, drawn without putting back;
+    each of these stands for G / ``each``, so that in expectation a sum over the stand-ins is the sum over all rows.
+
+    Args:
+        advantage_PG: (P, G), the responses to a prompt side by side.
+        each: 1 to G.
+        rng: draws them.
+    """
+    groups, size = advantage_PG.shape
+    place_PG = rng.permuted(np.tile(np.arange(size), (groups, 1)), axis=1)
+    whole_P = (advantage_PG != 0).any(1)
+    kept = np.flatnonzero(whole_P[:, None] | (place_PG < each))
+    return StandIns(kept, np.where(whole_P, 1.0, size / each)[kept // size].astype(np.float32))
+
+
+def standing_in(rows: Examples, times: NDArray[np.float32], tokens: int) -> Examples:
+    """Rows to learn from, so that the loss of a step (`policy_losses`, a mean over the tokens it is given) is the sum over
+    rows, each as often as it stands for, over *all* the tokens of the batch.
+
+    Args:
+        rows: the stand-ins.
+        times: (B,) see `StandIns`.
+        tokens: that the whole batch would have been learnt from.
+    """
+    given = np.count_nonzero(rows.weight)
+    return rows.with_weight(rows.weight * times[rows.completions.row_of_value] * (given / tokens))
 
 
 def policy_losses(logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Refine, RefineContext, Refined
-from attacks.own_samples import affordable, answered, draw, reinforced, rounds
+from attacks.own_samples import Anchor, affordable, answered, draw, reinforced, rounds
 from configs.errors import require
 from configs.ranges import at_least
 from lm.examples import Examples
@@ -81,6 +81,7 @@ class GAD(Refine):
         total = self.warmup + self.steps
         policy = policy_of(context.student, policy_recipe(self.steps, self.lr))
         judge = Discriminator(context.student, policy_recipe(total, self.discriminator_lr))
+        anchor = Anchor(context.student, self.kl, 0, context.rng)
         unchecked = replace(context, check=lambda item, text: None)
         batches = rounds(np.arange(len(told)), self.prompts, context.rng)
         for step, batch in zip(range(total), batches, strict=False):
@@ -93,7 +94,7 @@ class GAD(Refine):
             _, theirs_slope, own_slope = bradley_terry(theirs_P, own_PG)
             context.compute.book(steps=1)
             judge.learn(Examples.concat([rows, drawn.rows]), np.concatenate([theirs_slope, own_slope.reshape(-1)]))
-            if playing and len(learnt := reinforced(drawn, advantages(own_PG), context.student, self.kl)):
+            if playing and len(learnt := reinforced(drawn, advantages(own_PG), anchor)):
                 context.compute.book(steps=1)
                 policy.learn(learnt)
             # A sample in the teacher's very words is a tie, up to the rounding of another batch.

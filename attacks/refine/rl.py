@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from attacks.base import Refine, RefineContext, Refined
-from attacks.own_samples import affordable, checkable, draw, reinforced, rounds
+from attacks.own_samples import Anchor, affordable, checkable, draw, reinforced, rounds
 from configs.errors import require
 from configs.identity import added
 from configs.ranges import at_least
@@ -26,6 +26,10 @@ class RL(Refine):
 
     With ``kl`` = β above 0 the step goes down −mean over tokens of [A · log π(token) − β (ρ − log ρ − 1)] instead, ρ the
     probability of the token under the distilled student over that of now: GRPO's estimate of KL(now ‖ distilled student).
+    Responses without advantage are pulled back too, and most have none once the student is good; so that not all of them
+    need be learnt, ``kl_samples`` of each group without variance can stand for it, drawn at random, each for G /
+    ``kl_samples``. In expectation the step's gradient is then that of all responses. (Of trl's GRPOTrainer, β is 0 unless
+    it is set, and the term is taken over all tokens; DAPO, which leaves groups without variance out, has no KL.)
 
     The reward is what the attacker himself can check; what he reports is scored by the task, on other items.
 
@@ -37,6 +41,7 @@ class RL(Refine):
         families: of the prompts that are used; () for all that he can check.
         advantage: ``grpo`` as above, or ``rloo``: r − mean of the other responses, no division.
         kl: β, at least 0; at 0 nothing holds the policy near the distilled student.
+        kl_samples: how many responses stand for a group without variance, at most G; 0 for all. Says nothing at β = 0.
     """
 
     name: ClassVar[str] = "rl"
@@ -55,13 +60,17 @@ class RL(Refine):
     families: tuple[str, ...] = ()
     advantage: Literal["grpo", "rloo"] = "grpo"
     kl: float = added(0.0)
+    kl_samples: int = added(0)
 
     def __post_init__(self) -> None:
         at_least(self, 1, "steps", "prompts")
         at_least(self, 2, "samples")
         require(self.lr > 0, "lr", self.lr, "must be positive")
         require(self.advantage in ("grpo", "rloo"), "advantage", self.advantage, "must be grpo or rloo")
-        at_least(self, 0, "kl")
+        at_least(self, 0, "kl", "kl_samples")
+        require(
+            self.kl_samples <= self.samples, "kl_samples", self.kl_samples, f"must be at most samples = {self.samples}"
+        )
 
     def run(self, context: RefineContext) -> Refined:
         """See `Refine.run`; the curve is the mean reward of each batch."""
@@ -71,6 +80,7 @@ class RL(Refine):
         if not len(usable):
             return Refined(context.student, np.zeros(0, np.float32))
         policy = policy_of(context.student, policy_recipe(self.steps, self.lr))
+        anchor = Anchor(context.student, self.kl, self.kl_samples, context.rng)
         curve: list[float] = []
         for step, batch in zip(range(self.steps), rounds(usable, self.prompts, context.rng), strict=False):
             items = batch[: affordable(context.compute, self.samples, context.max_tokens)]
@@ -79,7 +89,7 @@ class RL(Refine):
             drawn = draw(context, policy.lm, items, self.samples)
             curve.append(float(drawn.right.mean()))
             advantage = advantages(drawn.right.astype(np.float64), self.advantage)
-            rows = reinforced(drawn, advantage, context.student, self.kl)
+            rows = reinforced(drawn, advantage, anchor)
             if len(rows):
                 context.compute.book(steps=1)
                 policy.learn(rows)

@@ -9,7 +9,18 @@ import torch
 from lm.examples import Examples
 from lm.ragged import Ragged
 from lm.recipe import Recipe
-from lm.reinforce import EPS, _MiniPolicy, _PlainPolicy, advantages, anchored, policy_losses, policy_recipe, weighted_by
+from lm.reinforce import (
+    EPS,
+    _MiniPolicy,
+    _PlainPolicy,
+    advantages,
+    anchored,
+    policy_losses,
+    policy_recipe,
+    stand_ins,
+    standing_in,
+    weighted_by,
+)
 from lm.train import Trainer
 from tests.lm.mini.tiny import tiny
 
@@ -124,3 +135,63 @@ def test_an_anchor_has_the_gradient_of_its_formula():
     (total / np.count_nonzero(whole.weight)).backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad, atol=2e-5, rtol=1e-3, msg=name)
+
+
+def test_stand_ins_are_all_of_groups_with_an_advantage_and_a_weighted_draw_of_the_others():
+    advantage = np.array([[0.0, 1.0, -1.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    seen = np.zeros(12)
+    for seed in range(600):
+        rows, times = stand_ins(advantage, 3, np.random.default_rng(seed))
+        assert rows[:4].tolist() == [0, 1, 2, 3]
+        assert ((rows >= 4) & (rows < 8)).sum() == ((rows >= 8) & (rows < 12)).sum() == 3
+        assert len(set(rows.tolist())) == len(rows) == 10
+        np.testing.assert_allclose(times, [1] * 4 + [4 / 3] * 6, rtol=1e-6)
+        seen[rows] += times
+    np.testing.assert_allclose(seen[4:] / 600, 1, atol=0.1)  # four standard errors
+
+
+def test_the_mean_over_all_draws_of_stand_ins_is_the_gradient_of_all_rows():
+    """Every way to draw one of two responses for each of two groups, equally often: exactly the full gradient, although
+    the rows differ in length and a row carries tokens that are not learnt."""
+    lm, other, beta = tiny(3), tiny(4), 0.3
+    prompts = lm.encode_prompts(["chain 1 add 2"] * 2 + ["chain 3"] * 2 + ["chain 4 add 5"] * 2)
+    said = Ragged.of([[30, 31, 32], [33], [34, 35], [36, 37, 38, 39], [40], [41, 42]])
+    weight = np.ones(13, np.float32)
+    weight[1] = 0
+    whole = Examples(prompts, said, np.ones(13, np.uint8), weight, np.arange(6), np.zeros(6, bool))
+    advantage = np.array([[0.0, 0.0], [1.0, -1.0], [0.0, 0.0]], np.float32)
+    now, before = (m.score(whole.prompts, whole.completions).logprob for m in (lm, other))
+
+    def learnt(kept):
+        rows, at = whole.take(kept), said.value_index(kept)
+        return anchored(rows, advantage.reshape(-1)[kept], now[at], before[at], beta)
+
+    draws = {}
+    for seed in range(100):
+        kept, times = stand_ins(advantage, 1, np.random.default_rng(seed))
+        if tuple(kept) not in draws:
+            draws[tuple(kept)] = gradient(lm, standing_in(learnt(kept), times, 12))
+    assert len(draws) == 4
+    for name, full in gradient(lm, learnt(np.arange(6))).items():
+        parts = torch.stack([found[name] for found in draws.values()])
+        torch.testing.assert_close(parts.mean(0), full, atol=1e-6, rtol=1e-4, msg=name)
+        if name == "lm_head.weight":
+            assert (parts - full).abs().max() > 1e-3, "each alone is another one"
+
+
+def test_an_anchor_s_gradient_is_on_average_that_of_the_divergence():
+    """Over all first tokens, each as often as the model says it: the gradient of β · KL(before ‖ now), in closed form."""
+    lm, other, beta = tiny(3), tiny(4), 0.3
+    every = np.arange(lm.vocabulary)
+    prompts = lm.encode_prompts(["chain 1 add 2"]).take(np.zeros(len(every), np.int64))
+    said = Ragged.of([[token] for token in every])
+    rows = Examples(prompts, said, np.ones(len(every), np.uint8), np.ones(len(every), np.float32), every, every < 0)
+    now, before = (m.score(prompts, said).logprob for m in (lm, other))
+    pulled = anchored(rows, np.zeros(len(every), np.float32), now, before, beta)
+    found = gradient(lm, pulled.with_weight(pulled.weight * np.exp(now) * len(every)))
+    model = copy.deepcopy(lm.model)
+    logp = model(input_ids=torch.from_numpy(prompts.take(np.array([0])).values.astype(np.int64))[None]).logits[0, -1]
+    to = torch.from_numpy(before)
+    (beta * (to.exp() * (to - logp.log_softmax(-1))).sum()).backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, atol=2e-6, rtol=1e-3, msg=name)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attacks.compute import Compute
-from attacks.own_samples import checkable, draw, reinforced, rounds
+from attacks.own_samples import Anchor, checkable, draw, reinforced, rounds
 from attacks.refine.rl import RL
 from configs.errors import ConfigError
 from configs.identity import identity
@@ -141,23 +141,46 @@ def test_rows_near_an_anchor_are_weighed_as_its_formula_says():
     plain = reinforced(drawn, advantage)
     assert plain.item.tolist() == [0, 0, 2]
     assert set(plain.weight[plain.completions.row_of_value == 2].tolist()) == {0.5}
-    rows = reinforced(drawn, advantage, other, 0.3)
+    anchor = Anchor(other, 0.3, 0, context.rng)
+    rows = reinforced(drawn, advantage, anchor)
     whole = drawn.rows
     ratio = np.exp(other.score(whole.prompts, whole.completions).logprob - drawn.logprob)
     each = advantage.reshape(-1)[whole.completions.row_of_value]
     assert rows.item.tolist() == whole.item.tolist()
     np.testing.assert_allclose(rows.weight, each - 0.3 * (1 - ratio), rtol=1e-4, atol=1e-5)
-    assert not len(reinforced(drawn, np.zeros((3, 2), np.float32), other, 0.3)), "no advantage says nothing"
+    assert not len(reinforced(drawn, np.zeros((3, 2), np.float32), anchor)), "no advantage says nothing"
+
+
+def test_a_group_without_advantages_is_stood_for_by_some_of_its_responses():
+    """Those and no others are read by the student, and the step's loss is a mean over all that was said."""
+    context, other = refine_context(lambda item, text: None), tiny(4)
+    drawn = draw(context, LM, np.arange(3), 4)
+    advantage = np.array([[1.0, -1.0, 0.0, 0.0], [0.0] * 4, [0.0] * 4], np.float32)
+    full = reinforced(drawn, advantage, Anchor(other, 0.3, 0, context.rng))
+    read, score = [], type(other).score
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(other), "score", lambda lm, asked, said: read.append(len(asked)) or score(lm, asked, said))
+        rows = reinforced(drawn, advantage, Anchor(other, 0.3, 1, np.random.default_rng(5)))
+    assert read == [6]
+    assert rows.item.tolist() == [0, 0, 0, 0, 1, 2]
+    mean = np.count_nonzero(rows.weight) / np.count_nonzero(full.weight)
+    given = {
+        said.tobytes(): full.weight[full.completions.row_of_value == at] for at, said in enumerate(full.completions)
+    }
+    for at, (item, text) in enumerate(zip(rows.item, rows.completions, strict=True)):
+        expected = given[text.tobytes()] * (4 if item else 1) * mean
+        np.testing.assert_allclose(rows.weight[rows.completions.row_of_value == at], expected, rtol=1e-3, atol=1e-5)
 
 
 def test_the_anchor_holds_the_policy_near_the_student():
-    def moved(kl):
+    def moved(kl, kl_samples=0):
         context = refine_context(first_is(WORD), student=tiny(3, scale=0.02), max_tokens=1)
-        return said(RL(steps=25, prompts=24, samples=32, lr=5e-3, kl=kl).run(context).model)
+        return said(RL(25, 24, 32, lr=5e-3, kl=kl, kl_samples=kl_samples).run(context).model)
 
-    free, held = moved(0.0), moved(5.0)
+    free = moved(0.0)
     assert free > 0.5
-    assert held < free / 3
+    assert moved(5.0) < free / 3
+    assert moved(5.0, kl_samples=4) < free / 3
 
 
 def test_without_signal_an_anchor_changes_nothing():
@@ -170,9 +193,21 @@ def test_without_signal_an_anchor_changes_nothing():
 def test_no_anchor_is_in_no_key():
     assert "kl" not in identity(RL())["fields"]
     assert identity(RL(kl=0.04))["fields"]["kl"] == 0.04
+    assert "kl_samples" not in identity(RL(kl=0.04))["fields"]
 
 
-@pytest.mark.parametrize("field", [{"samples": 1}, {"steps": 0}, {"lr": 0.0}, {"advantage": "ppo"}, {"kl": -0.1}])
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"samples": 1},
+        {"steps": 0},
+        {"lr": 0.0},
+        {"advantage": "ppo"},
+        {"kl": -0.1},
+        {"kl_samples": 9},
+        {"kl_samples": -1},
+    ],
+)
 def test_impossible_fields_are_refused(field):
     with pytest.raises(ConfigError, match=next(iter(field))):
         RL(**field)
