@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_all_layers_are_the_model_itself_in_half_precision_too(tmp_path: Path) -
 def test_layers_are_spread_with_both_ends(whole: int) -> None:
     for count in range(2, whole + 1):
         kept = kept_layers(whole, count)
-        gaps = {b - a for a, b in zip(kept, kept[1:], strict=False)}
+        gaps = {b - a for a, b in pairwise(kept)}
         assert (kept[0], kept[-1], len(kept)) == (0, whole - 1, count)
         assert max(gaps) - min(gaps) <= 1
     assert kept_layers(whole, 1) == [0]
