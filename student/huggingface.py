@@ -12,12 +12,15 @@ from transformers import AutoModelForCausalLM
 
 from configs.errors import ConfigError, require
 from configs.extras import needs
+from configs.identity import added
+from configs.ranges import at_least
 from lm.checkpoint import DTYPES
 from lm.examples import Examples
 from lm.gguf_file import forget_quantization
 from lm.huggingface import Pretrained
 from lm.model_spec import Weights
 from lm.recipe import Recipe
+from lm.shallower import require_layers, shallower, shallower_config
 from lm.sizes import require_room
 from lm.types import Progress
 from student.base import Fitted, StudentSpec
@@ -78,6 +81,7 @@ class HFStudent(Pretrained, StudentSpec):
         from_scratch: entries of the model's configuration to change, e.g. ``{hidden_size: 64, num_hidden_layers: 2}``. Where
             there is one, the base has random weights; it is then trained in full. {} keeps the pretrained weights.
         recipe: the fit.
+        layers: so many of the pretrained layers are kept, evenly spaced (`lm.shallower.kept_layers`); 0 for all.
     """
 
     name: ClassVar[str] = "hf_student"
@@ -86,9 +90,14 @@ class HFStudent(Pretrained, StudentSpec):
 
     from_scratch: dict[str, int] = field(default_factory=dict)
     recipe: HFRecipe = field(default_factory=HFRecipe)
+    layers: int = added(0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        at_least(self, 0, "layers")
+        require(
+            not (self.layers and self.from_scratch), "layers", self.layers, "has none to keep in a student from scratch"
+        )
         if self.recipe.training == "lora":
             needs("peft", "recipe.training", "lora")
             require(not self.from_scratch, "recipe.training", "lora", "a student from scratch is trained in full")
@@ -98,14 +107,31 @@ class HFStudent(Pretrained, StudentSpec):
         """See `Pretrained.changes`."""
         return self.from_scratch
 
+    @property
+    def label(self) -> str:
+        """See `Pretrained.label`, with the layers where not all are kept."""
+        return f"{super().label}, {self.layers} layers" if self.layers else super().label
+
+    def check(self, task: Task, max_tokens: int) -> None:
+        """See `Pretrained.check`; so many layers are there."""
+        super().check(task, max_tokens)
+        if self.layers and self.checkpoint.at_hand:
+            require_layers(self.checkpoint.config(), self.layers)
+
     def memory(self, task: Task) -> int:
-        """The weights; trained in full, also their gradients and AdamW's two moments."""
-        return self.checkpoint.weight_bytes(self.from_scratch) * (4 if self.recipe.training == "full" else 1)
+        """The weights; trained in full, also their gradients and AdamW's two moments. Where layers are left out, both models
+        are there while they are."""
+        changes = {"num_hidden_layers": self.layers} if self.layers else self.from_scratch
+        own = self.checkpoint.weight_bytes(changes)
+        loading = own + self.checkpoint.weight_bytes() if self.layers else 0
+        return max(loading, own * (4 if self.recipe.training == "full" else 1))
 
     @property
     def origin(self) -> str:
-        """See `ModelSpec.origin`; random weights have none."""
-        return "" if self.from_scratch else super().origin
+        """See `ModelSpec.origin`; random weights have none, and a model without some of its layers is another."""
+        if self.from_scratch:
+            return ""
+        return f"{super().origin}, {self.layers} layers" if self.layers else super().origin
 
     @property
     def steps(self) -> int:
@@ -122,7 +148,7 @@ class HFStudent(Pretrained, StudentSpec):
 
     def load(self, task: Task, weights: Weights, seed: int) -> LanguageModel:
         """The base, with these weights or with this adapter merged into it."""
-        model = self._blank() if self.from_scratch else self.checkpoint.model()
+        model = self._blank() if self.from_scratch else self._pretrained()
         adapter = weights if any("lora_" in name for name in weights) else {}
         if adapter:
             model = _merged(model, adapter, self.recipe)
@@ -167,6 +193,11 @@ class HFStudent(Pretrained, StudentSpec):
         """The adapter of a model that has no more than one, all weights of any other; see `StudentSpec.stored`."""
         adapter = _ADAPTERS.get(lm.model)
         return _own_weights(lm.model) if adapter is None else dict(adapter)
+
+    def _pretrained(self) -> PreTrainedModel:
+        """The base with its weights, without the layers that are left out."""
+        whole = self.checkpoint.model()
+        return shallower(whole, shallower_config(self.checkpoint.config(), self.layers)) if self.layers else whole
 
     def _blank(self) -> PreTrainedModel:
         """The architecture with the configured changes and whatever weights it is built with."""

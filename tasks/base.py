@@ -116,6 +116,11 @@ class Task(Part, ABC):
     def verify(self, item: Item, response: str) -> Verdict:
         """Judge the visible text of a response. The text is untrusted."""
 
+    def worked(self, item: Item) -> str:
+        """A full right response with its working, to teach a model by: the item's reference, unless the task knows a working
+        that everybody's data do not have. "" where there is neither."""
+        return item.reference
+
     def formed(self, item: Item, response: str) -> bool | None:
         """Whether a response has the form that is asked for, right or wrong: what a student may learn where it learns
         nothing else. None where the task cannot tell."""

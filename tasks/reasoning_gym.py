@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed_version
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from configs.errors import ConfigError, require
 from configs.extras import needs
@@ -14,6 +14,7 @@ from tasks.answers import lenient_answer, strict_answer
 from tasks.base import Item, Split, Task, Verdict
 from tasks.splits import SPLITS, prompt_hash, split_of
 from tasks.worker import call
+from tasks.workings import WORKINGS
 
 SHARES: Mapping[str, float] = dict.fromkeys(SPLITS, 1.0)
 """Every split gets the same share of all prompts that a dataset can make."""
@@ -107,6 +108,13 @@ class ReasoningGym(Task):
         numeric = item.answer.lstrip("-").replace(".", "", 1).isdigit()
         return Verdict(False, self._right(item, lenient_answer(response, self.answer_marker, numeric)))
 
+    def worked(self, item: Item) -> str:
+        """See `Task.worked`: of the datasets in `tasks.workings` the steps line by line, then the answer's line. References,
+        which the public data have, are the answer's line alone."""
+        if item.family not in WORKINGS:
+            return item.reference
+        return "\n".join([*WORKINGS[item.family](self._entry(item)["metadata"]), item.reference])
+
     def formed(self, item: Item, response: str) -> bool:
         """See `Task.formed`: the last line begins with the marker and says something."""
         return bool(strict_answer(response, self.answer_marker))
@@ -114,6 +122,17 @@ class ReasoningGym(Task):
     def _right(self, item: Item, answer: str) -> bool:
         score = call({"check": "reasoning_gym", "answer": answer, **item.payload}) if answer else None
         return score is not None and score >= 0.999
+
+    @staticmethod
+    def _entry(item: Item) -> dict[str, Any]:
+        """The package's own record of an item's problem, made again."""
+        import reasoning_gym
+
+        made = item.payload
+        entry: dict[str, Any] = reasoning_gym.create_dataset(
+            made["dataset"], seed=made["seed"], size=1, **cast("dict[str, Any]", made["params"])
+        )[0]
+        return entry
 
     def _draws(self, split: Split, family: str, seed: int, tries: int) -> Iterator[Item]:
         """One item a seed, from consecutive seeds of the split's range; problems the dataset fails to make are skipped."""

@@ -122,6 +122,29 @@ def test_from_scratch_follows_the_seed(folder: Path) -> None:
     assert gain > base.score(examples.prompts, examples.completions).logprob.mean()
 
 
+@pytest.mark.parametrize("training", ["lora", "full"])
+def test_a_shallower_student_learns_and_is_stored_whole(folder: Path, training: str) -> None:
+    spec, base, student = fitted(folder, training, layers=1)
+    assert len(base.model.model.layers) == len(student.model.model.layers) == 1
+    assert spec.memory(Task) >= sum(p.numel() for p in base.model.parameters()) * 4  # type: ignore[arg-type]
+    gain = logprobs(student).mean() - logprobs(base).mean()
+    assert gain > 1
+    whole = HFStudent(str(folder), recipe=spec.recipe)
+    assert {spec.origin, spec.label} & {whole.origin, whole.label} == set()
+    assert spec.base_config() != whole.base_config()
+
+
+def test_a_shallower_student_weighs_less(folder: Path) -> None:
+    full = HFRecipe(training="full")
+    whole, less = (HFStudent(str(folder), recipe=full, layers=layers).memory(Task) for layers in (0, 1))  # type: ignore[arg-type]
+    layer = sum(p.numel() for p in HFStudent(str(folder)).load(Task, {}, 0).model.model.layers[1].parameters())  # type: ignore[arg-type]
+    assert whole - less == 4 * 4 * layer, "weights, gradients and two moments of the layer that is left out"
+
+
+def test_no_layers_means_what_there_was_before_they_could_be_chosen(folder: Path) -> None:
+    assert "layers" not in HFStudent(str(folder)).base_config()["fields"]
+
+
 def test_base_configuration_leaves_the_fit_out(folder: Path) -> None:
     one = HFStudent(str(folder), recipe=HFRecipe(steps=1))
     two = HFStudent(str(folder), recipe=HFRecipe(steps=2, rank=8))
@@ -133,6 +156,10 @@ def test_values_that_cannot_be(folder: Path) -> None:
         HFRecipe(training="half")
     with pytest.raises(ConfigError, match="from scratch"):
         HFStudent(str(folder), from_scratch=SMALL)
+    with pytest.raises(ConfigError, match="none to keep"):
+        HFStudent(str(folder), from_scratch=SMALL, layers=1, recipe=HFRecipe(training="full"))
+    with pytest.raises(ConfigError, match="which is 2"):
+        HFStudent(str(folder), layers=3).load(Task, {}, 0)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="hidden_sizes"):
         HFStudent(str(folder), from_scratch={"hidden_sizes": 3}, recipe=HFRecipe(training="full")).train(
             Task,  # type: ignore[arg-type]

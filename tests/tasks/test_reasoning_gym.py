@@ -69,3 +69,40 @@ def test_a_question_is_the_same_without_its_instruction() -> None:
     question = one.prompt.removesuffix(TASK.instruction)
     assert question != one.prompt
     assert TASK.asks_for(question) == TASK.asks_for(one.prompt) != TASK.asks_for(other.prompt)
+
+
+def results(lines: list[str]) -> list[int]:
+    """What each line states, computed again from its own left side."""
+    values = []
+    for line in lines:
+        left, _, right = line.partition(" = ")
+        first, sign, second = left.split()
+        a, b = int(first), int(second)
+        assert int(right) == {"+": a + b, "-": a - b, "mod": a % b if b else 0}[sign], line
+        values.append(int(right))
+    return values
+
+
+def test_a_working_states_each_step_rightly_and_ends_with_the_answer() -> None:
+    task = ReasoningGym({"chain_sum": {"min_terms": 3, "max_terms": 4, "max_digits": 2}, "gcd": {"max_numbers": 3}})
+    for family in task.families:
+        for item in task.items("public", family, 8, 0):
+            *lines, last = task.worked(item).splitlines()
+            values = results(lines)
+            assert last == item.reference == f"Answer: {item.answer}"
+            assert task.verify(item, task.worked(item)) == (True, True)
+            if family == "chain_sum":
+                terms = item.prompt.splitlines()[0].split(": ")[1].removesuffix(" =").split()
+                assert [f"{sign} {term}" for sign, term in zip(terms[1::2], terms[2::2], strict=True)] == [
+                    line.partition(" = ")[0].split(" ", 1)[1] for line in lines
+                ], "each term once, in order"
+                assert [line.split()[0] for line in lines] == [terms[0], *map(str, values[:-1])]
+                assert values[-1] == int(item.answer)
+            else:
+                assert values[-1] == 0
+                assert lines[-1].split()[2] == item.answer, "what last leaves nothing over divides all"
+
+
+def test_without_a_known_working_the_reference_is_all_there_is() -> None:
+    item = TASK.items("public", "spell_backward", 1, 0)[0]
+    assert TASK.worked(item) == item.reference == f"Answer: {item.answer}"
