@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from configs.errors import ConfigError, require
 from configs.extras import needs
+from configs.identity import added
 from lm.checkpoint import DTYPES
 from lm.examples import Examples
 from lm.gguf_file import forget_quantization
@@ -47,6 +48,8 @@ class HFRecipe(Recipe):
             trains every weight in either case.
         rank: of the adapters.
         alpha: the adapters' output is scaled by alpha / rank.
+        precision: ``bfloat16`` computes matrix products of float32 weights in it (autocast) while the weights, their updates
+            and the losses stay as they are; "" computes in the weights' own format.
     """
 
     name: ClassVar[str] = "hf_recipe"
@@ -61,9 +64,17 @@ class HFRecipe(Recipe):
     training: str = "lora"
     rank: int = 16
     alpha: int = 32
+    precision: str = added("")
+
+    @property
+    def computes_in(self) -> str:
+        """See `Recipe.computes_in`."""
+        return self.precision
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.precision not in ("", "bfloat16"):
+            raise ConfigError("recipe.precision", self.precision, "is no format to compute in", ('""', "bfloat16"))
         if self.training not in TRAININGS:
             raise ConfigError("recipe.training", self.training, "is not a way to train", TRAININGS)
         require(self.rank >= 1, "recipe.rank", self.rank, "must be at least 1")
