@@ -58,8 +58,10 @@ def fit(
     batch: int,
     lr: float,
     seed: int = 0,
+    bf16: bool = False,
 ) -> PreTrainedModel:
-    """A copy of ``model`` trained by `Trainer`: AdamW, 4 % warm-up, linear decay, gradients clipped at 1."""
+    """A copy of ``model`` trained by `Trainer`: AdamW, 4 % warm-up, linear decay, gradients clipped at 1; products in
+    bfloat16 where that is asked for."""
     right = copy.deepcopy(tokenizer)
     right.padding_side = "right"
     model = copy.deepcopy(model)
@@ -74,6 +76,7 @@ def fit(
             adam_beta2=0.95,
             max_grad_norm=1.0,
             seed=seed,
+            bf16=bf16,
             report_to=[],
             save_strategy="no",
             logging_strategy="no",

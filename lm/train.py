@@ -10,19 +10,20 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import AdamW
 
 from lm.batch import Batch, collate
 from lm.examples import Examples
+from lm.learnt import learnt_logits
 from lm.optim import Muon
 from lm.recipe import Recipe
 from lm.timing import timed
 from lm.types import Progress
 
 if TYPE_CHECKING:
-    import torch
     from torch.optim import Optimizer
     from transformers import PreTrainedModel
 
@@ -109,7 +110,10 @@ def _backward(
         batch = collate(rows, part, pad, device)
         if float(batch.weight_BT.abs().sum()) <= 0:
             continue
-        logits_BTV = model(input_ids=batch.input_BT, attention_mask=batch.mask_BT, use_cache=False).logits
+        with torch.autocast(
+            device.type, getattr(torch, recipe.computes_in or "bfloat16"), enabled=bool(recipe.computes_in)
+        ):
+            logits_BTV, batch = learnt_logits(model, batch)
         loss_BT, weight_BT = weighed(losses, logits_BTV, batch)
         value = (loss_BT * weight_BT).sum() / about
         value.backward()

@@ -50,6 +50,8 @@ class HFRecipe(Recipe):
             trains every weight in either case.
         rank: of the adapters.
         alpha: the adapters' output is scaled by alpha / rank.
+        precision: ``bfloat16`` computes matrix products of float32 weights in it (autocast) while the weights, their updates
+            and the losses stay as they are; "" computes in the weights' own format.
     """
 
     name: ClassVar[str] = "hf_recipe"
@@ -64,9 +66,17 @@ class HFRecipe(Recipe):
     training: str = "lora"
     rank: int = 16
     alpha: int = 32
+    precision: str = added("")
+
+    @property
+    def computes_in(self) -> str:
+        """See `Recipe.computes_in`."""
+        return self.precision
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.precision not in ("", "bfloat16"):
+            raise ConfigError("recipe.precision", self.precision, "is no format to compute in", ('""', "bfloat16"))
         if self.training not in TRAININGS:
             raise ConfigError("recipe.training", self.training, "is not a way to train", TRAININGS)
         require(self.rank >= 1, "recipe.rank", self.rank, "must be at least 1")
