@@ -166,7 +166,7 @@ def reinforced(drawn: OwnSamples, advantage: NDArray[np.float32], anchor: Anchor
     before = anchor.student.score(rows.prompts, rows.completions).logprob
     rows = anchored(rows, flat, now, before, anchor.kl)
     if kept is not None:
-        rows = standing_in(rows, kept.times, np.count_nonzero(drawn.rows.weight))
+        rows = standing_in(rows, kept.times, int(np.count_nonzero(drawn.rows.weight)))
     return rows.where(np.bincount(rows.completions.row_of_value, rows.weight != 0, len(rows)) > 0)
 
 

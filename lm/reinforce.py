@@ -110,7 +110,8 @@ def standing_in(rows: Examples, times: NDArray[np.float32], tokens: int) -> Exam
         tokens: that the whole batch would have been learnt from.
     """
     given = np.count_nonzero(rows.weight)
-    return rows.with_weight(rows.weight * times[rows.completions.row_of_value] * (given / tokens))
+    share = np.float32(given / tokens)
+    return rows.with_weight(rows.weight * times[rows.completions.row_of_value] * share)
 
 
 def policy_losses(logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
