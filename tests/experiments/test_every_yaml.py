@@ -47,7 +47,7 @@ OPTIONS = [name for name in CHOICES if name not in IN_CAMPAIGNS]
 def surroundings(name: str) -> list[str]:
     """The other choices that an option needs to fit into a cell."""
     group, _, option = name.rpartition("/")
-    if name in ("teacher/hf", "student/hf", "proxy/hf"):
+    if group in ("teacher", "student", "proxy") and option.startswith(("hf", "smollm2")):
         return ["task=reasoning_gym", "teacher=hf", "student=hf", "budget=lm"]
     if group == "task" and option != "mini":
         return ["teacher=hf", "student=hf", "budget=lm"]
@@ -123,7 +123,7 @@ def data(tmp_path_factory):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_option_becomes_a_cell(name, data):
-    if name.startswith("task/") or "hf" in name or name.endswith("/lm"):
+    if name.startswith("task/") or "hf" in name or "smollm2" in name or name.endswith("/lm"):
         pytest.importorskip("reasoning_gym")
     others = [o for o in surroundings(name) if o.partition("=")[0] != name.rpartition("/")[0]]
     cell = cell_from(
