@@ -38,7 +38,11 @@ OUTPUT_BYTES = 2**20
 FILES_BYTES, FILES = 16 * 2**20, 1000
 """Of the temporary folder; with ``landlock`` looked at every `LOOK_SECONDS`, so somewhat more can be there for a moment."""
 
-START_SECONDS, LOOK_SECONDS = 60.0, 0.02
+START_SECONDS, END_SECONDS, LOOK_SECONDS = 60.0, 10.0, 0.02
+CPU_FACTOR = 2.0
+"""Processor time ends at so many times the time limit, by the kernel, were we no longer there to end it. Not earlier, since
+a kernel may count by ticks, which comes to too much on a busy machine."""
+
 LEAST_MEMORY_MB = 64
 """The interpreter itself has about 30."""
 
@@ -51,7 +55,7 @@ class IsolatedRun:
 
     Args:
         returncode: as `subprocess` has it, below zero for a signal (running out of memory mostly is 1, a `MemoryError`).
-            None where it was stopped: by the time limit, or for more output or files than it may have.
+            None where it was stopped: by the time limit, for more output or files than it may have, or by the system.
         stdout: what it put out, as UTF-8; the first `OUTPUT_BYTES`.
         stderr: likewise.
         timed_out: it was stopped by the time limit.
@@ -71,7 +75,7 @@ def run_isolated(
     Args:
         program: its source; it is ``__main__``, with the standard library of this interpreter.
         stdin: its standard input.
-        seconds: time limit, from when it is ready to run; processor time has the same limit, rounded up.
+        seconds: time limit, from when it is ready to run.
         memory_mb: address space in MiB, the interpreter's own included.
         isolation: one of `ISOLATION`.
 
@@ -135,8 +139,8 @@ def _run(
         return None, "neither Linux on x86-64 nor on 64-bit ARM"
     if kind in MECHANISMS and not sys.platform.startswith("linux"):
         return None, f"{sys.platform} is not Linux"
-    source, cpu_seconds = program.encode(errors="replace"), math.ceil(seconds)
-    limits = (cpu_seconds, memory_mb * 2**20, FILES_BYTES, FILES)
+    source = program.encode(errors="replace")
+    limits = (math.ceil(CPU_FACTOR * seconds), memory_mb * 2**20, FILES_BYTES, FILES)
     with _folder(kind) as folder, _process(kind, folder, limits, (len(code), len(source))) as (child, status):
         told = _Conversation()
         given = code + source + stdin.encode(errors="replace")
@@ -150,8 +154,8 @@ def _run(
     if len(lines) > 1 and not (told.late or told.too_much):
         ended, used = lines[1].split()
         returncode = os.waitstatus_to_exitcode(int(ended))
-        if returncode == -signal.SIGKILL and float(used) > cpu_seconds - 0.1:
-            returncode, told.late = None, True
+        if returncode == -signal.SIGKILL:  # which it cannot send itself
+            returncode, told.late = None, float(used) > min(seconds, CPU_FACTOR * seconds) / 2
     stdout, stderr = (out[:OUTPUT_BYTES].decode(errors="replace") for out in (told.stdout, told.stderr))
     return IsolatedRun(returncode, stdout, stderr, told.late), None
 
@@ -198,13 +202,23 @@ def _process(
     try:
         yield child, reading
     finally:
+        child.terminate()
+        _await_end(reading)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+            os.killpg(child.pid, signal.SIGKILL)  # what has left a process with limits alone, or does not react
         child.wait()
         os.close(reading)
         for pipe in (child.stdin, child.stdout, child.stderr):
             assert pipe is not None
             pipe.close()
+
+
+def _await_end(status: int) -> None:
+    """Until the process, which alone holds the other end of the status, has seen its child end, and has ended."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(status, selectors.EVENT_READ)
+        while selector.select(END_SECONDS) and os.read(status, 2**16):
+            pass
 
 
 def _converse(

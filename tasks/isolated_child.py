@@ -47,9 +47,12 @@ _ALL_RIGHTS = (1 << 15) - 1
 
 
 def main() -> None:
-    """See the module. Arguments: kind, seconds, bytes of memory, bytes and number of files, status descriptor, lengths of
-    what comes first on the standard input (filter, program). Told as the status: a line "ready" or "refused: why", then
-    one with the wait status and the processor time in seconds."""
+    """See the module. SIGTERM ends it together with its child.
+
+    Arguments: kind, seconds, bytes of memory, bytes and number of files, status descriptor, lengths of what comes first on
+    the standard input (filter, program). Told as the status: a line "ready" or "refused: why", then one with the wait
+    status and the processor time in seconds.
+    """
     kind = sys.argv[1]
     seconds, memory, files, number, status, filter_length, program_length = map(int, sys.argv[2:])
     _prctl(_DEATH_SIGNAL, signal.SIGKILL)
@@ -59,6 +62,7 @@ def main() -> None:
             _enter_namespaces()
         child = os.fork()
         if child == 0:
+            _prctl(_DEATH_SIGNAL, signal.SIGKILL)
             _isolate(kind, program, code, seconds, memory, files, number)
     except (OSError, ValueError) as error:
         os.write(status, f"refused: {error}\n".encode())
@@ -68,7 +72,11 @@ def main() -> None:
         os.close(status)
         _run()
     else:
+        signal.signal(
+            signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL)
+        )  # and we see it end, so that it has ended
         _, ended, used = os.wait4(child, 0)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.write(status, f"{ended} {used.ru_utime + used.ru_stime}\n".encode())
         os._exit(0)
 
