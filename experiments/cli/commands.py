@@ -274,6 +274,7 @@ COMMANDS = {
         (
             ("moatbench show", "the default cell"),
             ("moatbench show defense=antidistillation attack=adaptive", "every field that could be set"),
+            ("moatbench show +experiment=quick", "what an experiment is for, and its cells"),
         ),
     ),
     "store": Command(
