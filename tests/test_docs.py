@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import re
 import shlex
 import sys
@@ -54,8 +53,6 @@ MOVED = {
     "experiments.claims.cheap_noise": "mine.cheap_noise",
 }
 """Module in the tree -> module in a package of one's own."""
-ON_THE_HUB = "published/"
-"""In the name of an experiment: its data is on the hub, and rows of this disk take its place."""
 TEACHING = ("add-a-claim.md", "add-a-defense.md", "add-an-attack.md", "campaigns.md")
 """Pages that say which files to write."""
 
@@ -248,29 +245,13 @@ def _in_a_shell(line: str) -> str:
     return line.removeprefix('eval "$(').removesuffix(')"').partition(" | ")[0]
 
 
-@pytest.fixture(scope="module")
-def rows_here(tmp_path_factory):
-    """Overrides that take a few rows, with the columns of GSM8K and of MATH, in the place of a data set on the hub."""
-    folder = tmp_path_factory.mktemp("rows")
-    for split, start in (("train", 0), ("test", 1000)):
-        rows = [
-            {"n": n, "text": f"What is {n} + {n}?", "answer": f"It is {2 * n}\n#### {2 * n}"}
-            for n in range(start, start + 200)
-        ]
-        rows = [
-            {"question": r["text"], "problem": r["text"], "answer": r["answer"], "level": 1 + r["n"] % 5} for r in rows
-        ]
-        (folder / f"{split}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    return [f"task.path={folder}", "budget.queries=9", "budget.data=9"]
-
-
 @cache
 def composed(overrides: tuple[str, ...], root: str = CELL):
     return compose_cells(overrides, root)
 
 
 @pytest.mark.parametrize(("page", "line"), commands(), ids=lambda text: text[:60])
-def test_commands_compose(page, line, written, rows_here):
+def test_commands_compose(page, line, written):
     words = [w for w in shlex.split(line.partition(" | ")[0]) if w != ">"]
     if words[0] == "python":
         arguments, command = [w for w in words[3:] if w != "--multirun"], "sweep"
@@ -301,9 +282,6 @@ def test_commands_compose(page, line, written, rows_here):
     overrides = [w for w in arguments if "=" in w]
     if page in TEACHING and not any("searchpath" in w for w in overrides):
         overrides.append(written.tree)
-    if any(ON_THE_HUB in w for w in overrides):
-        overrides += rows_here
-        arguments = overrides
     if command == "list":
         assert set(arguments) - set(overrides) <= set(KINDS)
         return
@@ -314,7 +292,7 @@ def test_commands_compose(page, line, written, rows_here):
     root = CAMPAIGN if command == CAMPAIGN or (command == "show" and root_of(overrides) == CAMPAIGN) else CELL
     if command == CAMPAIGN and not any("policy=" in w or "experiment=" in w for w in overrides):
         overrides = [POLICIES, *overrides]
-    one = command in ("run", "show", "store") and not any("experiment=" in w for w in overrides)
+    one = command in ("run", "show", "store")
     cells = [compose_one(overrides, root)] if one else composed(tuple(overrides), root)
     for cell in {id(cell): cell for cell in (cells[0], cells[-1])}.values():
         if asked_of(cell.plain) is not None:
@@ -346,9 +324,7 @@ def generate():
     return module
 
 
-@pytest.mark.parametrize(
-    ("page", "function"), [("methods.md", "methods"), ("mini-world.md", "mini_world"), ("published.md", "published")]
-)
+@pytest.mark.parametrize(("page", "function"), [("methods.md", "methods"), ("mini-world.md", "mini_world")])
 def test_generated_pages_are_current(page, function):
     text = getattr(generate(), function)()
     assert (ROOT / "docs" / page).read_text() == text, "run python docs/generate.py"

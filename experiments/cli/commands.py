@@ -180,6 +180,7 @@ COMMANDS = {
             ("moatbench worst-case defense=trace_hidden --seeds 3 --dry-run", "what the first round would take"),
             ("moatbench worst-case defense=temperature attack=imitate,clean,adaptive,rl", "of these attacks"),
             ("moatbench worst-case defense=rounding api=logprobs budget=small", "another interface, another budget"),
+            ("moatbench worst-case defense=rounding,mad defense.mad.epsilon=l1:0.5", "a field of one of them"),
         ),
         (
             Option("--seeds", "how many seeds, from 0 on; default: 5", kind=int),
@@ -274,7 +275,6 @@ COMMANDS = {
         (
             ("moatbench show", "the default cell"),
             ("moatbench show defense=antidistillation attack=adaptive", "every field that could be set"),
-            ("moatbench show +experiment=quick", "what an experiment is for, and its cells"),
         ),
     ),
     "store": Command(
