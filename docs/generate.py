@@ -1,7 +1,8 @@
 """Writes the parts of the documentation that the code knows best: ``python docs/generate.py``.
 
 ``docs/methods.md`` comes from the YAML files and the classes that they name; the samples in ``docs/mini-world.md`` come from
-the task itself. A test checks that the committed files are what this writes.
+the task itself, the recipes in ``docs/published.md`` from their files. A test checks that the committed files are what this
+writes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from configs.build import build
 from defenses.base import Defense, hooks_of
 from experiments.cli.choices import items
 from experiments.compose.compose import compose_one
+from experiments.compose.grids import EXPERIMENT, notes_of
 from experiments.compose.hydra_session import session
 from tasks.mini import MiniTask, Wording
 from tasks.mini.world import SPLITS
@@ -69,6 +71,8 @@ class's docstring, in the file that the YAML's `_target_` names.
 """
 
 BEGIN, END = "<!-- generated: samples -->", "<!-- end of generated -->"
+RECIPES = "<!-- generated: recipes -->"
+PUBLISHED = "published"
 
 
 INDEX = """
@@ -148,6 +152,33 @@ def mini_world() -> str:
     return f"{head}{BEGIN}\n\n{samples()}\n\n{END}{rest.partition(END)[2]}"
 
 
+def recipes() -> str:
+    """Every recipe: what it is and takes in a table, and below it its source, where it departs from that, what to expect."""
+    with session() as hydra:
+        names = [f"{PUBLISHED}/{name}" for name in hydra.files([]).options(f"{EXPERIMENT}/{PUBLISHED}")]
+    found = {name: notes_of([f"+{EXPERIMENT}={name}"])[name] for name in names}
+    lines = ["| `+experiment=` | what | hours on one H200 | memory |", "|---|---|---|---|"]
+    lines += [f"| `{n}` | {_cell(r.description)} | {_size(r.hours)} | {_size(r.memory)} |" for n, r in found.items()]
+    for name, recipe in found.items():
+        lines += ["", f"### {name}", "", linked(recipe.source) + ".", "", "Expected:", ""]
+        lines += [f"- {text}" for text in recipe.expected]
+        lines += ["", "Not as there:", "", *(f"- {text}" for text in recipe.differs)]
+        lines += ["", f"Hours: {recipe.hours}", "", f"Memory: {recipe.memory}"]
+    return "\n".join(lines)
+
+
+def published() -> str:
+    """The text of ``docs/published.md`` with its recipes brought up to date."""
+    text = (DOCS / "published.md").read_text()
+    head, _, rest = text.partition(RECIPES)
+    return f"{head}{RECIPES}\n\n{recipes()}\n\n{END}{rest.partition(END)[2]}"
+
+
+def _size(text: str) -> str:
+    """What a text on hours or memory begins with: about how much."""
+    return text.partition(" on one ")[0].partition(", estimated")[0]
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|") or "–"
 
@@ -155,3 +186,4 @@ def _cell(text: str) -> str:
 if __name__ == "__main__":
     (DOCS / "methods.md").write_text(methods())
     (DOCS / "mini-world.md").write_text(mini_world())
+    (DOCS / "published.md").write_text(published())

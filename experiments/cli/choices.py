@@ -30,7 +30,7 @@ GROUPS = {
     "budgets": ("budget",),
     "campaigns": ("campaign", "operation", "population", "market", "link"),
     "policies": ("policy",),
-    "experiments": ("experiment", "experiment/campaign"),
+    "experiments": ("experiment", "experiment/published", "experiment/campaign"),
     "claims": ("claim",),
     **{part: (f"attack/{part}",) for part in PARTS_OF_ATTACKS},
 }
@@ -42,6 +42,7 @@ TYPED = {
     "operation": "+operation@campaign.operations.OWN_NAME",
     "claim": "+claim",
     "experiment": "+experiment",
+    "experiment/published": "+experiment",
     "experiment/campaign": "+experiment",
 }
 """How a choice of these groups is typed; the others as they are called."""
@@ -54,7 +55,7 @@ class Choice(NamedTuple):
         name: as typed.
         line: what it is: first comment of its YAML, else its description, else the first paragraph of its class's docstring.
         source: paper or practice that its class states; for what is made of other choices (an attack, a policy) these, which
-            state theirs; of a campaign the report that it stands for.
+            state theirs; of a campaign the report that it stands for; of an experiment what its file says.
     """
 
     name: str
@@ -112,7 +113,7 @@ def _item(text: str, name: str) -> Choice:
     line = first.lstrip("# ").strip() if first.startswith("#") else str(node.get("description", ""))
     sources = list(dict.fromkeys(s for t in targets if (s := _stated(t, "source"))))
     made = " + ".join(_stack(node)) or "; ".join(sources) or " × ".join(_parts(node.get("defaults", [])))
-    stated = made or "; ".join(_reports(node))
+    stated = made or "; ".join(_reports(node)) or str(node.get("source", ""))
     return Choice(name, line or next((d for t in targets if (d := _stated(t, "doc"))), ""), stated)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 
 from experiments.cli.arguments import CommandLine
+from experiments.cli.consoles import results
 from experiments.cli.settling import calibrated
 from experiments.compose.compose import Sweep, compose_one, compose_sweep
-from experiments.compose.grids import experiment_names
+from experiments.compose.grids import experiment_names, notes_of
 from experiments.report.file_names import stem
 from lm.timing import collecting, timed
 
@@ -26,6 +27,9 @@ def main(asked: CommandLine) -> int:
             print(f"moatbench: {remark}", file=sys.stderr)
         options = asked.options
         dry, words = getattr(options, "dry_run", False), (asked.command, *asked.words)
+        for notes in notes_of(asked.words).values() if dry else ():
+            for line in notes.lines():
+                results().print(line, highlight=False, markup=False)
         cells, code = calibrated(sweep.cells, options.workers, dry, words)
         if not cells:  # a calibration failed; or of a plan, all of whose cells wait
             return code

@@ -1,4 +1,5 @@
-"""``moatbench show``: a resolved cell or campaign as YAML, and its stages as comments below."""
+"""``moatbench show``: a resolved cell or campaign as YAML, and its stages as comments below; of an experiment what its file
+says, and what its cells are."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from omegaconf import OmegaConf
 from experiments.calibration.settle import settle
 from experiments.cli.arguments import CommandLine
 from experiments.cli.roots import root_of
-from experiments.compose.compose import ROOT, compose_one
+from experiments.compose.compose import ROOT, compose_cells, compose_one
+from experiments.compose.grids import notes_of
 
 if TYPE_CHECKING:
     from experiments.store.stage import Stage
@@ -17,8 +19,13 @@ if TYPE_CHECKING:
 
 
 def main(asked: CommandLine) -> int:
-    """Print the YAML, which can be read back, and one comment line for each stage."""
+    """Print the YAML, which can be read back, and one comment line for each stage; of an experiment its notes, and one line
+    for each cell."""
     root = root_of(asked.words) or ROOT
+    if notes := notes_of(asked.words):
+        labels = [cell.label for cell in compose_cells(asked.words, root)]
+        print("\n".join([*(line for told in notes.values() for line in told.lines()), "", "# cells", *labels]))
+        return 0
     one = compose_one(asked.words, root)
     if root == ROOT:
         one = next(iter(settle([one]).cells), one)

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from configs.errors import ConfigError, require
 from experiments.compose.config_files import ConfigFiles
+from experiments.compose.experiment_notes import NOTES, ExperimentNotes, notes_in
 from experiments.compose.hydra_session import HydraSession, session
 from experiments.compose.resolved import resolved
 from experiments.compose.search_path import SEARCH_PATH
@@ -20,7 +21,8 @@ CELL = "cell"
 """What grids are of, where a file does not say otherwise."""
 EXPERIMENT, CLAIM = "experiment", "claim"
 """Groups whose files have grids."""
-FIELDS = ("description", "grids", "of", "reference")
+FIELDS = (*NOTES, "grids", "of", "reference", "setting")
+"""Of an experiment's file. ``setting`` is what its grids have in common: command lines that each of them begins with."""
 
 
 def experiment_names(arguments: Sequence[str]) -> list[str]:
@@ -35,7 +37,7 @@ def reference_of(arguments: Sequence[str]) -> str:
     Raises:
         ConfigError: it is no name.
     """
-    names = [a.partition("=")[2].split(",") for a in arguments if a.lstrip("+").partition("=")[0] == EXPERIMENT]
+    names = [a.partition("=")[2].split(",") for a in arguments if _is_experiment(a)]
     search = [a for a in arguments if a.lstrip("+").startswith(f"{SEARCH_PATH}=")]
     with session(arguments) as hydra:
         for name in itertools.chain.from_iterable(names):
@@ -60,7 +62,7 @@ def grids_of(
         root: what its grids are of; an experiment says so where it is not of cells (``of: campaign``).
 
     Raises:
-        ConfigError: there is no such file, it holds other things than a description and grids, or grids of something else.
+        ConfigError: there is no such file, it holds other things than `FIELDS`, or grids of something else.
     """
     field = f"{group}.{name}"
     node = choice_of(group, name, search, hydra) if group == CLAIM else _experiment(name, hydra, search, root)
@@ -68,10 +70,36 @@ def grids_of(
     if of != root:
         how = "moatbench campaign" if of == "campaign" else "moatbench sweep"
         raise ConfigError(group, name, f"has grids of a {of}: run it with {how} +{group}={name}")
-    grids = node.get("grids") or []
-    if not grids or not all(isinstance(line, str) for line in grids):
+    setting, grids = node.get("setting") or [], node.get("grids") or []
+    if not grids or not _are_texts(grids):
         raise ConfigError(f"{field}.grids", grids, "must be a list of at least one command line")
-    return [_words(line, f"{field}.grids") for line in grids]
+    require(_are_texts(setting), f"{field}.setting", setting, "must be a list of command lines")
+    common = [word for line in setting for word in _words(line, f"{field}.setting")]
+    return [[*common, *_words(line, f"{field}.grids")] for line in grids]
+
+
+def _are_texts(lines: Any) -> bool:
+    return isinstance(lines, list) and all(isinstance(line, str) for line in lines)
+
+
+def notes_of(arguments: Sequence[str]) -> dict[str, ExperimentNotes]:
+    """What the files of the experiments that a command line names say besides their grids, by name.
+
+    Raises:
+        ConfigError: there is no such experiment, or its notes are not texts.
+    """
+    names = [name for a in arguments if _is_experiment(a) for name in a.partition("=")[2].split(",")]
+    search = [a for a in arguments if a.lstrip("+").startswith(f"{SEARCH_PATH}=")]
+    if not names:
+        return {}
+    with session(arguments) as hydra:
+        files = hydra.files(search)
+        read = {name: files.read(f"{EXPERIMENT}/{name}") for name in names}
+    return {n: notes_in(resolved(f.config), f"{EXPERIMENT}.{n}") for n, f in read.items() if f is not None}
+
+
+def _is_experiment(argument: str) -> bool:
+    return argument.lstrip("+").partition("=")[0] == EXPERIMENT
 
 
 def choice_of(group: str, name: str, arguments: Sequence[str], hydra: HydraSession) -> Any:
@@ -107,6 +135,7 @@ def _experiment(name: str, hydra: HydraSession, search: Sequence[str], root: str
     for key in node:
         if key not in FIELDS:
             raise ConfigError(f"{EXPERIMENT}.{name}.{key}", node[key], "is not a field here", FIELDS)
+    notes_in(node, f"{EXPERIMENT}.{name}")
     return node
 
 

@@ -28,7 +28,9 @@ FOLDER = Path(configs.__file__).parent
 YAMLS = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml"))
 EXPERIMENTS = [name for name in YAMLS if name.startswith("experiment/")]
 OF_CAMPAIGNS = [n for n in EXPERIMENTS if OmegaConf.load(FOLDER / f"{n}.yaml").get("of") == CAMPAIGN]
-OF_CELLS = [name for name in EXPERIMENTS if name not in OF_CAMPAIGNS]
+PUBLISHED = "experiment/published/"
+"""Experiments on what is on the hub, which `tests.experiments.test_published` plans with stand-ins."""
+OF_CELLS = [name for name in EXPERIMENTS if name not in OF_CAMPAIGNS and not name.startswith(PUBLISHED)]
 OPERATION = "operation"
 """A group whose choices are put into a campaign under a name."""
 CLAIMS = [name for name in YAMLS if name.startswith("claim/")]
