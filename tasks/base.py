@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
@@ -115,6 +115,10 @@ class Task(Part, ABC):
     @abstractmethod
     def verify(self, item: Item, response: str) -> Verdict:
         """Judge the visible text of a response. The text is untrusted."""
+
+    def verdicts(self, items: Sequence[Item], responses: Sequence[str]) -> list[Verdict]:
+        """`verify` of each response, in one go where that is quicker: ``items`` are theirs."""
+        return [self.verify(item, response) for item, response in zip(items, responses, strict=True)]
 
     def formed(self, item: Item, response: str) -> bool | None:
         """Whether a response has the form that is asked for, right or wrong: what a student may learn where it learns
