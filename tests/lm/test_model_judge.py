@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -146,3 +147,17 @@ def test_the_judges_weights_are_in_its_identity(tmp_path: Path) -> None:
     before = identity(ModelJudge(model=spec))
     tiny.change_tensors(tmp_path, {"model.norm.weight": torch.full((32,), 1.5)})
     assert identity(ModelJudge(model=Pretrained(str(tmp_path), device="cpu"))) != before
+
+
+def test_a_space_that_parts_one_mark_may_complete_another() -> None:
+    tokenizer = SimpleNamespace(
+        added_tokens_decoder={7: SimpleNamespace(content="ab"), 8: SimpleNamespace(content="a b")}
+    )
+    assert inert("xaby", tokenizer) == "xa  by"
+
+
+def test_a_word_counts_with_a_space_before_it_and_with_a_capital(tmp_path: Path) -> None:
+    tokenizer = tiny.tokenizer(600, ["yes no yes no", "Yes no", "No yes no yes"])
+    no, yes = (tokenizer.batch_decode([[i] for i in ids]) for ids in rating_tokens(tokenizer, ("no", "yes")))
+    assert {"no", " no", "No"} <= set(no)
+    assert {"yes", " yes"} <= set(yes)
