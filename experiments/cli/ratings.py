@@ -1,9 +1,9 @@
 """``python -m experiments.cli.ratings``: stored texts for people to rate, and a look at what they send back.
 
 ``export STORE FILE`` writes every stored text that judges read, a JSON object a line: ``key`` of the texts, ``item``,
-``question``, ``reference``, ``text`` and an empty ``rating`` to be filled in. It says neither which defense or student a text
-is of nor what the program found, and the lines are in random order, so that nobody rates what they know. ``check STORE FILE``
-looks whether all lines are ratings of texts that are stored, as is done before every run that imports them.
+``question``, ``reference``, ``text`` and an empty ``rating`` to be filled in. It says neither which defense or student a
+text is of nor what the program found, and the lines are in random order, so that nobody rates what they know. ``check STORE
+FILE`` looks whether all lines are ratings of texts that are stored, as is done before every run that imports them.
 """
 
 from __future__ import annotations
