@@ -27,8 +27,8 @@ from tasks.text_judge import FIVE
 SHOWN = ("item", "question", "reference", "text")
 
 
-def require_known_ratings(rows: Iterable[Stage], store: Store) -> None:
-    """Refuse imported ratings of texts that neither these rows have nor the store.
+def require_known_ratings(rows: Iterable[Stage], root: str) -> None:
+    """Refuse imported ratings of texts that neither these rows have nor the store in this folder.
 
     Raises:
         ConfigError: naming the first line that rates others.
@@ -42,7 +42,7 @@ def require_known_ratings(rows: Iterable[Stage], store: Store) -> None:
     ]
     imported = {name: own.judge for name, own in judged if isinstance(own.judge, ImportedRatings)}
     if imported:
-        known = {own.texts.key for _, own in judged} | stored_keys(store)
+        known = {own.texts.key for _, own in judged} | stored_keys(Store(root))
         for name, judge in imported.items():
             with field_of(judge, f"judge.{name}"):
                 judge.require_keys(known)

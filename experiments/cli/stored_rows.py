@@ -34,7 +34,7 @@ def wanted_rows(cells: Sequence[Composed]) -> list[Wanted]:
                 raise
             raise MoatBenchError(f"{error}\n  in the cell {cell.label}") from error
     if cells:
-        require_known_ratings([row.stage for row in rows], store_of(cells))
+        require_known_ratings([row.stage for row in rows], str(cells[0].plain.get("store")))
     return rows
 
 

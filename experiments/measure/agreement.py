@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from lm.seeds import generator
 
@@ -76,4 +75,11 @@ def rank_correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | 
     """Spearman's rank correlation, ties with their mean rank; None where either is the same throughout."""
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+    return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])
+
+
+def _ranks(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) rank of each, ties with their mean."""
+    _, place, count = np.unique(x, return_inverse=True, return_counts=True)
+    rank: NDArray[np.float64] = (np.cumsum(count) - (count - 1) / 2)[place]
+    return rank
