@@ -44,6 +44,11 @@ GROUPS = {
     "teacher": ("Teachers", "`teacher=NAME`."),
     "student": ("Students", "`student=NAME`."),
     "proxy": ("Proxies", "Which base model the provider takes students to start from: `proxy=NAME`."),
+    "judge": (
+        "Judges",
+        "Who rates released texts and students' answers besides: `judge=NAME`, `judge=[NAME,NAME]`, see "
+        "[language-models.md](language-models.md#judges).",
+    ),
     "campaign": (
         "Campaigns",
         "`moatbench campaign campaign=NAME`, see [campaigns.md](campaigns.md). Sources: who reported it; P primary text, S "

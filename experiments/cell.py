@@ -18,6 +18,8 @@ from experiments.stages.distance import DistanceStage
 from experiments.stages.drop import DropStage
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.honest import HonestStage
+from experiments.stages.judged_texts import ReleasedTextsStage, StudentTextsStage, TextsStage
+from experiments.stages.judgement import JudgementStage
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.offer import Offer
 from experiments.stages.pass_at_k import PassAtKStage
@@ -40,6 +42,7 @@ from student.base import StudentSpec
 from student.objectives.base import Objective
 from student.objectives.sft import SFT
 from tasks.base import Split, Task
+from tasks.text_judge import TextJudge
 
 SUSPECTS = ("student", "undefended", "self")
 """Whom defenses look into: the student; the same attack's on the undefended API, which never met what they put into answers;
@@ -67,6 +70,7 @@ class Cell:
     proxy: StudentSpec | None = None
     knowledge: Knowledge = field(default_factory=Knowledge)
     interning: Interning = field(default_factory=Interning, repr=False, compare=False)
+    judges: Mapping[str, TextJudge] = field(default_factory=dict)
 
     def row_stage(self) -> RowStage:
         """The stage that gives this cell's row, with all it depends on; what other cells have too is the same object."""
@@ -115,6 +119,7 @@ class Cell:
                 role: one(PassAtKStage(model, self.measure, self.max_tokens, self.seed))
                 for role, model in sampled.items()
             },
+            judgements=self._judgements(after, after_twin, teacher, base, serving_proxy) if self.judges else {},
         )
 
     def selection_stage(self) -> SelectionStage:
@@ -241,6 +246,33 @@ class Cell:
         if sells_changed(part):
             found["sold"] = SoldStage(*asked)
         return {name: self.interning.one(stage) for name, stage in found.items()}
+
+    def _judgements(
+        self,
+        student: StudentStage | RefineStage,
+        twin: StudentStage | RefineStage,
+        teacher: TeacherStage,
+        base: BaseStage,
+        proxy: BaseStage,
+    ) -> dict[str, dict[str, JudgementStage]]:
+        """What judges say, by judge and whose texts: ``released`` by the defended API, ``clean`` from the undefended one, of
+        the ``student`` and of its ``undefended`` twin; the latter of each where a defense sets them apart."""
+        one, measured = self.interning.one, (self.measure, self.max_tokens, self.seed)
+        nothing = replace(self, offer=one(replace(self.offer, defenses={})))
+        serving = replace(self, offer=one(serving_part(self.offer) or nothing.offer))
+        released = one(ReleasedTextsStage(*serving._asking(teacher, proxy), measure=self.measure))
+        clean = one(ReleasedTextsStage(*nothing._asking(teacher, base), measure=self.measure))
+        found: dict[str, TextsStage] = {"released": released, "student": one(StudentTextsStage(student, *measured))}
+        others: dict[str, TextsStage] = {"clean": clean, "undefended": one(StudentTextsStage(twin, *measured))}
+        known = {stage.key for stage in found.values()}
+        found |= {role: stage for role, stage in others.items() if stage.key not in known}
+        return {
+            name: {
+                role: one(JudgementStage(name, judge, stage, clean if judge.needs_teacher else None))
+                for role, stage in found.items()
+            }
+            for name, judge in self.judges.items()
+        }
 
     def _asking(
         self, teacher: TeacherStage, proxy: BaseStage

@@ -22,13 +22,14 @@ from experiments.compose.compose import PATHS, REPORT
 from experiments.compose.interning import Interning
 from experiments.stages.attack_check import check_attack, check_knowledge
 from experiments.stages.defense_check import check_defenses
-from experiments.stages.model_check import check_models, named_models
+from experiments.stages.model_check import check_judges, check_models, named_models
 from experiments.stages.offer import Offer
 from experiments.stages.settings import Measure
 from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Task
+from tasks.text_judge import TextJudge
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 
@@ -58,6 +59,7 @@ def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | Non
         if name not in ATTACK:
             raise ConfigError(f"attack.{name}", attack[name], "is not a part of an attack", ATTACK, meant=name)
     plain["defense"] = named_parts(plain.get("defense"), "defense")
+    plain["judge"] = named_parts(plain.get("judge"), "judge")
     refuse_asked(plain)
 
     def part(base: type[T], group: str) -> T:
@@ -84,18 +86,22 @@ def cell_from(config: DictConfig | Mapping[str, Any], interning: Interning | Non
         measure=part(Measure, "measure"),
         max_tokens=whole_number(plain.get("max_tokens"), "max_tokens", 1, LONGEST_RESPONSE),
         seed=whole_number(plain.get("seed"), "seed", 0),
-        resolved={name: interning.described(plain[name]) for name in PARTS if name != "proxy" or plain.get("proxy")},
+        resolved={name: interning.described(plain[name]) for name in PARTS if name not in LATER or plain.get(name)},
         proxy=part(StudentSpec, "proxy") if plain.get("proxy") else None,  # type: ignore[type-abstract]
         interning=interning,
+        judges={n: interning.part(j, TextJudge, f"judge.{n}") for n, j in plain["judge"].items()},  # type: ignore[type-abstract]
     )
     check(cell)
     return cell
 
 
 PARTS = (
-    "task", "teacher", "student", "proxy", "api", "prices", "defense", "attack", "budget", "measure", "max_tokens", "seed",
+    "task", "teacher", "student", "proxy", "api", "prices", "defense", "attack", "budget", "measure", "judge", "max_tokens",
+    "seed",
 )  # fmt: skip
 """Parts of a configuration that say what a cell is."""
+LATER = ("proxy", "judge")
+"""Those that came after results had been stored, and say nothing where they are empty."""
 ATTACK = ("name", "harvest", "recover", "objective", "refine", "knowledge")
 """Parts of an attack."""
 LONGEST_RESPONSE = 1_000_000
@@ -113,7 +119,9 @@ def check(cell: Cell) -> None:
     parts |= {f"attack.recover.{name}": step for name, step in cell.recover.items()}
     parts |= {f"attack.refine.{name}": step for name, step in cell.refine.items()}
     parts |= {f"attack.{part.kind}": part for part in (cell.harvest, cell.objective)}
+    parts |= {"task": cell.task, **{f"judge.{name}": judge for name, judge in cell.judges.items()}}
     check_models([*models.items(), *named_models(parts)], cell.task, cell.max_tokens)
+    check_judges(parts)
     interface = cell.offer.interface
     check_defenses(cell.offer.defenses, interface)
     check_attack(cell.harvest, cell.objective, cell.refine, cell.budget, cell.student, interface, cell.task)

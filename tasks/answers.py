@@ -19,6 +19,23 @@ def strict_answer(text: str, marker: str) -> str | None:
     return line[len(marker) :].strip() if line.startswith(marker) else None
 
 
+def marked_answer(text: str, marker: str) -> str | None:
+    """All that follows ``marker`` where it last begins a line, of several lines too; all of the text where the marker is "".
+    None where no line begins with it."""
+    text = _visible(text)
+    if not marker:
+        return text.strip()
+    lines = [line.strip() for line in text.splitlines()]
+    at = next((at for at in reversed(range(len(lines))) if lines[at].startswith(marker)), None)
+    return None if at is None else "\n".join([lines[at][len(marker) :], *lines[at + 1 :]]).strip()
+
+
+def visible_answer(text: str, marker: str) -> str:
+    """What a reader who takes any form would read as the answer: `marked_answer`, else all that is visible."""
+    found = marked_answer(text, marker)
+    return _visible(text).strip() if found is None else found
+
+
 def lenient_answer(text: str, marker: str, numeric: bool) -> str:
     r"""One candidate: after the last ``marker`` or "the answer is" (any case) to the line's end, else in the last
     ``\boxed{}``, else on the last line; a box around it is opened. For ``numeric`` answers it is the last number of that,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
@@ -120,6 +120,10 @@ class Task(Part, ABC):
         """A full right response with its working, to teach a model by: the item's reference, unless the task knows a working
         that everybody's data do not have. "" where there is neither."""
         return item.reference
+
+    def verdicts(self, items: Sequence[Item], responses: Sequence[str]) -> list[Verdict]:
+        """`verify` of each response, in one go where that is quicker: ``items`` are theirs."""
+        return [self.verify(item, response) for item, response in zip(items, responses, strict=True)]
 
     def formed(self, item: Item, response: str) -> bool | None:
         """Whether a response has the form that is asked for, right or wrong: what a student may learn where it learns

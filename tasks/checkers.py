@@ -54,6 +54,9 @@ def math_verify(answer: str, reference: str) -> bool:
 
 CHECKERS: Mapping[str, Checker] = {"exact": exact, "numeric": numeric, "choice": choice, "math_verify": math_verify}
 
+JUDGE = "judge"
+"""The checker that is none of these: a `tasks.text_judge.TextJudge` of the task's own decides."""
+
 
 def check_installed(name: str) -> None:
     """Raise `ConfigError` where the checker's package is missing."""

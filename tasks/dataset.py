@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
 from configs.errors import ConfigError, require
-from tasks.answers import LONGEST, lenient_answer, strict_answer
+from configs.identity import added
+from tasks.answers import LONGEST, lenient_answer, marked_answer, strict_answer, visible_answer
 from tasks.base import Item, Split, Task, Verdict
-from tasks.checkers import CHECKERS, check_installed
+from tasks.checkers import CHECKERS, JUDGE, check_installed
 from tasks.dataset_rows import Row, level_of, load_rows, local, text_of
 from tasks.splits import check_shares, prompt_hash, split_of
+from tasks.text_judge import JudgedTexts, TextJudge
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,11 @@ class DatasetTask(Task):
         level: column with the difficulty as a whole number, or as a text with one ("Level 3"); "" for none.
         harder_above: rows of a higher level than this are ``harder`` and nothing else; needs ``level``.
         template: the prompt; ``{question}`` stands for the question.
-        checker: ``exact``, ``numeric``, ``choice`` or ``math_verify``; see `tasks.checkers`.
+        checker: ``exact``, ``numeric``, ``choice`` or ``math_verify``; see `tasks.checkers`. ``judge``, where no program can
+            tell: see ``judge``.
         answer_marker: begins the answer's line in a response.
         shares: shares of the splits.
+        judge: who decides whether an answer says what the reference says, with ``checker: judge``; null with any other.
     """
 
     name: ClassVar[str] = "dataset"
@@ -65,10 +69,20 @@ class DatasetTask(Task):
     shares: dict[str, float] = field(
         default_factory=lambda: {"train": 0.6, "heldout": 0.2, "harder": 0.0, "public": 0.1, "provider": 0.1}
     )
+    judge: TextJudge | None = added(None)  # noqa: RUF009 (it is a field)
 
     def __post_init__(self) -> None:
-        if self.checker not in CHECKERS:
-            raise ConfigError("checker", self.checker, "is not an answer checker", CHECKERS)
+        if self.checker not in (*CHECKERS, JUDGE):
+            raise ConfigError("checker", self.checker, "is not an answer checker", (*CHECKERS, JUDGE))
+        if self.judge is None:
+            require(self.checker != JUDGE, "judge", None, "must be given with checker=judge: who decides?")
+        else:
+            require(self.checker == JUDGE, "checker", self.checker, "must be judge where there is one")
+            reason = "rates stored texts alone: a checker has to read any answer"
+            require(self.judge.reads, "judge", self.judge.name, reason)
+            require(
+                not self.judge.needs_teacher, "judge", self.judge.name, "must not ask to be shown the teacher's text"
+            )
         check_installed(self.checker)
         require("{question}" in self.template, "template", self.template, "must contain {question}")
         check_shares(self.shares)
@@ -116,6 +130,8 @@ class DatasetTask(Task):
 
     def verify(self, item: Item, response: str) -> Verdict:
         """See `Task.verify`: the named checker on the answer's line (strict) or a likely candidate (lenient)."""
+        if self.judge is not None:
+            return self.verdicts([item], [response])[0]
         check = CHECKERS[self.checker]
         exact = strict_answer(response, self.answer_marker)
         if exact is not None and check(exact, item.answer):
@@ -123,9 +139,26 @@ class DatasetTask(Task):
         candidate = lenient_answer(response, self.answer_marker, self.checker == "numeric")
         return Verdict(False, bool(candidate) and check(candidate, item.answer))
 
+    def verdicts(self, items: Sequence[Item], responses: Sequence[str]) -> list[Verdict]:
+        """See `Task.verdicts`. A judge is asked about all at once: an answer is all that follows the marker at the beginning
+        of a line (strict), or all that is visible where there is none (lenient)."""
+        if self.judge is None:
+            return super().verdicts(items, responses)
+        answers = [visible_answer(response, self.answer_marker) for response in responses]
+        asked = [row for row, answer in enumerate(answers) if answer]
+        judged = JudgedTexts(
+            [items[row].prompt for row in asked], [items[row].answer for row in asked], [answers[row] for row in asked]
+        )
+        good = dict(zip(asked, self.judge.good(self.judge.ratings(judged).rating).tolist(), strict=True))
+        return [
+            Verdict(good.get(row, False) and self.formed(items[row], response), good.get(row, False))
+            for row, response in enumerate(responses)
+        ]
+
     def formed(self, item: Item, response: str) -> bool:
-        """See `Task.formed`: the last line begins with the marker and says something."""
-        return bool(strict_answer(response, self.answer_marker))
+        """See `Task.formed`: the last line begins with the marker and says something; for a judge, any line may."""
+        found = strict_answer if self.judge is None else marked_answer
+        return bool(found(response, self.answer_marker))
 
     @cached_property
     def _pools(self) -> dict[str, list[Item]]:

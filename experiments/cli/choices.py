@@ -32,6 +32,7 @@ GROUPS = {
     "policies": ("policy",),
     "experiments": ("experiment", "experiment/published", "experiment/campaign"),
     "claims": ("claim",),
+    "judges": ("judge",),
     **{part: (f"attack/{part}",) for part in PARTS_OF_ATTACKS},
 }
 

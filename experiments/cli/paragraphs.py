@@ -4,7 +4,8 @@ from __future__ import annotations
 
 OVERRIDES = """\
 Every part of a cell is set as GROUP=NAME or FIELD=VALUE, in Hydra's override syntax:
-  task teacher api prices defense attack student proxy budget measure tracking launcher   groups (`moatbench list`)
+  task teacher api prices defense attack student proxy budget measure judge tracking launcher
+                                         groups (`moatbench list`)
   seed max_tokens store out, and any field of a group (`moatbench show`), e.g. defense.temperature.tau=1.5
   defense=[a,b]                          several defenses, applied in this order
   hydra.searchpath=[pkg://yours.configs] also look for configurations in your own package

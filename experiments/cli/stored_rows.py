@@ -11,6 +11,7 @@ from typing import Any
 from configs.build import by_class
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cell_from import cell_from
+from experiments.cli.ratings import require_known_ratings
 from experiments.compose.compose import Composed
 from experiments.compose.interning import Interning
 from experiments.engine.graph import Wanted
@@ -32,6 +33,8 @@ def wanted_rows(cells: Sequence[Composed]) -> list[Wanted]:
             if len(cells) == 1:
                 raise
             raise MoatBenchError(f"{error}\n  in the cell {cell.label}") from error
+    if cells:
+        require_known_ratings([row.stage for row in rows], str(cells[0].plain.get("store")))
     return rows
 
 

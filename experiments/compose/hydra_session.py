@@ -25,7 +25,7 @@ from experiments.compose.fields import RefusedError, set_fields
 from experiments.compose.kept_defaults import kept
 from experiments.compose.search_path import SEARCH_PATH, admit
 
-STACKS = ("defense", "attack/recover", "attack/refine")
+STACKS = ("defense", "judge", "attack/recover", "attack/refine")
 """Groups of which several choices are made at once, or none."""
 
 

@@ -90,6 +90,7 @@ class CellResult:
             (`experiments.measure.honest_load`); empty where no request is judged.
         passes: samples of students before and after refining (`experiments.measure.pass_at_k`); None where the attack does
             not refine.
+        judged: what judges say of texts (`experiments.measure.judged`); None where nobody judges.
     """
 
     cell: Mapping[str, Any]
@@ -98,6 +99,7 @@ class CellResult:
     honest_clean: pl.DataFrame
     honest_load: pl.DataFrame = field(default_factory=nobody)
     passes: pl.DataFrame | None = None
+    judged: pl.DataFrame | None = None
 
     @property
     def seed(self) -> int:

@@ -22,6 +22,7 @@ def cell_row(
     honest_clean: pl.DataFrame,
     honest_load: pl.DataFrame | None = None,
     passes: pl.DataFrame | None = None,
+    judged: pl.DataFrame | None = None,
 ) -> dict[str, Value]:
     """The row of one cell.
 
@@ -35,16 +36,20 @@ def cell_row(
         scores: item tables by model, see `CellResult`.
         honest: honest requests under the defense.
         honest_clean: the same without.
-        honest_load, passes: see `CellResult`.
+        honest_load, passes, judged: see `CellResult`. How far judges agree is in ``kappa_TEXTS/JUDGE/OTHER`` with ``_low``,
+            ``_high`` and ``_n`` behind it.
     """
     load = nobody() if honest_load is None else honest_load
-    (summary,) = estimated([summarise([CellResult(cell, scores, honest, honest_clean, load, passes)])])
+    (summary,) = estimated([summarise([CellResult(cell, scores, honest, honest_clean, load, passes, judged)])])
     row: dict[str, Value] = {name: flat(value) for name, value in cell.items()}
     row |= {name: row.get(name) for name in FACTS}
     asked, accepted = summary.facts["asked"], summary.facts["accepted"]
     row["accepted_share"] = accepted / asked if asked and accepted is not None else None
     for measure, estimate in summary.estimates.items():
         row[column_name(measure)] = estimate.value
+    for pair, found in summary.agreements.items():
+        name = f"kappa_{'/'.join(pair)}"
+        row |= {name: found.kappa, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_n": found.n}
     return row
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.measure import transfer as ratios
+from experiments.measure.agreement import Agreement
 from experiments.measure.cell_result import (
     FACTS,
     SERVED,
@@ -23,6 +24,7 @@ from experiments.measure.cell_result import (
 from experiments.measure.confidence import honest_calibration
 from experiments.measure.estimate import Estimate, estimates
 from experiments.measure.honest_load import load_numbers
+from experiments.measure.judged import JudgedPair, agreements, length_correlations, rating_measures
 from experiments.measure.panel import ALL, Column, Panel, honest_block, score_blocks
 from experiments.measure.pass_at_k import pass_measures
 from experiments.measure.quantity import MISSING, Quantity, blank, difference, linear, mean_of, plain
@@ -67,6 +69,8 @@ class Summary:
         facts: attacker-side outcomes, mean over seeds; None where no cell states it.
         quantities: every measure.
         estimates: what to print of every measure; empty until `estimated`.
+        agreements: how far judges agree, over the texts of all seeds (`experiments.measure.judged`).
+        lengths: rank correlation of their ratings with the length of the texts, by texts and judge.
     """
 
     configuration: Mapping[str, Any]
@@ -78,6 +82,8 @@ class Summary:
     facts: Mapping[str, float | None]
     quantities: Mapping[MeasureKey, Quantity]
     estimates: Mapping[MeasureKey, Estimate] = field(default_factory=dict)
+    agreements: Mapping[JudgedPair, Agreement] = field(default_factory=dict)
+    lengths: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,6 +138,8 @@ def summarise(results: Sequence[CellResult]) -> Summary:
     }
     passes = pass_measures([r.passes for r in results], seeds)
     quantities |= {MeasureKey(name, family): quantity for (name, family), quantity in passes.items()}
+    judged = [r.judged for r in results]
+    quantities |= {MeasureKey(*name): quantity for name, quantity in rating_measures(judged, seeds).items()}
     configuration = results[0].configuration
     return Summary(
         configuration,
@@ -145,6 +153,8 @@ def summarise(results: Sequence[CellResult]) -> Summary:
             for name in (*FACTS, *findings(results), *by_defense(results))
         },
         quantities,
+        agreements=agreements(judged),
+        lengths=length_correlations(judged),
     )
 
 

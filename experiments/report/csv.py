@@ -40,6 +40,10 @@ def render(summaries: Sequence[Summary], found: Sequence[Comparison]) -> str:
         for measure, estimate in s.estimates.items():
             tail = dict(zip(("measure", "family", "decoding", "grader"), measure, strict=True))
             writer.writerow(head | tail | _estimate(estimate))
+        for pair, agreed in s.agreements.items():
+            tail = {"measure": f"kappa_{pair.texts}", "family": pair.judge, "grader": pair.other}
+            given = Estimate(agreed.kappa, agreed.low, agreed.high, f"{agreed.n} texts")
+            writer.writerow(head | tail | _estimate(given))
         for name, value in s.facts.items():
             writer.writerow(head | {"measure": f"attack_{name}"} | _estimate(Estimate(value)))
         for family in s.families:

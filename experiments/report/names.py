@@ -20,7 +20,7 @@ AXES = {
     "accounts": "accounts",
     "hours": "hours",
 }
-STACKS = ("defense", "recover", "refine")
+STACKS = ("defense", "judge", "recover", "refine")
 """Settings that hold parts by name."""
 
 

@@ -24,6 +24,7 @@ from experiments.report.file_names import require_name
 from experiments.report.finding import Finding, Judge
 from experiments.report.frontier_table import frontier_table
 from experiments.report.honest_table import honest_table
+from experiments.report.judge_table import judge_table, judges_agree_table
 from experiments.report.main_table import main_table
 from experiments.report.matched_table import Comparison, comparisons, matched_table
 from experiments.report.names import told_apart
@@ -103,6 +104,8 @@ def write_report(
         worst_table(summaries),
         quality_table(summaries),
         pass_table(summaries),
+        judge_table(summaries),
+        judges_agree_table(summaries),
         evidence_table(summaries),
         findings_table(summaries),
         honest_table(summaries),

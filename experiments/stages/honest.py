@@ -145,7 +145,7 @@ def judge(task: Task, requested: list[Item], responses: Responses, teacher: Lang
     """
     texts = teacher.decode(responses.tokens)
     asked = [requested[int(r)] for r in responses.request]
-    verdicts = [task.verify(item, text) for item, text in zip(asked, texts, strict=True)]
+    verdicts = task.verdicts(asked, texts)
     row = responses.tokens.row_of_value
     trace = np.bincount(row[responses.channel == Channel.TRACE], minlength=len(responses))
     own = np.bincount(row[responses.channel != Channel.TOOL], minlength=len(responses))

@@ -10,6 +10,7 @@ from configs.identity import Part, parts_in
 from lm.huggingface import Pretrained
 from lm.model_spec import ModelSpec, field_of
 from tasks.base import Task
+from tasks.text_judge import TextJudge
 
 
 def named_models(parts: Mapping[str, Part]) -> Iterator[tuple[str, Pretrained]]:
@@ -19,6 +20,23 @@ def named_models(parts: Mapping[str, Part]) -> Iterator[tuple[str, Pretrained]]:
             for found in parts_in(getattr(part, own.name)):
                 if isinstance(found, Pretrained):
                     yield f"{place}.{own.name}", found
+
+
+def check_judges(parts: Mapping[str, Part]) -> None:
+    """Have judges look at themselves, before anything runs.
+
+    Args:
+        parts: by the field that they are in; those that are judges or have one as a field are looked at.
+
+    Raises:
+        ConfigError: see `tasks.text_judge.TextJudge.check`.
+    """
+    for place, part in parts.items():
+        own = {f"{place}.{own.name}": getattr(part, own.name) for own in fields(part)}  # type: ignore[arg-type]
+        for where, judge in {place: part, **own}.items():
+            if isinstance(judge, TextJudge):
+                with field_of(judge, where):
+                    judge.check()
 
 
 def check_models(models: Iterable[tuple[str, ModelSpec | Pretrained]], task: Task, max_tokens: int) -> None:

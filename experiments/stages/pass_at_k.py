@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -67,11 +66,11 @@ class PassAtKStage(Stage):
         sampling = Sampling(1.0, self.max_tokens)
         drawn = lm.generate(prompts.tokens, sampling, np.array(seeds, np.int64), tools=prompts.tools)
 
-        @cache  # the samples of an item repeat themselves
-        def solved(at: int, text: str) -> bool:
-            return task.verify(items[at], text).strict
-
-        right = [solved(at // DRAWS, text) for at, text in enumerate(lm.decode(drawn.tokens))]
+        said = list(enumerate(lm.decode(drawn.tokens)))
+        different = list(dict.fromkeys((at // DRAWS, text) for at, text in said))  # samples repeat themselves
+        verdicts = task.verdicts([items[at] for at, _ in different], [text for _, text in different])
+        solved = dict(zip(different, verdicts, strict=True))
+        right = [solved[at // DRAWS, text].strict for at, text in said]
         counts = np.array(right, np.int64).reshape(len(items), DRAWS).sum(1)
         names = {name: [getattr(item, field) for item in items] for name, field in _FIELDS.items()}
         table = pl.DataFrame({**names, "n": np.full(len(items), DRAWS), "right": counts})

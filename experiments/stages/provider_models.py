@@ -74,7 +74,7 @@ def clean_traces(
     backend = ModelBackend(lm, lambda asked: (), store, {"teacher": teacher.key, "decode": []})
     drawn = backend.complete(prompts, requests, Params(max_tokens=max_tokens), _unknown(count))
     texts = lm.decode(drawn.tokens)
-    right = [task.verify(item, text).strict for item, text in zip(items, texts, strict=True)]
+    right = [verdict.strict for verdict in task.verdicts(items, texts)]
     kept = np.flatnonzero(np.array(right) & drawn.finished)[:n]
     if len(kept) == 0:
         raise ConfigError("defense", n, "needs clean traces, but the teacher answered none of its own prompts right")

@@ -21,6 +21,7 @@ from experiments.report import CellResult
 from experiments.stages.detect import DetectStage
 from experiments.stages.harvest import HarvestStage, harvested_of
 from experiments.stages.honest import HonestStage
+from experiments.stages.judgement import JudgementStage
 from experiments.stages.pass_at_k import PassAtKStage
 from experiments.stages.refine import RefineStage
 from experiments.stages.scores import ScoreStage
@@ -58,6 +59,7 @@ class RowStage(Stage):
         costs: what the defenses run while the API serves; None where none acts then, so that they run nothing.
         tampering: whether their working shows in the answers; None where none acts then.
         sold: how far sold probabilities are from the truth; None where no defense acts on them.
+        judgements: what judges say, by judge, then by whose texts; none where nobody judges.
     """
 
     name: ClassVar[str] = "row"
@@ -78,6 +80,7 @@ class RowStage(Stage):
     costs: CostStage | None = None
     tampering: TamperingStage | None = None
     sold: SoldStage | None = None
+    judgements: Mapping[str, Mapping[str, JudgementStage]] = field(default_factory=dict)
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`: what names the cell. All that its numbers depend on is in the inputs; the resolved
@@ -100,6 +103,11 @@ class RowStage(Stage):
             **({} if self.sold is None else {"sold": self.sold}),
             **{f"evidence.{role}": stage for role, stage in self.evidence.items()},
             **{f"passes.{role}": stage for role, stage in self.passes.items()},
+            **{
+                f"judgement.{judge}.{role}": stage
+                for judge, own in self.judgements.items()
+                for role, stage in own.items()
+            },
         }
 
     def run(self, context: Context) -> Artifact:
@@ -118,7 +126,8 @@ class RowStage(Stage):
             context.inputs[f"passes.{role}"].table("passes").with_columns(model=pl.lit(role)) for role in self.passes
         ]
         passes = pl.concat(drawn) if drawn else None
-        row = cell_row(facts, scores, honest, clean, honest_load=load, passes=passes)
+        judged = self._judged(context)
+        row = cell_row(facts, scores, honest, clean, honest_load=load, passes=passes, judged=judged)
         items = pl.concat([table.with_columns(model=pl.lit(role)) for role, table in scores.items()])
         users = pl.concat([honest.with_columns(defended=pl.lit(True)), clean.with_columns(defended=pl.lit(False))])
         return Artifact(
@@ -128,9 +137,21 @@ class RowStage(Stage):
                 "honest": users,
                 "load": load,
                 **({} if passes is None else {"passes": passes}),
+                **({} if judged is None else {"judged": judged}),
             },
             meta={"cell": facts, "config": dict(self.resolved)},
         )
+
+    def _judged(self, context: Context) -> pl.DataFrame | None:
+        """All ratings, with who rates whose texts."""
+        found = [
+            context.inputs[f"judgement.{judge}.{role}"]
+            .table("ratings")
+            .with_columns(judge=pl.lit(judge), texts=pl.lit(role))
+            for judge, own in self.judgements.items()
+            for role in own
+        ]
+        return pl.concat(found) if found else None
 
     def _served(self, context: Context, honest: pl.DataFrame) -> dict[str, float | None]:
         """`experiments.measure.cell_result.SERVED`. Other models' work is paid as the teacher's own, by output tokens."""
@@ -201,7 +222,10 @@ def result_of(entry: Entry) -> CellResult:
             users.filter(pl.col("defended")).drop("defended"),
             users.filter(~pl.col("defended")).drop("defended"),
             entry.table("load"),
-            entry.table("passes") if "passes.parquet" in entry.manifest["files"] else None,
+            *(
+                entry.table(name) if f"{name}.parquet" in entry.manifest["files"] else None
+                for name in ("passes", "judged")
+            ),
         )
 
 

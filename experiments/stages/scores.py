@@ -114,7 +114,7 @@ def _answered(
     prompts = prompts_of(task, items, lm)
     drawn = lm.generate(prompts.tokens, sampling, seeds, tools=prompts.tools)
     texts = lm.decode(drawn.tokens)
-    verdicts = [task.verify(i, text) for i, text in zip(items, texts, strict=True)]
+    verdicts = task.verdicts(items, texts)
     return pl.DataFrame(
         {
             "item": [item.id for item in items],

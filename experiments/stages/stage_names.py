@@ -27,6 +27,10 @@ def named_stages(row: RowStage) -> dict[str, Stage]:
         found |= {name: own for name, own in stage.inputs().items() if name == "proxy_student"}
     found |= {f"evidence.{role}": stage for role, stage in row.evidence.items()}
     found |= {f"passes.{role}": stage for role, stage in row.passes.items()}
+    for judge, own in row.judgements.items():
+        for role, stage in own.items():
+            found |= {f"judgement.{judge}.{role}": stage, f"texts.{role}": stage.texts}
+            found |= {"texts.clean": stage.clean} if stage.clean is not None else {}
     if row.costs is not None:
         found["costs"] = row.costs
     if row.tampering is not None:

@@ -123,14 +123,21 @@ def data(tmp_path_factory):
     ]
 
 
+def rated(folder: Path) -> list[str]:
+    """A file of ratings, as yet without any."""
+    (folder / "ratings.jsonl").touch()
+    return [f"judge.imported.path={folder / 'ratings.jsonl'}"]
+
+
 @pytest.mark.parametrize("name", OPTIONS)
 def test_option_becomes_a_cell(name, data):
     if name.startswith("task/") or "hf" in name or "smollm2" in name or name.endswith("/lm"):
+def test_option_becomes_a_cell(name, data, tmp_path):
+    if name.startswith("task/") or "hf" in name or name.endswith("/lm"):
         pytest.importorskip("reasoning_gym")
     others = [o for o in surroundings(name) if o.partition("=")[0] != name.rpartition("/")[0]]
-    cell = cell_from(
-        compose_one([chosen(name), *others, *known(name), *(data if name == "task/dataset" else [])]).config
-    )
+    files = data if name == "task/dataset" else rated(tmp_path) if name == "judge/imported" else []
+    cell = cell_from(compose_one([chosen(name), *others, *known(name), *files]).config)
     row = cell.row_stage()
     assert isinstance(row, RowStage)
     stages = walk(row, {})

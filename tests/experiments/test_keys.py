@@ -48,6 +48,7 @@ from student.objectives.base import Objective
 from student.objectives.sft import SFT
 from tasks.base import Task
 from tasks.mini import MiniTask
+from tasks.text_judge import TextJudge
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
 from teacher.huggingface import HFTeacher
@@ -56,7 +57,7 @@ from tests.experiments.test_cell import TINY
 from tests.lm import tiny
 
 FOLDER = Path(configs.__file__).parent
-KINDS = (Defense, Harvest, Recover, Refine, Objective, Task, ModelSpec, Claim, Pretrained)
+KINDS = (Defense, Harvest, Recover, Refine, Objective, Task, ModelSpec, Claim, Pretrained, TextJudge)
 
 
 def classes() -> Iterator[type]:
