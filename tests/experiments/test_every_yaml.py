@@ -130,10 +130,8 @@ def rated(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_option_becomes_a_cell(name, data):
-    if name.startswith("task/") or "hf" in name or "smollm2" in name or name.endswith("/lm"):
 def test_option_becomes_a_cell(name, data, tmp_path):
-    if name.startswith("task/") or "hf" in name or name.endswith("/lm"):
+    if name.startswith("task/") or "hf" in name or "smollm2" in name or name.endswith("/lm"):
         pytest.importorskip("reasoning_gym")
     others = [o for o in surroundings(name) if o.partition("=")[0] != name.rpartition("/")[0]]
     files = data if name == "task/dataset" else rated(tmp_path) if name == "judge/imported" else []
