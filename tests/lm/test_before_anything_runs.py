@@ -21,7 +21,7 @@ from student.huggingface import HFRecipe, HFStudent
 from student.objectives.sft import SFT
 from tasks.base import Item, Task, Verdict
 from teacher.huggingface import HFTeacher
-from tests.lm import tiny
+from tests.lm import architectures, tiny
 from tests.student.test_huggingface import rows
 
 NO_SYSTEM = (
@@ -89,6 +89,14 @@ def test_many_missing_tensors_are_counted(folder: Path) -> None:
 def test_tensors_of_another_shape_are_named(folder: Path) -> None:
     tiny.change_tensors(folder, {"model.norm.weight": torch.ones(31)})
     both_ways(folder, r"model\.norm\.weight is \[31\], not \[32\]")
+
+
+def test_a_missing_file_of_weights_in_several(tmp_path: Path) -> None:
+    folder = architectures.save(tmp_path, "llama", architectures.DRESSINGS["whole"])
+    files = sorted(folder.glob("*.safetensors"))
+    assert len(files) > 2
+    files[1].unlink()
+    both_ways(folder, f"could not be loaded.*{files[1].name}")
 
 
 def test_tensors_are_compared_without_reading_them(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
