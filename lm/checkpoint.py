@@ -120,6 +120,20 @@ class Checkpoint:
         if find_spec("accelerate"):
             self._whole(device_map="meta")
 
+    def check_shape(self, changes: Mapping[str, int]) -> None:
+        """Raise `ConfigError` where no model can be built with these entries changed, or none that reads a text. Nothing is
+        computed."""
+        config = self.config(changes)
+        try:
+            with _quiet(), torch.device("meta"):
+                model = AutoModelForCausalLM.from_config(config)
+                model(torch.zeros(1, 2, dtype=torch.int64))
+        except NotImplementedError:  # an architecture that looks at numbers on its way: seen when it is loaded
+            return
+        except (ValueError, RuntimeError, TypeError, ArithmeticError, LookupError, AssertionError) as error:
+            line = " ".join(str(error).split())[:200]
+            raise ConfigError("from_scratch", dict(changes), f"no model has this shape: {line}") from error
+
     def weight_bytes(self, changes: Mapping[str, int] | None = None) -> int:
         """Size of the weights, from the configuration of a local folder alone; 0 for other paths.
 

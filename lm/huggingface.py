@@ -217,7 +217,9 @@ def _examined(
     tokenizer, config = _tokenizer(checkpoint, chat_template), checkpoint.config(dict(changes))
     require_tokens(tokenizer, getattr(config.get_text_config(decoder=True), "vocab_size", None), checkpoint.path)
     prompt_style(tokenizer, system)
-    if not changes:
+    if changes:
+        checkpoint.check_shape(dict(changes))
+    else:
         checkpoint.check_tensors()
     return tokenizer, positions_of(config)
 

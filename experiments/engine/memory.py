@@ -37,14 +37,16 @@ class Memory(NamedTuple):
     Args:
         main: on the machine.
         gpu: on its first GPU.
-        most: what takes most of it.
+        most: what takes most of that on the machine.
         gpus: on all its GPUs together, of models that are spread over them.
+        most_on_gpu: what takes most of that on GPUs.
     """
 
     main: int
     gpu: int = 0
     most: str = ""
     gpus: int = 0
+    most_on_gpu: str = ""
 
 
 def needed(graph: StageGraph, workers: int) -> Memory:
@@ -66,8 +68,10 @@ def needed(graph: StageGraph, workers: int) -> Memory:
                 _note(stage, models)
         besides = max(besides, (node.stage.memory(), f"stage {node.stage.name}"))
     main, gpu, gpus = (sum(size for size, where in models.values() if where == place) for place in PLACES)
-    _, most = max([besides, *((size, role) for role, (size, _) in models.items())])
-    return Memory((workers + 1) * PROCESS + workers * (main + besides[0]), workers * gpu, most, workers * gpus)
+    _, most = max([besides, *((size, role) for role, (size, where) in models.items() if where == PLACES[0])])
+    _, on_gpu = max([(0, ""), *((size, role) for role, (size, where) in models.items() if where != PLACES[0])])
+    whole = (workers + 1) * PROCESS + workers * (main + besides[0])
+    return Memory(whole, workers * gpu, most, workers * gpus, on_gpu)
 
 
 def available() -> Memory:
@@ -99,7 +103,8 @@ def require_memory(graph: StageGraph, workers: int) -> None:
             fixed = PROCESS if kind == "memory" else 0
             fit = max(has - fixed, 0) * workers // (wants - fixed)
             change = f"use --workers {fit}" if fit else f"choose {what}"
-            reason = f"needs at least {gigabytes(wants)} of {kind}, most of it for the {need.most}"
+            most = need.most if kind == "memory" else need.most_on_gpu
+            reason = f"needs at least {gigabytes(wants)} of {kind}, most of it for the {most}"
             raise ConfigError("--workers", workers, f"{reason}, and {gigabytes(has)} are free: {change}")
 
 

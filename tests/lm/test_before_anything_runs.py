@@ -120,6 +120,13 @@ def test_a_base_from_scratch_needs_no_whole_weights(folder: Path) -> None:
         replace(spec, from_scratch={"layers": 1}).check(Questions(), 8)
 
 
+@pytest.mark.parametrize("shape", [{"num_key_value_heads": 3}, {"num_attention_heads": 0}])
+def test_a_base_from_scratch_of_a_shape_that_cannot_be(whole: Path, shape: dict[str, int]) -> None:
+    HFStudent(str(whole), from_scratch={"hidden_size": 16}, recipe=HFRecipe(training="full")).check(Questions(), 8)
+    with pytest.raises(ConfigError, match=f"from_scratch = .*{next(iter(shape))}.*no model has this shape"):
+        HFStudent(str(whole), from_scratch=shape, recipe=HFRecipe(training="full")).check(Questions(), 8)
+
+
 def test_a_template_that_refuses_a_system_message(folder: Path) -> None:
     tiny.change_template(folder, NO_SYSTEM)
     HFTeacher(str(folder)).check(Questions(), 8)

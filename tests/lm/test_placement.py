@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 import lm.placement
 from configs.errors import ConfigError
@@ -18,6 +18,7 @@ from lm.placement import held_bytes, loading, placed
 from lm.types import Sampling
 from student.huggingface import HFRecipe, HFStudent
 from tests.lm import tiny
+from tests.lm.architectures import draw
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,7 @@ def test_weights_go_where_they_are_asked_to_while_they_are_read(folder: Path, mo
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", watched)
     model = Checkpoint(str(folder)).model("gpus")
     assert asked[0]["device_map"] == {"": "cpu"}
+    model.hf_device_map = {"model": 0, "lm_head": 1}  # as it is after being read onto two GPUs
     monkeypatch.setattr(model, "to", lambda device: pytest.fail("moved"))
     assert placed(model, "cuda") is model
 
@@ -98,10 +100,17 @@ def test_quantised_weights_are_planned_smaller(folder: Path) -> None:
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 @pytest.mark.parametrize("quantize", ["4bit", "8bit"])
-def test_a_quantised_model_answers_much_as_the_whole_one(folder: Path, quantize: str) -> None:
+def test_a_quantised_model_answers_much_as_the_whole_one(tmp_path: Path, quantize: str) -> None:
+    """Wide enough for blocks of 64 weights."""
+    folder = tiny.save(tmp_path)
+    shape = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    vocabulary = len(tiny.tokenizer())
+    model = AutoModelForCausalLM.from_config(LlamaConfig(**shape, vocab_size=vocabulary, max_position_embeddings=128))
+    draw(model)
+    model.save_pretrained(folder)
     whole, rounded = (Pretrained(str(folder), device="cpu", quantize=q).open() for q in ("", quantize))
     prompts = whole.encode_prompts(["What is 12 + 7?"])
     drawn = rounded.generate(prompts, Sampling(0.0, 8), np.arange(1))
     assert drawn.tokens.lengths[0] > 0
     gap = rounded.score(prompts, drawn.tokens).logprob - whole.score(prompts, drawn.tokens).logprob
-    assert 0 < np.abs(gap).max() < 1
+    assert 0 < np.abs(gap).max() < 3

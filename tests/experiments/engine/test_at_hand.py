@@ -38,7 +38,7 @@ def test_a_model_that_cannot_be_had(
     paths = {"teacher": folder, "student": folder} | {part: "nobody/has-this"}
     given = ["teacher=hf", "student=hf", *WORDS, *(f"{name}.path={path}" for name, path in paths.items())]
     capsys.readouterr()
-    assert main(["run", *given, "--dry-run"]) == 0, "a plan can be looked at"
+    assert main(["sweep", *given, "--dry-run"]) == 0, "a plan can be looked at"
     capsys.readouterr()
     assert main(["run", *given, "--workers", "0"]) == 2
     shown = capsys.readouterr().err
