@@ -159,7 +159,11 @@ def test_rows_of_the_embeddings_that_are_no_tokens_are_never_said(folders: Folde
     assert student(folders("neox", "plain"), "plain").open().vocab == lm.vocab
 
 
-CELLS = [(name, d, t) for name, d, t in zip(ARCHITECTURES, cycle(DRESSINGS), cycle(("lora", "full")), strict=False)]
+CELLS = [
+    (name, dressing, training)
+    for name, dressing, training in zip(ARCHITECTURES, cycle(DRESSINGS), cycle(("lora", "full")), strict=False)
+    if name != "gemma2"  # which its sister stands for here, to save time
+]
 
 
 @pytest.mark.parametrize(("name", "dressing", "training"), CELLS)
@@ -171,7 +175,7 @@ def test_a_whole_cell(folders: Folders, tmp_path: Path, name: str, dressing: str
              for field, value in (("path", path), ("chat_template", template), ("device", "cpu"))]  # fmt: skip
     composed = compose_one([
         "teacher=hf", "student=hf", *words, f"student.recipe.training={training}", "student.recipe.steps=2",
-        "student.recipe.batch_size=4", "budget=lm", "budget.queries=8", "budget.data=8", "measure.heldout=4",
+        "student.recipe.batch_size=4", "budget=lm", "budget.queries=8", "budget.data=8", "measure.heldout=2",
         "measure.harder=0", "measure.population.accounts=10", "max_tokens=12", "api=logprobs", "attack=rl",
         "attack.refine.rl.steps=2", "attack.refine.rl.prompts=2", "attack.refine.rl.samples=3",
         "defense=[contrastive,kgw,kgw_radioactivity]", "defense.kgw.tokens=12",
@@ -182,6 +186,6 @@ def test_a_whole_cell(folders: Folders, tmp_path: Path, name: str, dressing: str
     run(store, [row])
     facts = table(store, row, "row").to_dicts()[0]
     assert facts["asked"] == facts["accepted"] == 8
-    assert table(store, row, "items").filter(model="student", decoding="greedy").height == 4
+    assert table(store, row, "items").filter(model="student", decoding="greedy").height == 2
     assert all(0 <= facts[name] <= 1 for name in facts if name.startswith("evidence_p"))
     assert facts["evidence_p"] is not None
