@@ -21,7 +21,7 @@ from experiments.compose.asked import refuse_asked
 from experiments.compose.compose import PATHS, REPORT
 from experiments.compose.interning import Interning
 from experiments.stages.attack_check import check_attack, check_knowledge
-from experiments.stages.defense_check import check_defenses
+from experiments.stages.defense_check import check_defenses, check_engine
 from experiments.stages.model_check import check_judges, check_models, named_models
 from experiments.stages.offer import Offer
 from experiments.stages.settings import Measure
@@ -124,6 +124,7 @@ def check(cell: Cell) -> None:
     check_judges(parts)
     interface = cell.offer.interface
     check_defenses(cell.offer.defenses, interface)
+    check_engine(cell.teacher, cell.offer)
     check_attack(cell.harvest, cell.objective, cell.refine, cell.budget, cell.student, interface, cell.task)
     check_knowledge(cell.knowledge, cell.recover, cell.objective, cell.teacher)
 

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging
 
 from configs.errors import ConfigError, require
 from lm.gguf_file import check_file, forget_quantization
+from lm.loaded import token_ids, trimmed, without_spare_rows
+from lm.placement import held_bytes, loading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -42,11 +44,13 @@ class Checkpoint:
         path: hub name, local folder with safetensors weights, or a ``.gguf`` file.
         revision: pins the weights: a commit of the hub, or ``sha256:…`` of local files (see `fingerprint`); "" for none.
         dtype: one of `DTYPES`.
+        quantize: "", or a way in which weights are quantised while they are read (`lm.placement.BITS`).
     """
 
     path: str
     revision: str = ""
     dtype: str = "float32"
+    quantize: str = ""
 
     @property
     def at_hand(self) -> bool:
@@ -56,13 +60,20 @@ class Checkpoint:
         cached = (try_to_load_from_cache(self.path, name, revision=self.revision or None) for name in _WEIGHTS)
         return any(isinstance(file, str) for file in cached)
 
+    def require_reachable(self) -> None:
+        """Refuse a name on the hub whose files are not here and cannot be downloaded. Downloads its configuration and its
+        tokenizer, which are small, and no weights."""
+        if self._local() is None and not self.at_hand:
+            self.config()
+            self.tokenizer()
+
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer as it is."""
         tokenizer: PreTrainedTokenizerBase = self._fetch(AutoTokenizer.from_pretrained)
         return tokenizer
 
     def config(self, changes: Mapping[str, int] | None = None) -> PreTrainedConfig:
-        """The model's configuration.
+        """The model's configuration, for as many rows of embeddings as there are tokens (see `lm.loaded.trimmed`).
 
         Args:
             changes: entries that are different.
@@ -75,22 +86,53 @@ class Checkpoint:
             if not hasattr(config, name):
                 raise ConfigError("from_scratch", name, f"is no entry of a {config.model_type} configuration")
             setattr(config, name, value)
-        return config
+        return config if "vocab_size" in (changes or {}) else without_spare_rows(config, self._tokens())
 
-    def model(self) -> PreTrainedModel:
-        """The weights, on the CPU.
+    def model(self, device: str = "cpu") -> PreTrainedModel:
+        """The weights, on the CPU or where `lm.placement.loading` puts them, without rows of embeddings that stand for no
+        token (see `lm.loaded.trimmed`).
 
         Raises:
             ConfigError: nothing there, or a tensor of the model is missing or has another shape (one that is tied to
                 another need not be there).
         """
-        model: PreTrainedModel = forget_quantization(self._whole(None))
-        return model
+        model: PreTrainedModel = self._whole(**loading(device, self.quantize, DTYPES[self.dtype]))
+        return trimmed(model if self.quantize else forget_quantization(model), self._tokens())
+
+    def _tokens(self) -> int:
+        """How many ids the tokenizer has; 0 for a GGUF file, which has a row for each and takes long to read."""
+        return 0 if self.path.endswith(".gguf") else token_ids(self.tokenizer())
+
+    def ends(self) -> tuple[int, ...]:
+        """Ids at which its generation configuration ends a turn; () where it has none."""
+
+        def load(pretrained_model_name_or_path: str, trust_remote_code: bool, **where: Any) -> GenerationConfig:
+            return GenerationConfig.from_pretrained(pretrained_model_name_or_path, **where)
+
+        try:
+            given = self._fetch(load).eos_token_id
+        except ConfigError:
+            return ()
+        return tuple(given) if isinstance(given, list) else () if given is None else (given,)
 
     def check_tensors(self) -> None:
         """Raise what `model` would, without reading a weight; does nothing where the package ``accelerate`` is missing."""
         if find_spec("accelerate"):
-            self._whole("meta")
+            self._whole(device_map="meta")
+
+    def check_shape(self, changes: Mapping[str, int]) -> None:
+        """Raise `ConfigError` where no model can be built with these entries changed, or none that reads a text. Nothing is
+        computed."""
+        config = self.config(changes)
+        try:
+            with _quiet(), torch.device("meta"):
+                model = AutoModelForCausalLM.from_config(config)
+                model(torch.zeros(1, 2, dtype=torch.int64))
+        except NotImplementedError:  # an architecture that looks at numbers on its way: seen when it is loaded
+            return
+        except (ValueError, RuntimeError, TypeError, ArithmeticError, LookupError, AssertionError) as error:
+            line = " ".join(str(error).split())[:200]
+            raise ConfigError("from_scratch", dict(changes), f"no model has this shape: {line}") from error
 
     def weight_bytes(self, changes: Mapping[str, int] | None = None) -> int:
         """Size of the weights, from the configuration of a local folder alone; 0 for other paths.
@@ -99,16 +141,17 @@ class Checkpoint:
             changes: entries of the model's configuration that are different.
         """
         folder = Path(self.path).expanduser()
-        return _weight_bytes(folder, self.dtype, tuple((changes or {}).items())) if folder.is_dir() else 0
+        other = tuple((changes or {}).items())
+        return _weight_bytes(folder, self.dtype, self.quantize, other) if folder.is_dir() else 0
 
-    def _whole(self, device: str | None) -> Any:
+    def _whole(self, **how: Any) -> Any:
         load = partial(
             AutoModelForCausalLM.from_pretrained,
             dtype=DTYPES[self.dtype],
             use_safetensors=True,
-            device_map=device,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that all are found, and not the first one only
+            **how,
         )
         model, found = self._fetch(load)
         wrong = [f"{name} is missing" for name in sorted(found["missing_keys"])]
@@ -206,7 +249,7 @@ def _quiet() -> Iterator[None]:
 
 
 @lru_cache(maxsize=64)
-def _weight_bytes(folder: Path, dtype: str, changes: tuple[tuple[str, int], ...]) -> int:
+def _weight_bytes(folder: Path, dtype: str, quantize: str, changes: tuple[tuple[str, int], ...]) -> int:
     try:
         with _quiet(), torch.device("meta"):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -216,4 +259,4 @@ def _weight_bytes(folder: Path, dtype: str, changes: tuple[tuple[str, int], ...]
             model.tie_weights()  # which transformers 5.0 leaves undone here
     except (OSError, ValueError, ImportError, KeyError):  # said in words when it is loaded
         return 0
-    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    return held_bytes(model, quantize)

@@ -13,7 +13,7 @@ import numpy as np
 
 from configs.content import content_of
 from configs.errors import ConfigError, require
-from configs.identity import Part
+from configs.identity import Part, added
 from lm.later import torch
 from tasks.base import Task
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from lm.checkpoint import Checkpoint
     from lm.language_model import LanguageModel
+    from lm.marked_format import MarkedFormat
 
 _LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 """Files of a folder that loading reads: weights, configurations, tokenizer, chat template."""
@@ -41,18 +42,22 @@ class Pretrained(Part):
             takes what is there. Pin it in published configs: of a name on the hub, stored results know nothing else. The
             content of local files is in their keys with or without it.
         dtype: float32, bfloat16 or float16. With the last two, greedy text depends on the shape of the batch.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``gpus``: whole layers spread
+            over all GPUs, for a model that one cannot hold.
         system: system message put before every prompt; "" leaves it to the chat template.
-        chat_template: a Jinja chat template instead of the tokenizer's own, "" for its own.
-        think_open: tag that begins the working, "" for none; see `lm.marked_format.MarkedFormat`.
+        chat_template: a Jinja chat template instead of the tokenizer's own, "" for its own, ``plain`` for the words alone,
+            as a base model reads them.
+        think_open: tag that begins the working, "" for none; see `lm.marked_format.MarkedFormat`. ``auto``: both tags as the
+            tokenizer and its chat template tell (`lm.markers`), none where they tell nothing.
         think_close: tag that ends it.
         answer_markers: markers any of which begins the answer where there are no tags; [] for none.
         batch_tokens: tokens (rows x length) processed at once.
+        quantize: "" for weights as they are, ``8bit`` or ``4bit`` for linear layers rounded by bitsandbytes on loading.
     """
 
     kind: ClassVar[str] = "model"
     name: ClassVar[str] = "pretrained"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     path: str
     revision: str = ""
@@ -64,14 +69,17 @@ class Pretrained(Part):
     think_close: str = "</think>"
     answer_markers: tuple[str, ...] = ("Answer:", "The answer is")
     batch_tokens: int = 16_384
+    quantize: str = added("")
 
     def __post_init__(self) -> None:
         from lm.checkpoint import DTYPES
+        from lm.placement import check_placement
 
         require(bool(self.path), "path", self.path, "must name a model: hub name, local folder or .gguf file")
         if self.dtype not in DTYPES:
             raise ConfigError("dtype", self.dtype, "is not a number format for weights", DTYPES)
         require(self.batch_tokens >= 1, "batch_tokens", self.batch_tokens, "must be at least 1")
+        check_placement(self.device, self.quantize, self.path)
 
     @property
     def label(self) -> str:
@@ -103,7 +111,7 @@ class Pretrained(Part):
         """Where its files are."""
         from lm.checkpoint import Checkpoint
 
-        return Checkpoint(self.path, self.revision, self.dtype)
+        return Checkpoint(self.path, self.revision, self.dtype, self.quantize)
 
     @property
     def changes(self) -> Mapping[str, int]:
@@ -131,7 +139,7 @@ class Pretrained(Part):
                 ``revision`` or the model, no chat template, a slow tokenizer, a missing optional package, or no such device.
         """
         tokenizer = self.tokenizer()
-        return self.wrap(self.checkpoint.model(), tokenizer)
+        return self.wrap(self.checkpoint.model(self.device), tokenizer)
 
     def wrap(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
         """A language model of these parts, on the configured device and in evaluation mode.
@@ -141,44 +149,53 @@ class Pretrained(Part):
         """
         from lm.handle import end_ids
         from lm.language_model import LanguageModel
-        from lm.marked_format import MarkedFormat
+        from lm.loaded import without_dropout
+        from lm.placement import placed
         from lm.sizes import require_tokens
-        from lm.template import prompt_style
 
         require_tokens(tokenizer, int(model.get_input_embeddings().weight.shape[0]), self.path)
-        form = MarkedFormat(
-            tokenizer,
-            self.think_open,
-            self.think_close,
-            self.answer_markers,
-            opening=prompt_style(tokenizer, self.system).after,
-            ends=tuple(end_ids(tokenizer, model).tolist()),
-        )
-        model = model.to(self.torch_device()).eval()
+        form = self.format(tokenizer, tuple(end_ids(tokenizer, model).tolist()))
+        model = placed(without_dropout(model), self.device).eval()
         return LanguageModel(model, tokenizer, form, self.batch_tokens, self.system)
+
+    def format(self, tokenizer: PreTrainedTokenizerBase, ends: tuple[int, ...]) -> MarkedFormat:
+        """How responses read that end with one of these ids."""
+        from lm.marked_format import MarkedFormat
+        from lm.markers import AUTO, marks_of
+        from lm.template import prompt_style
+
+        opens, closes = self.think_open, self.think_close
+        if opens == AUTO:
+            opens, closes, _ = marks_of(tokenizer)
+        after = prompt_style(tokenizer, self.system).after
+        return MarkedFormat(tokenizer, opens, closes, self.answer_markers, opening=after, ends=ends)
+
+    @property
+    def spread(self) -> bool:
+        """Whether it is on all GPUs together."""
+        return self.device == "gpus"
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, with a chat template, an end of sequence and a padding token."""
         return _tokenizer(self.checkpoint, self.chat_template)
 
     def torch_device(self) -> torch.device:
-        """Where the model goes."""
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            return torch.empty(0, device=self.device).device
-        except (RuntimeError, AssertionError) as error:
-            raise ConfigError("device", self.device, "is not available here", ("auto", "cpu", "cuda", "mps")) from error
+        """Where the model's inputs go."""
+        from lm.placement import single_device
+
+        return single_device(self.device)
 
 
 def _tokenizer(checkpoint: Checkpoint, chat_template: str) -> PreTrainedTokenizerBase:
     from lm.spans import backend_of
+    from lm.template import PLAIN, give_template
 
     tokenizer = checkpoint.tokenizer()
     backend_of(tokenizer)
     if chat_template:
-        tokenizer.chat_template = chat_template
-    require(bool(tokenizer.chat_template), "chat_template", "", f"{checkpoint.path} brings none: give one")
+        give_template(tokenizer, chat_template)
+    reason = f"{checkpoint.path} brings none: give one, or {PLAIN!r} for a model that was never taught to chat"
+    require(bool(tokenizer.chat_template), "chat_template", "", reason)
     require(tokenizer.eos_token_id is not None, "path", checkpoint.path, "its tokenizer has no end-of-sequence token")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -200,7 +217,9 @@ def _examined(
     tokenizer, config = _tokenizer(checkpoint, chat_template), checkpoint.config(dict(changes))
     require_tokens(tokenizer, getattr(config.get_text_config(decoder=True), "vocab_size", None), checkpoint.path)
     prompt_style(tokenizer, system)
-    if not changes:
+    if changes:
+        checkpoint.check_shape(dict(changes))
+    else:
         checkpoint.check_tensors()
     return tokenizer, positions_of(config)
 

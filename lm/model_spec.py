@@ -82,6 +82,12 @@ class ModelSpec(Part, ABC):
         """Pretrained weights that it starts from, "" for none: a teacher and a student of one origin are the same model."""
         return ""
 
+    @property
+    def answers_only(self) -> bool:
+        """Whether what runs it gives answers alone, and neither logits nor weights: a defense that works on those cannot be
+        in front of it (`teacher.api.hooks.Hooks.works_on_answers`)."""
+        return False
+
     def check(self, task: Task, max_tokens: int) -> None:
         """Refuse what this model cannot do, before anything runs.
 

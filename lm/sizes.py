@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from configs.errors import require
+from lm.loaded import token_ids
 
 
 def positions_of(config: PreTrainedConfig | None) -> int | None:
@@ -50,6 +51,6 @@ def require_tokens(tokenizer: PreTrainedTokenizerBase, rows: int | None, path: s
     Raises:
         ConfigError: naming both numbers.
     """
-    ids = 1 + max(tokenizer.get_vocab().values(), default=-1)
+    ids = token_ids(tokenizer)
     reason = f"its tokenizer has {ids} tokens, and its model {rows} rows of embeddings: resize the model first"
     require(rows is None or ids <= rows, "path", path, reason)

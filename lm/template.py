@@ -11,6 +11,9 @@ from transformers import PreTrainedTokenizerBase
 
 from configs.errors import ConfigError
 
+PLAIN = "plain"
+"""The chat template of this name is that of a base model: what is said as it stands, each on a line of its own."""
+_PLAIN = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
 _USER = "the-words-of-the-user"
 """Stands for what a user says; any text would do that no template contains."""
 
@@ -26,6 +29,16 @@ class PromptStyle(NamedTuple):
 
     before: str
     after: str
+
+
+def give_template(tokenizer: PreTrainedTokenizerBase, template: str) -> None:
+    """Give the tokenizer a chat template in the place of its own: Jinja, or `PLAIN`, which begins as the tokenizer's own
+    texts do (with the token for the beginning of a text, or without)."""
+    if template == PLAIN:
+        first = tokenizer("")["input_ids"][:1]
+        begins = tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id]
+        template = "{{ bos_token }}" * begins + _PLAIN
+    tokenizer.chat_template = template
 
 
 @lru_cache(maxsize=32)

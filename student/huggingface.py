@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from lm.language_model import LanguageModel
 
 TRAININGS = ("lora", "full")
+QUANTISED = (
+    "quantised weights cannot be trained in full, as reinforcement learning does after any fit, and an adapter merged "
+    "into them is rounded with them: choose dtype=bfloat16, and recipe.training=lora where memory is short"
+)
+"""Why students are not quantised."""
 
 _ADAPTERS: WeakKeyDictionary[PreTrainedModel, Weights] = WeakKeyDictionary()
 """Of models that `HFStudent.load` made: the adapter that is merged into the pretrained weights, {} for none. A model that is
@@ -108,6 +113,7 @@ class HFStudent(Pretrained, StudentSpec):
         require(
             not (self.layers and self.from_scratch), "layers", self.layers, "has none to keep in a student from scratch"
         )
+        require(not self.quantize, "quantize", self.quantize, QUANTISED)
         if self.recipe.training == "lora":
             needs("peft", "recipe.training", "lora")
             require(not self.from_scratch, "recipe.training", "lora", "a student from scratch is trained in full")
@@ -196,7 +202,7 @@ class HFStudent(Pretrained, StudentSpec):
         before = _ADAPTERS.get(lm.model)
         if before is None:
             return Fitted(_own_weights(trained.lm.model.merge_and_unload()), trained.losses)
-        own: Weights = get_peft_model_state_dict(trained.lm.model)
+        own: Weights = get_peft_model_state_dict(trained.lm.model, save_embedding_layers=False)
         return Fitted(_summed(before, own), trained.losses)
 
     def stored(self, lm: LanguageModel) -> Weights:

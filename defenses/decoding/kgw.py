@@ -3,8 +3,8 @@ text says them more often too."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,11 @@ class KGW(Watermark):
         require(self.width >= 1, "width", self.width, "must be at least 1")
         require(self.tokens >= 1, "tokens", self.tokens, "must be at least 1")
 
+    @property
+    def works_on_answers(self) -> bool:
+        """See `Hooks.works_on_answers`: an engine can make its processor."""
+        return True
+
     def decode(self, serving: Serving, asked: RequestFacts) -> Processor | None:
         """The processor; none at δ = 0."""
         if self.delta == 0:
@@ -96,8 +101,17 @@ class GreenProcessor:
     def __init__(self, watermark: KGW, secret: int, pad: int) -> None:
         self.watermark, self.secret, self.pad = watermark, secret, pad
 
+    def for_engine(self) -> dict[str, Any]:
+        """See `lm.vllm_processors`."""
+        return {"make": f"{__name__}:green_processor", "with": {**asdict(self.watermark), "secret": self.secret}}
+
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores (B, V) after the left-padded tokens (B, T)."""
         context = last(texts_of(input_ids, self.pad), self.watermark.width)
         green = self.watermark.green(context, np.arange(scores.shape[1]), self.secret)
         return scores + self.watermark.delta * torch.from_numpy(green).to(scores)
+
+
+def green_processor(secret: int, pad: int, **fields: Any) -> GreenProcessor:
+    """The processor of a watermark with these fields, where there is no model at hand."""
+    return GreenProcessor(KGW(**fields), secret, pad)

@@ -20,6 +20,7 @@ from experiments.cli.plan import plan_table, summary
 from experiments.cli.profile_table import show_profile
 from experiments.cli.stored_rows import out_of, results_of, store_of, stored, wanted_rows
 from experiments.compose.compose import Composed
+from experiments.engine.at_hand import require_at_hand
 from experiments.engine.base import Engine
 from experiments.engine.changed_code import changed
 from experiments.engine.display import display_of
@@ -160,6 +161,8 @@ def carry_out(
         require_memory(graph, engine.width())
     if dry_run:
         return 0
+    if isinstance(engine, LocalEngine):
+        require_at_hand(graph)
     if graph.nodes:
         writable("out", place)
     by_key = {row.stage.key: cell for row, cell in zip(rows, cells, strict=True)}

@@ -34,6 +34,7 @@ def run_round(
     """
     from experiments.cli.execute import engine_of
     from experiments.cli.stored_rows import out_of, store_of
+    from experiments.engine.at_hand import require_at_hand
     from experiments.engine.display import display_of
     from experiments.engine.graph import plan
     from experiments.engine.local import LocalEngine
@@ -47,6 +48,7 @@ def run_round(
     told.print(saying(graph, engine.width()), markup=False, highlight=False, soft_wrap=True)
     if isinstance(engine, LocalEngine):
         require_memory(graph, engine.width())
+        require_at_hand(graph)
     writable("out", place)
     with display_of(graph, engine.width(), told) as shown, closing(Logged(shown, log_path(place, kept))) as display:
         outcome = engine.run(graph, store, display)

@@ -27,18 +27,26 @@ CGROUPS = (
 """Limit, use and statistics of a container, below /sys/fs/cgroup: version 2 and 1."""
 
 
+PLACES = ("main", "gpu", "gpus")
+"""Where a model is: on the machine, on its first GPU, spread over all of them."""
+
+
 class Memory(NamedTuple):
-    """Bytes, on the machine and on its GPU.
+    """Bytes, on the machine and on its GPUs.
 
     Args:
         main: on the machine.
-        gpu: on its GPU.
-        most: what takes most of it.
+        gpu: on its first GPU.
+        most: what takes most of that on the machine.
+        gpus: on all its GPUs together, of models that are spread over them.
+        most_on_gpu: what takes most of that on GPUs.
     """
 
     main: int
     gpu: int = 0
     most: str = ""
+    gpus: int = 0
+    most_on_gpu: str = ""
 
 
 def needed(graph: StageGraph, workers: int) -> Memory:
@@ -48,7 +56,7 @@ def needed(graph: StageGraph, workers: int) -> Memory:
     if not graph.nodes:
         return Memory(0)
     workers = min(workers, len(graph.nodes))
-    models: dict[str, tuple[int, bool]] = {}
+    models: dict[str, tuple[int, str]] = {}
     besides = 0, ""
     seen: set[str] = set()
     looked_at: set[int] = set()
@@ -59,17 +67,18 @@ def needed(graph: StageGraph, workers: int) -> Memory:
                 seen.add(stage.key)
                 _note(stage, models)
         besides = max(besides, (node.stage.memory(), f"stage {node.stage.name}"))
-    main = besides[0] + sum(size for size, on_gpu in models.values() if not on_gpu)
-    gpu = sum(size for size, on_gpu in models.values() if on_gpu)
-    _, most = max([besides, *((size, role) for role, (size, _) in models.items())])
-    return Memory((workers + 1) * PROCESS + workers * main, workers * gpu, most)
+    main, gpu, gpus = (sum(size for size, where in models.values() if where == place) for place in PLACES)
+    _, most = max([besides, *((size, role) for role, (size, where) in models.items() if where == PLACES[0])])
+    _, on_gpu = max([(0, ""), *((size, role) for role, (size, where) in models.items() if where != PLACES[0])])
+    whole = (workers + 1) * PROCESS + workers * (main + besides[0])
+    return Memory(whole, workers * gpu, most, workers * gpus, on_gpu)
 
 
 def available() -> Memory:
     """What is free; -1 where that cannot be told."""
-    gpu = torch.cuda.mem_get_info()[0] if has_gpu() else -1
+    each = [torch.cuda.mem_get_info(gpu)[0] for gpu in range(torch.cuda.device_count())] if has_gpu() else []
     found = [size for size in (_of_machine(), _of_container()) if size is not None]
-    return Memory(min(found, default=-1), gpu)
+    return Memory(min(found, default=-1), each[0] if each else -1, "", sum(each) if each else -1)
 
 
 def require_memory(graph: StageGraph, workers: int) -> None:
@@ -79,12 +88,23 @@ def require_memory(graph: StageGraph, workers: int) -> None:
         ConfigError: what is needed, what there is, and what to change.
     """
     need, free = needed(graph, workers), available()
-    for kind, wants, has in (("memory", need.main, free.main), ("GPU memory", need.gpu, free.gpu)):
+    together = need.gpu + need.gpus if need.gpus else 0
+    for kind, wants, has, what in (
+        ("memory", need.main, free.main, "smaller sizes, or a machine with more memory"),
+        (
+            "GPU memory",
+            need.gpu,
+            free.gpu,
+            "dtype=bfloat16, quantize=4bit for a teacher, or device=gpus to use several",
+        ),
+        ("memory of all GPUs", together, free.gpus, "dtype=bfloat16, quantize=4bit for a teacher, or more GPUs"),
+    ):
         if 0 <= has < wants:
             fixed = PROCESS if kind == "memory" else 0
             fit = max(has - fixed, 0) * workers // (wants - fixed)
-            change = f"use --workers {fit}" if fit else "choose smaller sizes, or a machine with more memory"
-            reason = f"needs at least {gigabytes(wants)} of {kind}, most of it for the {need.most}"
+            change = f"use --workers {fit}" if fit else f"choose {what}"
+            most = need.most if kind == "memory" else need.most_on_gpu
+            reason = f"needs at least {gigabytes(wants)} of {kind}, most of it for the {most}"
             raise ConfigError("--workers", workers, f"{reason}, and {gigabytes(has)} are free: {change}")
 
 
@@ -93,7 +113,7 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB"
 
 
-def _note(stage: Stage, models: dict[str, tuple[int, bool]]) -> None:
+def _note(stage: Stage, models: dict[str, tuple[int, str]]) -> None:
     """The larger of each role's models."""
     if not isinstance(stage, (TeacherStage, BaseStage, StudentStage)):
         return
@@ -101,7 +121,7 @@ def _note(stage: Stage, models: dict[str, tuple[int, bool]]) -> None:
     _larger(role, stage.spec.memory(stage.task), stage.spec, models)
 
 
-def _note_named(stage: Stage, models: dict[str, tuple[int, bool]], looked_at: set[int]) -> None:
+def _note_named(stage: Stage, models: dict[str, tuple[int, str]], looked_at: set[int]) -> None:
     """The models that fields of a stage's parts name, each a role of its own; parts that stages share are looked at once."""
     for held in vars(stage).values():
         if id(held) not in looked_at:
@@ -111,10 +131,11 @@ def _note_named(stage: Stage, models: dict[str, tuple[int, bool]], looked_at: se
                     _larger(f"model {part.path}", part.checkpoint.weight_bytes(), part, models)
 
 
-def _larger(role: str, size: int, spec: ModelSpec | Pretrained, models: dict[str, tuple[int, bool]]) -> None:
-    if size > models.get(role, (0, False))[0]:
-        device = getattr(spec, "torch_device", None)
-        models[role] = size, device is not None and device().type == "cuda"
+def _larger(role: str, size: int, spec: ModelSpec | Pretrained, models: dict[str, tuple[int, str]]) -> None:
+    if size > models.get(role, (0, ""))[0]:
+        on_gpu = isinstance(spec, Pretrained) and spec.torch_device().type == "cuda"
+        spread = isinstance(spec, Pretrained) and spec.spread
+        models[role] = size, PLACES[on_gpu + (on_gpu and spread)]
 
 
 def _of_machine() -> int | None:

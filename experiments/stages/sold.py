@@ -59,6 +59,7 @@ class SoldStage(ServingStage):
         teacher = model_of(self.teacher, context.inputs["teacher"])
         count = max(1, min(TEXTS, MOST_READ // (8 * self.max_tokens * teacher.vocabulary)))
         items = own_items(self.teacher.task, count, teacher, self.seed)
+        count = len(items.family)
         whole = replace(self.offer.interface, trace="full", prompt_scoring=True)
         clean = replace(self.offer, interface=whole, defenses={})
         params = Params(max_tokens=self.max_tokens)

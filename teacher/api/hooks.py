@@ -182,6 +182,14 @@ class Hooks:
         that one acts."""
         return getattr(type(self), hook) is not getattr(Hooks, hook)
 
+    @property
+    def works_on_answers(self) -> bool:
+        """Whether all that it does can be done where the teacher is run by an engine that gives answers alone, and would
+        leave out the rest without a word. One that samples otherwise, serves other weights or reads whole distributions
+        cannot; a defense for which this is wrong says so itself, as one does whose processor the engine can make
+        (`lm.vllm_processors`)."""
+        return self.reads_logprobs == 0 and not (self.acts("decode") or self.acts("serve"))
+
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts | None:
         """Judge requests before the teacher answers; None admits all. Requests come in order of time. One that is admitted
         can be marked, for other defenses to act on (`RequestFacts.marked`)."""
@@ -238,6 +246,16 @@ def require_sold(defenses: Mapping[str, Hooks], interface: Interface) -> None:
             if getattr(interface, need) in (0, False, "none"):
                 reason = f"acts on {need}, which the interface {interface.name!r} does not sell"
                 raise ConfigError(f"defense.{name}", type(defense).__name__, reason)
+
+
+def require_works_on_answers(defenses: Mapping[str, Hooks], engine: str) -> None:
+    """Raise `ConfigError` where a defense needs more of the teacher than the answers that this engine gives."""
+    for name, defense in defenses.items():
+        if not defense.works_on_answers:
+            reason = (
+                f"works on logits or weights of the teacher, which {engine} does not give: teacher.engine=transformers"
+            )
+            raise ConfigError(f"defense.{name}", type(defense).__name__, reason)
 
 
 def require_one_draw(defenses: Mapping[str, Hooks]) -> None:

@@ -21,7 +21,7 @@ from student.huggingface import HFRecipe, HFStudent
 from student.objectives.sft import SFT
 from tasks.base import Item, Task, Verdict
 from teacher.huggingface import HFTeacher
-from tests.lm import tiny
+from tests.lm import architectures, tiny
 from tests.student.test_huggingface import rows
 
 NO_SYSTEM = (
@@ -91,6 +91,14 @@ def test_tensors_of_another_shape_are_named(folder: Path) -> None:
     both_ways(folder, r"model\.norm\.weight is \[31\], not \[32\]")
 
 
+def test_a_missing_file_of_weights_in_several(tmp_path: Path) -> None:
+    folder = architectures.save(tmp_path, "llama", architectures.DRESSINGS["whole"])
+    files = sorted(folder.glob("*.safetensors"))
+    assert len(files) > 2
+    files[1].unlink()
+    both_ways(folder, f"could not be loaded.*{files[1].name}")
+
+
 def test_tensors_are_compared_without_reading_them(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     devices: list[Any] = []
     load: Callable[..., Any] = AutoModelForCausalLM.from_pretrained
@@ -110,6 +118,13 @@ def test_a_base_from_scratch_needs_no_whole_weights(folder: Path) -> None:
     spec.check(Questions(), 8)
     with pytest.raises(ConfigError, match="is no entry"):
         replace(spec, from_scratch={"layers": 1}).check(Questions(), 8)
+
+
+@pytest.mark.parametrize("shape", [{"num_key_value_heads": 3}, {"num_attention_heads": 0}])
+def test_a_base_from_scratch_of_a_shape_that_cannot_be(whole: Path, shape: dict[str, int]) -> None:
+    HFStudent(str(whole), from_scratch={"hidden_size": 16}, recipe=HFRecipe(training="full")).check(Questions(), 8)
+    with pytest.raises(ConfigError, match=f"from_scratch = .*{next(iter(shape))}.*no model has this shape"):
+        HFStudent(str(whole), from_scratch=shape, recipe=HFRecipe(training="full")).check(Questions(), 8)
 
 
 def test_a_template_that_refuses_a_system_message(folder: Path) -> None:
