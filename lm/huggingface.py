@@ -47,7 +47,8 @@ class Pretrained(Part):
         think_open: tag that begins the working, "" for none; see `lm.marked_format.MarkedFormat`.
         think_close: tag that ends it.
         answer_markers: markers any of which begins the answer where there are no tags; [] for none.
-        batch_tokens: tokens (rows x length) processed at once.
+        batch_tokens: tokens (rows x length) processed at once; 0 finds out how many fit by trying (`lm.room`). Half
+            precision rounds by the batch, so what is to be the same everywhere names a number.
     """
 
     kind: ClassVar[str] = "model"
@@ -71,7 +72,7 @@ class Pretrained(Part):
         require(bool(self.path), "path", self.path, "must name a model: hub name, local folder or .gguf file")
         if self.dtype not in DTYPES:
             raise ConfigError("dtype", self.dtype, "is not a number format for weights", DTYPES)
-        require(self.batch_tokens >= 1, "batch_tokens", self.batch_tokens, "must be at least 1")
+        require(self.batch_tokens >= 0, "batch_tokens", self.batch_tokens, "must be at least 1, or 0 for what fits")
 
     @property
     def label(self) -> str:
@@ -110,6 +111,14 @@ class Pretrained(Part):
         """Entries of the model's configuration that are different here; where there are any, the checkpoint's weights are
         not used."""
         return {}
+
+    def in_use(self) -> int:
+        """Bytes of the weights and of what the largest batch takes (`lm.footprint`); 0 where it is not a local folder."""
+        from lm.footprint import footprint_of
+        from lm.room import UNKNOWN
+
+        found = footprint_of(self.checkpoint, dict(self.changes))
+        return 0 if found is None else found.sampling(self.batch_tokens or UNKNOWN)
 
     def check(self, task: Task, max_tokens: int) -> None:
         """See `ModelSpec.check`: tensors, tokenizer, chat template, lengths. A ``.gguf`` file, and what has to be
@@ -155,7 +164,8 @@ class Pretrained(Part):
             ends=tuple(end_ids(tokenizer, model).tolist()),
         )
         model = model.to(self.torch_device()).eval()
-        return LanguageModel(model, tokenizer, form, self.batch_tokens, self.system)
+        lm = LanguageModel(model, tokenizer, form, self.batch_tokens, self.system)
+        return lm if self.batch_tokens else lm.with_batch_tokens()
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, with a chat template, an end of sequence and a padding token."""

@@ -15,10 +15,12 @@ from configs.extras import needs
 from configs.identity import added
 from lm.checkpoint import DTYPES
 from lm.examples import Examples
+from lm.footprint import ROW, footprint_of
 from lm.gguf_file import forget_quantization
 from lm.huggingface import Pretrained
 from lm.model_spec import Weights
 from lm.recipe import Recipe
+from lm.room import UNKNOWN
 from lm.sizes import require_room
 from lm.types import Progress
 from student.base import Fitted, StudentSpec
@@ -67,6 +69,11 @@ class HFRecipe(Recipe):
     precision: str = added("")
 
     @property
+    def measures(self) -> bool:
+        """See `Recipe.measures`."""
+        return True
+
+    @property
     def computes_in(self) -> str:
         """See `Recipe.computes_in`."""
         return self.precision
@@ -110,8 +117,14 @@ class HFStudent(Pretrained, StudentSpec):
         return self.from_scratch
 
     def memory(self, task: Task) -> int:
-        """The weights; trained in full, also their gradients and AdamW's two moments."""
-        return self.checkpoint.weight_bytes(self.from_scratch) * (4 if self.recipe.training == "full" else 1)
+        """The larger of what sampling and fitting take (`lm.footprint`); nothing where the model is not a local folder."""
+        found = footprint_of(self.checkpoint, self.from_scratch)
+        if found is None:
+            return 0
+        tokens = min(self.recipe.micro_tokens or UNKNOWN, self.recipe.batch_size * 2 * ROW)
+        computes = 2 if self.recipe.computes_in else found.number
+        trained = found.weights if self.recipe.training == "full" else 0
+        return max(self.in_use(), found.fit(tokens, trained, computes))
 
     @property
     def origin(self) -> str:

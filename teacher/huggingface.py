@@ -22,8 +22,8 @@ class HFTeacher(Pretrained, ModelSpec):
     version: ClassVar[int] = 1
 
     def memory(self, task: Task) -> int:
-        """The weights."""
-        return self.checkpoint.weight_bytes()
+        """See `Pretrained.in_use`."""
+        return self.in_use()
 
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:
         """No weights of its own: they stay where they are."""
