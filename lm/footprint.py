@@ -20,6 +20,8 @@ LOGIT = 16
 """Bytes of one logit on its way to a token: as computed, in float32, normalised, and as a probability."""
 LEARNT_LOGIT = 20
 """The same on the way to a loss and back."""
+LEARNT = 0.5
+"""Share of the tokens of a row that is learnt, where nothing is known of them."""
 GROWTH = 1.5
 """Of the cache, which has room to grow (`lm.roomy`)."""
 
@@ -61,7 +63,8 @@ class Footprint:
         """
         layer = computes * (16 * self.hidden + 4 * self.inner) + 24 * self.hidden
         copies = self.weights // 2 if computes < self.number else 0
-        return 2 * self.weights + 3 * trained + copies + tokens * (self.layers * layer + self.vocabulary * LEARNT_LOGIT)
+        logits = int(LEARNT * self.vocabulary * LEARNT_LOGIT)
+        return 2 * self.weights + 3 * trained + copies + tokens * (self.layers * layer + logits)
 
 
 def footprint_of(checkpoint: Checkpoint, changes: dict[str, int]) -> Footprint | None:

@@ -121,7 +121,7 @@ class HFStudent(Pretrained, StudentSpec):
         found = footprint_of(self.checkpoint, self.from_scratch)
         if found is None:
             return 0
-        tokens = min(self.recipe.micro_tokens or UNKNOWN, self.recipe.batch_size * 2 * ROW)
+        tokens = min(self.recipe.micro_tokens or UNKNOWN, self.recipe.batch_size * ROW)
         computes = 2 if self.recipe.computes_in else found.number
         trained = found.weights if self.recipe.training == "full" else 0
         return max(self.in_use(), found.fit(tokens, trained, computes))

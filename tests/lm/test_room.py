@@ -20,13 +20,13 @@ CPU = torch.device("cpu")
 
 @pytest.mark.skipif(not room._begin(CPU), reason="the peak of memory cannot be reset here")
 def test_what_fits_follows_from_what_two_trials_took(monkeypatch):
-    monkeypatch.setattr(room, "free_memory", lambda device: 2 * 2**30)
+    monkeypatch.setattr(room, "free_memory", lambda device: 3 * 2**30)
 
     def work(units):
         np.ones(units * 2**20, np.uint64)  # 8 MB a unit of 128 tokens: 64 kB a token
         return 128 * units
 
-    assert tokens_that_fit(work, CPU) == 16_384
+    assert tokens_that_fit(work, CPU) == 16_384, "the power of two below 24,576"
     monkeypatch.setattr(room, "free_memory", lambda device: 2**20)
     assert tokens_that_fit(work, CPU) == LEAST
     monkeypatch.setattr(room, "free_memory", lambda device: 2**44)

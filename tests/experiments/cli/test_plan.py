@@ -148,7 +148,7 @@ def test_size_of_a_pretrained_model_is_read_from_its_configuration(tmp_path):
     assert weights < few < many
     assert HFTeacher(str(tmp_path), dtype="bfloat16").memory(None) < many
     full, lora = (HFStudent(str(tmp_path), recipe=HFRecipe(training=how)) for how in ("full", "lora"))
-    fits = [footprint_of(one.checkpoint, {}).fit(4096, trained, 4) for one, trained in ((full, weights), (lora, 0))]
+    fits = [footprint_of(one.checkpoint, {}).fit(16 * 128, trained, 4) for one, trained in ((full, weights), (lora, 0))]
     assert fits[0] - fits[1] == 3 * weights, "gradients and two moments"
     assert full.memory(None) == max(HFTeacher(str(tmp_path)).memory(None), fits[0])
     smaller = HFStudent(str(tmp_path), from_scratch={"vocab_size": 10}, recipe=HFRecipe(training="full"))
