@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
+from lm.batch_keep import BatchKeep
 from lm.batches import LOGITS_PER_BATCH, length_batches
 from lm.handle import ModelHandle
 from lm.passes import DECODE, by_others, reading
 from lm.ragged import Ragged
 from lm.randomness import uniforms
-from lm.rows import Row, Step, Tops, collect, left_padded, store
+from lm.rows import Drawn, Row, Step, Tops, collect, drawn_in, left_padded, store
 from lm.sizes import require_room
 from lm.types import Generations, Processor, Sampling, ToolRunner
 
@@ -90,7 +92,7 @@ def generate(
         sampling, tools = replace(sampling, max_tokens=forced.lengths), None
     most_R = np.broadcast_to(np.asarray(sampling.max_tokens), (len(rows),))
     stops = _Stops.of(lm, with_tools=tools is not None)
-    active = list(range(len(rows)))
+    active, keep = list(range(len(rows))), BatchKeep(lm, len(rows))
     while active:
         asked = _evened(active, len(rows), lm.members)
         most = most_R[asked]
@@ -103,7 +105,9 @@ def generate(
             here = asked[part]
             told = None if forced is None else [forced[r] for r in here]
             batch = _Batch([waiting[i] for i in part], here, sampling.of(here), seeds[here], told)
-            _run_batch(lm, batch, processors, stops)
+            draw = partial(_run_batch, lm, batch, processors, stops, keep)
+            drawn = keep.drawn([*(row.context for row in batch.rows), *(told or ())], batch.seeds, batch.sampling, draw)
+            store(batch.rows, drawn, sampling.top_logprobs > 0)
         active = [] if tools is None else _ask_tools(rows, active, most_R, sampling.top_logprobs, stops, tools)
     return collect(rows, lm.format, sampling.top_logprobs, stops.end, prefill)
 
@@ -146,7 +150,9 @@ class _Batch(NamedTuple):
     forced: Sequence[NDArray[np.int32]] | None
 
 
-def _run_batch(lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], stops: _Stops) -> None:
+def _run_batch(
+    lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], stops: _Stops, keep: BatchKeep
+) -> Drawn:
     """Extend each row until it ends, calls a tool or is full."""
     rows, sampling = batch.rows, batch.sampling
     device, n = lm.device, len(rows)
@@ -192,6 +198,7 @@ def _run_batch(lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], 
         steps.append(Step(lines, token_b, drawn_b, top.indices, top.values))
         t += 1
         length[lines] = t
+        keep.step(len(lines), n)
         grows = left[lines] > t
         if told is None:
             grows &= ~torch.isin(token_b, stop_ids).cpu().numpy()
@@ -204,7 +211,7 @@ def _run_batch(lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], 
             ids = torch.cat([ids, fed], 1)
         with reading(lm.model, len(lines), len(lines)):
             logits_bV = decoder.next(lines, token_b).float()
-    store(rows, steps, length, sampling.top_logprobs > 0)
+    return drawn_in(steps, length, sampling.top_logprobs > 0)
 
 
 def _padded(rows: Sequence[NDArray[np.int32]], device: torch.device) -> Tensor:

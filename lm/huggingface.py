@@ -51,7 +51,8 @@ class Pretrained(Part):
             tokenizer and its chat template tell (`lm.markers`), none where they tell nothing.
         think_close: tag that ends it.
         answer_markers: markers any of which begins the answer where there are no tags; [] for none.
-        batch_tokens: tokens (rows x length) processed at once.
+        batch_tokens: tokens (rows x length) processed at once; 0 finds out how many fit by trying (`lm.room`). Half
+            precision rounds by the batch, so what is to be the same everywhere names a number.
         quantize: "" for weights as they are, ``8bit`` or ``4bit`` for linear layers rounded by bitsandbytes on loading.
     """
 
@@ -78,7 +79,7 @@ class Pretrained(Part):
         require(bool(self.path), "path", self.path, "must name a model: hub name, local folder or .gguf file")
         if self.dtype not in DTYPES:
             raise ConfigError("dtype", self.dtype, "is not a number format for weights", DTYPES)
-        require(self.batch_tokens >= 1, "batch_tokens", self.batch_tokens, "must be at least 1")
+        require(self.batch_tokens >= 0, "batch_tokens", self.batch_tokens, "must be at least 1, or 0 for what fits")
         check_placement(self.device, self.quantize, self.path)
 
     @property
@@ -119,6 +120,14 @@ class Pretrained(Part):
         not used."""
         return {}
 
+    def in_use(self) -> int:
+        """Bytes of the weights and of what the largest batch takes (`lm.footprint`); 0 where it is not a local folder."""
+        from lm.footprint import footprint_of
+        from lm.room import UNKNOWN
+
+        found = footprint_of(self.checkpoint, dict(self.changes))
+        return 0 if found is None else found.sampling(self.batch_tokens or UNKNOWN)
+
     def check(self, task: Task, max_tokens: int) -> None:
         """See `ModelSpec.check`: tensors, tokenizer, chat template, lengths. A ``.gguf`` file, and what has to be
         downloaded first, are examined when they are loaded."""
@@ -156,7 +165,8 @@ class Pretrained(Part):
         require_tokens(tokenizer, int(model.get_input_embeddings().weight.shape[0]), self.path)
         form = self.format(tokenizer, tuple(end_ids(tokenizer, model).tolist()))
         model = placed(without_dropout(model), self.device).eval()
-        return LanguageModel(model, tokenizer, form, self.batch_tokens, self.system)
+        lm = LanguageModel(model, tokenizer, form, self.batch_tokens, self.system)
+        return lm if self.batch_tokens else lm.with_batch_tokens()
 
     def format(self, tokenizer: PreTrainedTokenizerBase, ends: tuple[int, ...]) -> MarkedFormat:
         """How responses read that end with one of these ids."""

@@ -71,6 +71,22 @@ class LanguageModel(ModelHandle):
         """Teacher-forced scores of the completions; see `lm.score.score`."""
         return score(self, prompts, completions, top_k)
 
+    def with_batch_tokens(self) -> LanguageModel:
+        """The same with as many tokens at once as fit, found by trying (`lm.room`)."""
+        from lm.room import UNKNOWN, tokens_that_fit
+        from lm.underway import unwatched
+
+        trial, length = replace(self, batch_tokens=2 * UNKNOWN), 128
+        ids = np.random.default_rng(0).integers(0, self.vocabulary, (32, length))  # no two rows begin alike
+
+        def sampled(units: int) -> int:
+            rows = Ragged.of(ids[: 8 * units])
+            with unwatched():
+                said = generate(trial, rows, Sampling(1.0, 2), np.arange(len(rows)))
+            return len(rows.values) + len(said.tokens.values)
+
+        return replace(self, batch_tokens=tokens_that_fit(sampled, self.device))
+
     def with_model(self, model: PreTrainedModel) -> LanguageModel:
         """The same handle on other weights."""
         return replace(self, model=model)

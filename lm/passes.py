@@ -114,6 +114,11 @@ def counting() -> Iterator[Passes]:
         after.remove()
 
 
+def counted() -> bool:
+    """Whether somebody counts in this thread."""
+    return _tally.get() is not None
+
+
 @contextmanager
 def by_others(place: str, share: float = 1.0) -> Iterator[None]:
     """Whatever model runs meanwhile is not the one that answers.

@@ -42,8 +42,10 @@ class Recipe:
     micro_tokens: int = 16_384
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "micro_tokens"):
+        for name in ("steps", "batch_size"):
             require(getattr(self, name) >= 1, f"recipe.{name}", getattr(self, name), "must be at least 1")
+        least, reason = (0, "must be at least 1, or 0 for what fits") if self.measures else (1, "must be at least 1")
+        require(self.micro_tokens >= least, "recipe.micro_tokens", self.micro_tokens, reason)
         for name in ("lr", "other_lr"):
             require(getattr(self, name) > 0, f"recipe.{name}", getattr(self, name), "must be positive")
         for name in ("warmup", "decay", "floor"):
@@ -52,6 +54,11 @@ class Recipe:
             require(getattr(self, name) >= 0, f"recipe.{name}", getattr(self, name), "must be at least 0")
         if self.optimizer not in ("muon", "adamw"):
             raise ConfigError("recipe.optimizer", self.optimizer, "unknown optimizer", ("muon", "adamw"))
+
+    @property
+    def measures(self) -> bool:
+        """Whether ``micro_tokens`` may be 0: as many as fit are then found by trying."""
+        return False
 
     @property
     def computes_in(self) -> str:

@@ -72,7 +72,7 @@ class RoomyCache(DynamicCache):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config=config)
-        self.layers: Any = [RoomyLayer() for _ in range(len(self.layers))]
+        self.layers: Any = [RoomyLayer() for _ in DynamicCache(config=config).layers]
 
     def spread(self, rows: Tensor) -> None:
         """See `RoomyLayer.spread`."""

@@ -67,19 +67,35 @@ def left_padded(contexts: Sequence[NDArray[np.int32]], pad: int, device: torch.d
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
 
 
-def store(rows: Sequence[Row], steps: Sequence[Step], length: NDArray[np.int64], with_tops: bool) -> None:
-    """Write the steps of a batch back to its rows, of which each keeps its first ``length`` tokens."""
-    n, t, k = len(rows), len(steps), steps[0].top_ids_BK.shape[1]
+class Drawn(NamedTuple):
+    """What a batch of n rows drew in t steps: tokens and log-probabilities (n, t), the k largest of each step (n, t, k), and
+    how many tokens are each row's own, (n,)."""
+
+    tokens: NDArray[np.int32]
+    logprob: NDArray[np.float32]
+    top_ids: NDArray[np.int32]
+    top_logprobs: NDArray[np.float32]
+    length: NDArray[np.int64]
+
+
+def drawn_in(steps: Sequence[Step], length: NDArray[np.int64], with_tops: bool) -> Drawn:
+    """The steps of a batch side by side; ``length`` (n,) as in `Drawn`."""
+    n, t, k = len(length), len(steps), steps[0].top_ids_BK.shape[1]
     tokens, logprob = np.zeros((n, t), np.int32), np.zeros((n, t), np.float32)
     ids, tops = np.zeros((n, t, k), np.int32), np.zeros((n, t, k), np.float32)
     for i, (here, token_B, drawn_B, ids_BK, tops_BK) in enumerate(steps):
         tokens[here, i], logprob[here, i] = token_B.cpu().numpy(), drawn_B.cpu().numpy()
         if with_tops:
             ids[here, i], tops[here, i] = ids_BK.cpu().numpy(), tops_BK.cpu().numpy()
+    return Drawn(tokens, logprob, ids, tops, length)
+
+
+def store(rows: Sequence[Row], drawn: Drawn, with_tops: bool) -> None:
+    """Write what a batch drew back to its rows."""
     for r, row in enumerate(rows):
-        end = int(length[r])
-        part = Tops(ids[r, :end], tops[r, :end]) if with_tops else None
-        row.add(tokens[r, :end], logprob[r, :end], part, tool=False)
+        end = int(drawn.length[r])
+        part = Tops(drawn.top_ids[r, :end], drawn.top_logprobs[r, :end]) if with_tops else None
+        row.add(drawn.tokens[r, :end], drawn.logprob[r, :end], part, tool=False)
 
 
 def collect(

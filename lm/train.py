@@ -6,7 +6,8 @@ all, so a step costs its real tokens rather than its padding while every step st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +18,11 @@ from torch.optim import AdamW
 
 from lm.batch import Batch, collate
 from lm.examples import Examples
+from lm.fitting import Fitting
 from lm.learnt import learnt_logits
 from lm.optim import Muon
 from lm.recipe import Recipe
+from lm.room import MOST, tokens_that_fit
 from lm.timing import timed
 from lm.types import Progress
 
@@ -59,9 +62,16 @@ def train(
     trainer = Trainer(model, losses, recipe, pad)
     curve = np.zeros(recipe.steps, np.float32)
     model.train()
+    fitting = Fitting(model, trainer, curve)
     for step in range(recipe.steps):
-        curve[step] = trainer.step(batches(step))
-        progress(step + 1, recipe.steps, f"loss {curve[step]:.3f}" if step % 10 == 0 else "")
+        rows = batches(
+            step
+        )  # those of a step that was taken before are drawn too: the order of what follows depends on it
+        if step < fitting.first:
+            continue
+        curve[step] = trainer.step(rows)
+        note = f"loss {curve[step]:.3f}" if step % 10 == 0 else ""
+        progress(step + 1, recipe.steps, fitting.after(step, rows) or note)
     model.eval()
     return curve
 
@@ -81,8 +91,47 @@ class Trainer:
         self._highest = [[group["lr"] for group in o.param_groups] for o in self._optimizers]
         self._done = 0
 
+    def _micro_tokens(self, rows: Examples) -> int:
+        """As many as fit, found by trying the longest of these rows; nothing is learnt meanwhile."""
+        lengths = rows.prompts.lengths + rows.completions.lengths
+        longest, whole = np.array([int(lengths.argmax())]), replace(self._recipe, micro_tokens=MOST)
+
+        def tried(units: int) -> int:
+            part = rows.take(np.repeat(longest, units))
+            _backward(self._model, part, self._losses, whole, self._pad, self._device)
+            return units * int(lengths.max())
+
+        found = tokens_that_fit(tried, self._device)
+        for optimizer in self._optimizers:
+            optimizer.zero_grad()
+        return found
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a step depends on besides its rows: the weights in training, and what the optimizers know."""
+        found = {f"weight.{i}": weight.detach() for i, weight in enumerate(self._trained)}
+        for o, optimizer in enumerate(self._optimizers):
+            for i, known in optimizer.state_dict()["state"].items():
+                found |= {f"optimizer.{o}.{i}.{name}": value for name, value in known.items()}
+        return {**found, "done": torch.tensor(self._done), "micro_tokens": torch.tensor(self._recipe.micro_tokens)}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Tensor]) -> int:
+        """Go on from a `state`; the steps that were taken."""
+        for i, weight in enumerate(self._trained):
+            weight.copy_(state[f"weight.{i}"])
+        for o, optimizer in enumerate(self._optimizers):
+            known: dict[int, dict[str, Tensor]] = {}
+            for place in (name.split(".") for name in state if name.startswith(f"optimizer.{o}.")):
+                known.setdefault(int(place[2]), {})[place[3]] = state[".".join(place)]
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": known})
+        self._recipe = replace(self._recipe, micro_tokens=int(state["micro_tokens"]))
+        self._done = int(state["done"])
+        return self._done
+
     def step(self, rows: Examples) -> float:
         """Take one step on these rows; returns their loss before it."""
+        if not self._recipe.micro_tokens:
+            self._recipe = replace(self._recipe, micro_tokens=self._micro_tokens(rows))
         loss = _backward(self._model, rows, self._losses, self._recipe, self._pad, self._device)
         if self._recipe.clip:
             nn.utils.clip_grad_norm_(self._trained, self._recipe.clip, foreach=True)

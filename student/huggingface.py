@@ -16,10 +16,12 @@ from configs.identity import added
 from configs.ranges import at_least
 from lm.checkpoint import DTYPES
 from lm.examples import Examples
+from lm.footprint import ROW, footprint_of
 from lm.gguf_file import forget_quantization
 from lm.huggingface import Pretrained
 from lm.model_spec import Weights
 from lm.recipe import Recipe
+from lm.room import UNKNOWN
 from lm.shallower import require_layers, shallower, shallower_config
 from lm.sizes import require_room
 from lm.types import Progress
@@ -74,6 +76,11 @@ class HFRecipe(Recipe):
     precision: str = added("")
 
     @property
+    def measures(self) -> bool:
+        """See `Recipe.measures`."""
+        return True
+
+    @property
     def computes_in(self) -> str:
         """See `Recipe.computes_in`."""
         return self.precision
@@ -124,6 +131,11 @@ class HFStudent(Pretrained, StudentSpec):
         return self.from_scratch
 
     @property
+    def _sizes(self) -> Mapping[str, int]:
+        """Entries of the configuration by which this model's sizes differ from the checkpoint's."""
+        return {"num_hidden_layers": self.layers} if self.layers else self.from_scratch
+
+    @property
     def label(self) -> str:
         """See `Pretrained.label`, with the layers where not all are kept."""
         return f"{super().label}, {self.layers} layers" if self.layers else super().label
@@ -135,12 +147,16 @@ class HFStudent(Pretrained, StudentSpec):
             require_layers(self.checkpoint.config(), self.layers)
 
     def memory(self, task: Task) -> int:
-        """The weights; trained in full, also their gradients and AdamW's two moments. Where layers are left out, both models
-        are there while they are."""
-        changes = {"num_hidden_layers": self.layers} if self.layers else self.from_scratch
-        own = self.checkpoint.weight_bytes(changes)
-        loading = own + self.checkpoint.weight_bytes() if self.layers else 0
-        return max(loading, own * (4 if self.recipe.training == "full" else 1))
+        """The larger of what sampling and fitting take (`lm.footprint`), and, where layers are left out, both models, which are
+        there while they are; nothing where the model is not a local folder."""
+        found = footprint_of(self.checkpoint, self._sizes)
+        if found is None:
+            return 0
+        tokens = min(self.recipe.micro_tokens or UNKNOWN, self.recipe.batch_size * ROW)
+        computes = 2 if self.recipe.computes_in else found.number
+        trained = found.weights if self.recipe.training == "full" else 0
+        loading = found.weights + self.checkpoint.weight_bytes() if self.layers else 0
+        return max(self.in_use(), loading, found.fit(tokens, trained, computes))
 
     @property
     def origin(self) -> str:

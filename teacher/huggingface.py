@@ -55,8 +55,8 @@ class HFTeacher(Pretrained, ModelSpec):
         return self.answers_only or super().spread
 
     def memory(self, task: Task) -> int:
-        """The weights."""
-        return self.checkpoint.weight_bytes()
+        """See `Pretrained.in_use`."""
+        return self.in_use()
 
     def train(self, task: Task, seed: int, progress: Progress) -> Weights:
         """No weights of its own: they stay where they are."""

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from configs.errors import MoatBenchError
 from experiments.store.entry import Entry
+from experiments.store.partial import Partial
 from experiments.store.stage import Context
 from experiments.store.store import StoreFullError
 from lm.timing import collecting, timed
+from lm.underway import watched
 
 if TYPE_CHECKING:
     from experiments.engine.graph import StageGraph, Wanted
@@ -158,12 +160,15 @@ def run_stages(stages: Sequence[Stage], store: Store, progress: Progress) -> dic
             return spent
         contexts = [Context(_inputs(stage, store), store, progress) for stage in left]
         start = time.monotonic()
-        artifacts = type(left[0]).run_together(left, contexts) if len(left) > 1 else [left[0].run(contexts[0])]
+        partial = Partial(store, left[0])
+        with watched(progress, partial if len(left) == 1 else None):
+            artifacts = type(left[0]).run_together(left, contexts) if len(left) > 1 else [left[0].run(contexts[0])]
         seconds = (time.monotonic() - start) / len(left)
         for stage, artifact in zip(left, artifacts, strict=True):
             store.put(stage, artifact, seconds)
             store.failure_path(stage).unlink(missing_ok=True)
             spent[stage.key] = seconds
+        partial.remove()
         return spent
 
 

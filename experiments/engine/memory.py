@@ -51,8 +51,7 @@ class Memory(NamedTuple):
 
 def needed(graph: StageGraph, workers: int) -> Memory:
     """What this process and so many workers come to when each holds a teacher, a student and the models that parts name, and
-    what a stage takes besides: the largest of the plan. Models whose size is not known count as nothing, and so do
-    activations of pretrained ones."""
+    what a stage takes besides: the largest of the plan. Models whose size is not known count as nothing."""
     if not graph.nodes:
         return Memory(0)
     workers = min(workers, len(graph.nodes))
@@ -128,7 +127,7 @@ def _note_named(stage: Stage, models: dict[str, tuple[int, str]], looked_at: set
             looked_at.add(id(held))
             for part in parts_in(held, beyond=Stage):
                 if isinstance(part, Pretrained) and not isinstance(part, ModelSpec):
-                    _larger(f"model {part.path}", part.checkpoint.weight_bytes(), part, models)
+                    _larger(f"model {part.path}", part.in_use(), part, models)
 
 
 def _larger(role: str, size: int, spec: ModelSpec | Pretrained, models: dict[str, tuple[int, str]]) -> None:

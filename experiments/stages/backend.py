@@ -19,6 +19,7 @@ from lm.examples import from_arrays, to_arrays
 from lm.ragged import Ragged
 from lm.randomness import seeds_of_each
 from lm.types import Generations, Processor, Sampling
+from lm.underway import saving_as
 from teacher.api.hooks import RequestFacts, Serving
 from teacher.api.rewriting import Codec
 from teacher.api.schema import Params, Prompts, Requests
@@ -97,9 +98,9 @@ class ModelBackend:
             content["scored"] = [_hash(completions.values), _hash(completions.offsets)]
 
         def made() -> Artifact:
-            return Artifact(
-                tensors={GENERATIONS: to_arrays(self._sampled(prompts, requests, params, asked, completions))}
-            )
+            with saving_as(json.dumps(content, sort_keys=True)):
+                drawn = self._sampled(prompts, requests, params, asked, completions)
+            return Artifact(tensors={GENERATIONS: to_arrays(drawn)})
 
         return from_arrays(Generations, self.store.memo(GENERATIONS, content, made).arrays(GENERATIONS))
 

@@ -10,6 +10,7 @@ from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
 from lm.model_spec import ModelSpec
 from lm.seeds import derived_seed
+from lm.underway import saving_as
 from student.base import StudentSpec
 from tasks.base import Task
 
@@ -37,7 +38,7 @@ class TeacherStage(Stage):
 
     def run(self, context: Context) -> Artifact:
         """Weights of the teacher."""
-        with self.spec.named(self.part):
+        with self.spec.named(self.part), saving_as(self.name):
             weights = self.spec.train(self.task, derived_seed(self.seed, self.name), context.progress)
         return Artifact(tensors={"weights": weights})
 
@@ -65,6 +66,6 @@ class BaseStage(Stage):
 
     def run(self, context: Context) -> Artifact:
         """Weights of the base model."""
-        with self.spec.named(self.part):
+        with self.spec.named(self.part), saving_as(self.name):
             weights = self.spec.train(self.task, derived_seed(self.seed, self.name), context.progress)
         return Artifact(tensors={"weights": weights})

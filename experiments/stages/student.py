@@ -15,6 +15,7 @@ from experiments.stages.training_set import TrainingSetStage, examples_of
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
 from lm.seeds import derived_seed
+from lm.underway import saving_as
 from student.base import Fit, Fitted, StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Task
@@ -71,7 +72,8 @@ class StudentStage(Stage):
             at.append(len(artifacts))
             artifacts.append(None)
             fits.append(Fit(stage.spec, base, examples, stage.objective, derived_seed(stage.seed, cls.name)))
-        fitted = type(stages[0].spec).fit_together(fits, contexts[0].progress) if fits else []
+        with saving_as(cls.name):
+            fitted = type(stages[0].spec).fit_together(fits, contexts[0].progress) if fits else []
         for place, fit, found in zip(at, fits, fitted, strict=True):
             artifacts[place] = _stored(found, int((fit.examples.weight > 0).sum()))
         return [artifact for artifact in artifacts if artifact is not None]

@@ -1,7 +1,8 @@
 """What lies where in the folder of a store, and in which format: shared by all who read or look after one.
 
 ``KIND/KEY/`` is an entry, ``tables/`` holds records of kept tables, ``failures/`` tracebacks, ``.locks/`` leases,
-``sources/`` by which code each part was run, and ``store.json`` the format of it all. Knows nothing of what is in an entry.
+``.partial/`` what stages under way have so far, ``sources/`` by which code each part was run, and ``store.json`` the format
+of it all. Knows nothing of what is in an entry.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ from experiments.store.process import alive, machine
 
 TEMPORARY = ".tmp-"
 LOCKS = ".locks"
+PARTIAL = ".partial"
 FAILURES = "failures"
 TABLES = "tables"
 SOURCES = "sources"
-RESERVED = (LOCKS, FAILURES, TABLES, SOURCES)
+RESERVED = (LOCKS, PARTIAL, FAILURES, TABLES, SOURCES)
 MARK = "store.json"
 STALE_SECONDS = 24 * 3600.0
 """Age after which a temporary folder of a process on another machine is taken for abandoned."""
+
+LONGEST = 30 * 24 * 3600.0
+"""Age after which parts of a stage that nobody came back for are removed."""
 
 
 class Ref(NamedTuple):
@@ -98,6 +103,12 @@ def abandoned(path: Path) -> bool:
         return time.time() - path.stat().st_mtime > STALE_SECONDS
     except (OSError, ValueError):
         return False
+
+
+def forgotten(root: Path) -> list[Path]:
+    """Folders of parts of stages that nobody has added to for long."""
+    now, folder = time.time(), root / PARTIAL
+    return [path for path in folder.iterdir() if now - path.stat().st_mtime > LONGEST] if folder.is_dir() else []
 
 
 def remove(place: Path) -> None:

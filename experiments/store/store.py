@@ -176,7 +176,7 @@ class Store:
 
     def sweep(self) -> int:
         """Remove drafts that dead writers left behind; how many there were."""
-        stale = [path for path in layout.drafts(self.root) if layout.abandoned(path)]
+        stale = [path for path in layout.drafts(self.root) if layout.abandoned(path)] + layout.forgotten(self.root)
         for path in stale:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
+from configs.errors import ConfigError
 from lm.batch import collate
 from lm.examples import Examples
 from lm.learnt import learnt_logits
@@ -96,3 +97,7 @@ def test_products_in_bfloat16_leave_weights_and_gradients_in_float32():
     assert rough[0] != exact[0]
     assert all(grad.dtype == torch.float32 for grad in rough[1].values())
     assert Recipe().computes_in == ""
+    with pytest.raises(ConfigError, match="precision"):
+        HFRecipe(precision="float8")
+    with pytest.raises(ConfigError, match="micro_tokens"):
+        Recipe(micro_tokens=0)
