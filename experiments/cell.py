@@ -157,7 +157,7 @@ class Cell:
         names = list(self.offer.defenses)
         strengths = [getattr(d, d.strength.field) for d in self.offer.defenses.values() if d.strength]
         return {
-            "task": self.task.name,
+            "task": self.task.label,
             "teacher": self.teacher.label,
             "student": self.student.label,
             "api": self.offer.interface.name,

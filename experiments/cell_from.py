@@ -104,6 +104,7 @@ LONGEST_RESPONSE = 1_000_000
 
 def check(cell: Cell) -> None:
     """Refuse parts that do not fit each other, before anything runs."""
+    cell.task.check()
     models: dict[str, ModelSpec] = {"teacher": cell.teacher, "student": cell.student}
     if cell.proxy is not None:
         models["proxy"] = cell.proxy

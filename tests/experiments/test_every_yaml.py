@@ -107,28 +107,29 @@ def stack(option: str) -> list[Defense]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A dataset on this disk: the one that ``task/dataset`` names needs a connection."""
+    """By choice, a dataset on this disk: those that the YAML files name need a connection."""
     path = tmp_path_factory.mktemp("data") / "sums.jsonl"
     rows = [{"question": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(40)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return [
-        f"task.path={path}",
-        "task.config=",
-        "task.heldout_split=",
-        "task.answer_after=",
-        "budget.data=4",
-        "budget.queries=4",
-    ]
+    held = Path(__file__).parents[1] / "tasks" / "data"
+    places = {
+        "gsm8k": held / "gsm8k",
+        "math500": held / "math500.jsonl",
+        "mbpp": held / "mbpp",
+        "multiple_choice": held / "arc",
+    }
+    few = ["task.config=", "budget.data=2", "budget.queries=2"]
+    found = {f"task/{choice}": [f"task.path={place}", *few] for choice, place in places.items()}
+    return {**found, "task/dataset": [f"task.path={path}", "task.heldout_split=", "task.answer_after=", *few]}
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_option_becomes_a_cell(name, data):
+def test_option_becomes_a_cell(name, data, monkeypatch):
+    monkeypatch.setattr("tasks.code_problems.check_isolation", lambda *limits: None)  # none on this machine, perhaps
     if name.startswith("task/") or "hf" in name or name.endswith("/lm"):
         pytest.importorskip("reasoning_gym")
     others = [o for o in surroundings(name) if o.partition("=")[0] != name.rpartition("/")[0]]
-    cell = cell_from(
-        compose_one([chosen(name), *others, *known(name), *(data if name == "task/dataset" else [])]).config
-    )
+    cell = cell_from(compose_one([chosen(name), *others, *known(name), *data.get(name, [])]).config)
     row = cell.row_stage()
     assert isinstance(row, RowStage)
     stages = walk(row, {})
