@@ -238,7 +238,7 @@ class Cell:
             "costs": CostStage(*asked),
             "tampering": TamperingStage(*asked, temperature=self.measure.temperature),
         }
-        if sells_changed(part):
+        if sells_changed(part) and self.teacher.can_be_asked:
             found["sold"] = SoldStage(*asked)
         return {name: self.interning.one(stage) for name, stage in found.items()}
 

@@ -25,12 +25,14 @@ from experiments.stages.defense_check import check_defenses
 from experiments.stages.model_check import check_models, named_models
 from experiments.stages.offer import Offer
 from experiments.stages.settings import Measure
+from experiments.stages.stored_check import check_stored
 from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Task
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
+from teacher.transcripts import Transcripts
 
 T = TypeVar("T")
 
@@ -118,6 +120,8 @@ def check(cell: Cell) -> None:
     interface = cell.offer.interface
     check_defenses(cell.offer.defenses, interface)
     check_attack(cell.harvest, cell.objective, cell.refine, cell.budget, cell.student, interface, cell.task)
+    if isinstance(cell.teacher, Transcripts):
+        check_stored(cell.teacher, cell.offer.defenses, cell.harvest, cell.budget, interface, cell.task)
     check_knowledge(cell.knowledge, cell.recover, cell.objective, cell.teacher)
 
 

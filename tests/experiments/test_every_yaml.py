@@ -23,6 +23,9 @@ from experiments.compose.compose import compose_cells, compose_one
 from experiments.compose.interning import Interning
 from experiments.stages.row import RowStage
 from experiments.store.stage import Stage
+from tests.lm import tiny
+from tests.teacher.stored import rows as transcripts
+from tests.teacher.stored import written
 
 FOLDER = Path(configs.__file__).parent
 YAMLS = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml"))
@@ -49,6 +52,8 @@ def surroundings(name: str) -> list[str]:
     group, _, option = name.rpartition("/")
     if name in ("teacher/hf", "student/hf", "proxy/hf"):
         return ["task=reasoning_gym", "teacher=hf", "student=hf", "budget=lm"]
+    if option == "transcripts":
+        return ["teacher=transcripts", "task=transcripts", "student=hf", "budget=lm", "max_tokens=96"]
     if group == "task" and option != "mini":
         return ["teacher=hf", "student=hf", "budget=lm"]
     if name == "budget/lm":
@@ -120,6 +125,10 @@ def data(tmp_path_factory):
     }
     few = ["task.config=", "budget.data=2", "budget.queries=2"]
     found = {f"task/{choice}": [f"task.path={place}", *few] for choice, place in places.items()}
+    stored = written(path.with_name("stored.jsonl"), transcripts())
+    model = tiny.save(tmp_path_factory.mktemp("model"))
+    for group in ("task", "teacher"):
+        found[f"{group}/transcripts"] = [f"teacher.path={stored}", f"student.path={model}", *few[1:]]
     return {**found, "task/dataset": [f"task.path={path}", "task.heldout_split=", "task.answer_after=", *few]}
 
 
