@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class Told(NamedTuple):
+class TokenLogprobs(NamedTuple):
     """What an API said of the tokens of one response.
 
     Args:
@@ -35,7 +35,7 @@ class Carried(NamedTuple):
 
     Args:
         logprob: (N,) float32, NaN where nothing is known.
-        listed: N lists as `Told.listed`.
+        listed: N lists as `TokenLogprobs.listed`.
         matched: (N,) bool which tokens the API has too, at the same place.
     """
 
@@ -44,7 +44,7 @@ class Carried(NamedTuple):
     matched: NDArray[np.bool_]
 
 
-def told_of(cell: Any) -> Told | None:
+def told_of(cell: Any) -> TokenLogprobs | None:
     """A cell of a dataset as the chat API of OpenAI, and those that follow it, spell logprobs: a list of ``{token, logprob,
     top_logprobs: [{token, logprob}]}``, or that under ``content``, or either as JSON; None for an empty cell.
 
@@ -64,10 +64,12 @@ def told_of(cell: Any) -> Told | None:
         ]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("is no list of {token, logprob, top_logprobs}") from error
-    return Told(tokens, logprobs, listed)
+    return TokenLogprobs(tokens, logprobs, listed)
 
 
-def carried(told: Told | None, response: str, row: NDArray[np.int32], tokenizer: PreTrainedTokenizerBase) -> Carried:
+def carried(
+    told: TokenLogprobs | None, response: str, row: NDArray[np.int32], tokenizer: PreTrainedTokenizerBase
+) -> Carried:
     """What is known of the tokens of a row that ends with ``response``, special tokens after it aside.
 
     A token of the row gets what the API said of a token with the same characters at the same place; of every other one

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from configs.errors import ConfigError, require
 from tasks.dataset_rows import Row, load_rows, text_of
-from teacher.told_logprobs import Told, told_of
+from teacher.told_logprobs import TokenLogprobs, told_of
 
 
 class Transcript(NamedTuple):
@@ -25,7 +25,7 @@ class Transcript(NamedTuple):
     response: str
     working: str
     finished: bool
-    told: Told | None
+    told: TokenLogprobs | None
 
     def parts(self, open: str, close: str, opening: str) -> tuple[str, str]:
         """Working, between these tags, and visible answer with the white space before it. The first tag is left out where

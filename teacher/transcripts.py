@@ -75,7 +75,9 @@ class Transcripts(ModelSpec):
 
     def content(self) -> str:
         """See `configs.identity.Part.content`: of all rows, however they are stored."""
-        return hashlib.sha256("\n".join(map(repr, self._rows)).encode()).hexdigest()[:32]
+        told = ((t.tokens, t.logprobs.tolist(), t.listed) if (t := row.told) else None for row in self._rows)
+        rows = (repr((*row[:-1], logprobs)) for row, logprobs in zip(self._rows, told, strict=True))
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:32]
 
     @cached_property
     def _rows(self) -> tuple[Transcript, ...]:
