@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.budget import Budget
 from attacks.client import Client, Harvested
 from attacks.compute import ComputeMeter
 from attacks.knowledge import Level, Rehearsed
@@ -111,7 +112,8 @@ class Harvest(Part, ABC):
     (`Client.own`). These may ask what is held out, which he does not know: answers to what a scored item asks are not
     learnt from (then the scored items enter the training set's key). ``checks``: whether it uses his own checker (then the
     families that he can check enter its key). ``tunes``: the fields that `moatbench worst-case` changes in its search for
-    the strongest attack, each with the values that are worth trying.
+    the strongest attack, each with the values that are worth trying. ``needs``: what the API has to sell besides answers
+    (fields of `Interface`).
 
     One that asks the longest prompts first, greedily, as an example:
 
@@ -140,6 +142,7 @@ class Harvest(Part, ABC):
     own_texts: ClassVar[bool] = False
     checks: ClassVar[bool] = False
     tunes: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    needs: ClassVar[tuple[str, ...]] = ()
 
     temperature: float = added(1.0, kw_only=True)
 
@@ -149,6 +152,10 @@ class Harvest(Part, ABC):
     def prompts_needed(self, queries: int) -> int:
         """How many distinct prompts a budget of so many queries takes."""
         return queries
+
+    def draws_of_one(self, budget: Budget) -> int:
+        """How often, at most, it asks one prompt for an answer of its own."""
+        return 1
 
     @abstractmethod
     def run(self, client: Client, pool: Pool, context: HarvestContext) -> Harvested:

@@ -162,7 +162,7 @@ class Cell:
         names = list(self.offer.defenses)
         strengths = [getattr(d, d.strength.field) for d in self.offer.defenses.values() if d.strength]
         return {
-            "task": self.task.name,
+            "task": self.task.label,
             "teacher": self.teacher.label,
             "student": self.student.label,
             "api": self.offer.interface.name,
@@ -243,7 +243,7 @@ class Cell:
             "costs": CostStage(*asked),
             "tampering": TamperingStage(*asked, temperature=self.measure.temperature),
         }
-        if sells_changed(part):
+        if sells_changed(part) and self.teacher.can_be_asked:
             found["sold"] = SoldStage(*asked)
         return {name: self.interning.one(stage) for name, stage in found.items()}
 

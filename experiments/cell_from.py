@@ -25,6 +25,7 @@ from experiments.stages.defense_check import check_defenses, check_engine
 from experiments.stages.model_check import check_judges, check_models, named_models
 from experiments.stages.offer import Offer
 from experiments.stages.settings import Measure
+from experiments.stages.stored_check import check_stored
 from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
@@ -32,6 +33,7 @@ from tasks.base import Task
 from tasks.text_judge import TextJudge
 from teacher.api.interface import Interface
 from teacher.api.prices import Prices
+from teacher.transcripts import Transcripts
 
 T = TypeVar("T")
 
@@ -110,6 +112,7 @@ LONGEST_RESPONSE = 1_000_000
 
 def check(cell: Cell) -> None:
     """Refuse parts that do not fit each other, before anything runs."""
+    cell.task.check()
     models: dict[str, ModelSpec] = {"teacher": cell.teacher, "student": cell.student}
     if cell.proxy is not None:
         models["proxy"] = cell.proxy
@@ -126,6 +129,8 @@ def check(cell: Cell) -> None:
     check_defenses(cell.offer.defenses, interface)
     check_engine(cell.teacher, cell.offer)
     check_attack(cell.harvest, cell.objective, cell.refine, cell.budget, cell.student, interface, cell.task)
+    if isinstance(cell.teacher, Transcripts):
+        check_stored(cell.teacher, cell.offer.defenses, cell.harvest, cell.budget, interface, cell.task)
     check_knowledge(cell.knowledge, cell.recover, cell.objective, cell.teacher)
 
 

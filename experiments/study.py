@@ -42,6 +42,7 @@ from lm.types import Sampling
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from lm.model_spec import ModelSpec
     from lm.ragged import Ragged
 
 Attacker = Literal["student", "undefended", "self"]
@@ -208,9 +209,16 @@ class OpenCell:
                 without defenses), ``self`` (its twin without a teacher); where the attack refines its student,
                 ``distilled`` is the student before; ``proxy_student``, where a defense trains one.
         """
+        return TextModel(model_of(self._model_stage(name), self.result(name)), self.last.harvest.max_tokens)
+
+    def spec(self, name: str) -> ModelSpec:
+        """The configuration of a model of the cell, named as in `model`."""
+        found: ModelSpec = self._model_stage(name).spec
+        return found
+
+    def _model_stage(self, name: str) -> Any:
         models = {n: s for n, s in self._named.items() if hasattr(s, "spec") and hasattr(s, "task")}
-        stage: Any = _one_of(models, name, "model")
-        return TextModel(model_of(stage, self.result(name)), self.last.harvest.max_tokens)
+        return _one_of(models, name, "model")
 
     @cached_property
     def _named(self) -> dict[str, Stage]:

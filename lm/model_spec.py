@@ -43,6 +43,7 @@ class ModelSpec(Part, ABC):
     """One kind of teacher or student: a frozen dataclass whose fields are its configuration.
 
     ``train`` is run once and its weights stored; ``load`` builds the model from them. Randomness comes from ``seed``.
+    ``can_be_asked``: whether there is a model that answers whatever it is asked, or only answers to some prompts.
 
     A mini model that is not trained at all, as an example:
 
@@ -71,6 +72,7 @@ class ModelSpec(Part, ABC):
     """
 
     kind: ClassVar[str] = "model"
+    can_be_asked: ClassVar[bool] = True
 
     @property
     @abstractmethod

@@ -80,6 +80,19 @@ class Task(Part, ABC):
     source: ClassVar[str]
     families: ClassVar[tuple[str, ...]]
 
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        return self.name
+
+    def check(self) -> None:
+        """Refuse what this task cannot do on this machine, before anything runs.
+
+        Raises:
+            configs.errors.ConfigError: says what is missing.
+        """
+        return
+
     @abstractmethod
     def items(self, split: Split, family: str, n: int, seed: int) -> list[Item]:
         """``n`` distinct items. Splits never share a prompt, whatever the seeds; see `meaning`.

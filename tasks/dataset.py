@@ -42,6 +42,11 @@ class DatasetTask(Task):
         answer_marker: begins the answer's line in a response.
         shares: shares of the splits.
         judge: who decides whether an answer says what the reference says, with ``checker: judge``; null with any other.
+        working: column with the working that leads to the answer, for reference responses; "" for none besides what stands
+            before ``answer_after``.
+        title: what tables call the dataset, "" for the part's name.
+
+    ``checkers``: those that ``checker`` may name.
     """
 
     name: ClassVar[str] = "dataset"
@@ -51,6 +56,7 @@ class DatasetTask(Task):
         "question, answer, family or level are refused; numbers are read as people write them"
     }
     source: ClassVar[str] = "Lhoest et al. 2021, arXiv 2109.02846"
+    checkers: ClassVar[tuple[str, ...]] = (*CHECKERS, JUDGE)
 
     path: str
     config: str = ""
@@ -70,10 +76,12 @@ class DatasetTask(Task):
         default_factory=lambda: {"train": 0.6, "heldout": 0.2, "harder": 0.0, "public": 0.1, "provider": 0.1}
     )
     judge: TextJudge | None = added(None)  # noqa: RUF009 (it is a field)
+    working: str = added("")
+    title: str = added("")
 
     def __post_init__(self) -> None:
-        if self.checker not in (*CHECKERS, JUDGE):
-            raise ConfigError("checker", self.checker, "is not an answer checker", (*CHECKERS, JUDGE))
+        if self.checker not in self.checkers:
+            raise ConfigError("checker", self.checker, "is not an answer checker of this task", self.checkers)
         if self.judge is None:
             require(self.checker != JUDGE, "judge", None, "must be given with checker=judge: who decides?")
         else:
@@ -90,6 +98,11 @@ class DatasetTask(Task):
             not (self.revision and local(self.path)), "task.revision", self.revision, "local files have no revision"
         )
 
+    @property
+    def label(self) -> str:
+        """See `Task.label`."""
+        return self.title or self.name
+
     def content(self) -> str:
         """See `Task.content`: a hash of all items, so that it is the same for the same rows, however they are stored."""
         return self._content
@@ -97,7 +110,7 @@ class DatasetTask(Task):
     @cached_property
     def _content(self) -> str:
         parts = (
-            repr((split, i.family, i.level, i.prompt, i.answer, i.reference))
+            repr((split, i.family, i.level, i.prompt, i.answer, i.reference, *i.payload.items()))
             for split, pool in self._pools.items()
             for i in pool
         )
@@ -185,20 +198,40 @@ class DatasetTask(Task):
         return items
 
     def _item(self, row: Row, at: str) -> Item:
-        question = text_of(row, "question", self.question, at)
-        whole = text_of(row, "answer", self.answer, at)
-        working, mark, answer = whole.rpartition(self.answer_after) if self.answer_after else ("", "", whole)
-        answer = answer.strip()
-        if self.answer_after and not (mark and answer):
-            reason = f"must be in each answer and be followed by the result; {at} has none"
-            raise ConfigError("task.answer_after", self.answer_after, reason)
+        question = self._question(row, at)
+        working, answer = self._solution(row, at)
         reason = f"must hold answers of fewer than {LONGEST:,} characters; {at} has {len(answer):,}"
         require(len(answer) < LONGEST, "task.answer", self.answer, reason)
+        if self.working:
+            working = text_of(row, "working", self.working, at)
         return Item(
             id=prompt_hash(question),
             family=text_of(row, "family", self.family, at) if self.family else "all",
             level=level_of(row, self.level, at) if self.level else 1,
             prompt=self.template.replace("{question}", question),
             answer=answer,
-            reference=f"{working.strip()}\n{self.answer_marker} {answer}".strip(),
+            reference=self._reference(working.strip(), answer),
+            payload=self._payload(row, at),
         )
+
+    def _question(self, row: Row, at: str) -> str:
+        """What stands for ``{question}``, and tells one item from another."""
+        return text_of(row, "question", self.question, at)
+
+    def _solution(self, row: Row, at: str) -> tuple[str, str]:
+        """Working ("" for none) and answer."""
+        whole = text_of(row, "answer", self.answer, at)
+        working, mark, answer = whole.rpartition(self.answer_after) if self.answer_after else ("", "", whole)
+        answer = answer.strip()
+        if self.answer_after and not (mark and answer):
+            reason = f"must be in each answer and be followed by the result; {at} has none"
+            raise ConfigError("task.answer_after", self.answer_after, reason)
+        return working, answer
+
+    def _reference(self, working: str, answer: str) -> str:
+        """A right response."""
+        return f"{working}\n{self.answer_marker} {answer}".strip()
+
+    def _payload(self, row: Row, at: str) -> dict[str, object]:
+        """What the verifier needs besides."""
+        return {}

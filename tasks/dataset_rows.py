@@ -23,8 +23,8 @@ def local(path: str) -> Path | None:
     return place if place.exists() else None
 
 
-def load_rows(path: str, config: str, revision: str, split: str) -> Sequence[Row]:
-    """Rows of one of the dataset's own splits.
+def load_rows(path: str, config: str, revision: str, split: str, part: str = "task") -> Sequence[Row]:
+    """Rows of one of the dataset's own splits; ``part`` says whose setting the path is, here and below.
 
     Raises:
         ConfigError: it cannot be found or read, or has no rows.
@@ -36,39 +36,56 @@ def load_rows(path: str, config: str, revision: str, split: str) -> Sequence[Row
     place = local(path)
     if place is not None:
         reason = "has one of the characters [ ] * ?, which the datasets library reads as patterns; rename it"
-        require(not _PATTERN.search(str(place)), "task.path", path, reason)
+        require(not _PATTERN.search(str(place)), f"{part}.path", path, reason)
     try:
         if place is None:
             return load_dataset(path, config or None, revision=revision or None, split=split)  # type: ignore[no-any-return]
         if place.is_dir():
             return load_dataset(str(place), split=split)  # type: ignore[no-any-return]
         kind = _FILES.get(place.suffix)
-        require(kind is not None, "task.path", path, "must be a .json, .jsonl or .parquet file")
-        require(place.stat().st_size > 0, "task.path", path, "is an empty file")
+        require(kind is not None, f"{part}.path", path, "must be a .json, .jsonl or .parquet file")
+        require(place.stat().st_size > 0, f"{part}.path", path, "is an empty file")
         return load_dataset(kind, data_files={split: str(place)}, split=split)  # type: ignore[no-any-return]
     except (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError, StopIteration, DatasetsError) as error:
         line = " ".join(str(error.__cause__ or error).split())[:300]
         reason = f"could not be loaded ({line}); give a local file or folder, or a hub name with a connection"
-        raise ConfigError("task.path", path, reason) from error
+        raise ConfigError(f"{part}.path", path, reason) from error
 
 
-def text_of(row: Row, field: str, column: str, at: str) -> str:
+def text_of(row: Row, field: str, column: str, at: str, part: str = "task") -> str:
     """A cell as text: text itself, or a number; ``at`` says which row it is, ``field`` which setting names the column.
 
     Raises:
         ConfigError: there is no such column, or the cell is empty or of another kind.
     """
     if column not in row:
-        raise ConfigError(f"task.{field}", column, f"is not a column of {at}", row)
+        raise ConfigError(f"{part}.{field}", column, f"is not a column of {at}", row)
     value = row[column]
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        raise ConfigError(f"task.{field}", column, f"is empty in {at}; leave such rows out")
+        raise ConfigError(f"{part}.{field}", column, f"is empty in {at}; leave such rows out")
     if not isinstance(value, str | int | float):
         kind = "a list of chat messages" if _is_chat(value) else f"a {type(value).__name__}"
-        raise ConfigError(f"task.{field}", column, f"must be a column of texts or numbers; {at} has {kind}")
+        raise ConfigError(f"{part}.{field}", column, f"must be a column of texts or numbers; {at} has {kind}")
     text = str(value).strip()
-    require(bool(text), f"task.{field}", column, f"is empty in {at}; leave such rows out")
+    require(bool(text), f"{part}.{field}", column, f"is empty in {at}; leave such rows out")
     return text
+
+
+def texts_of(row: Row, field: str, column: str, at: str) -> tuple[str, ...]:
+    """A cell with a list of texts, or with one text, without those that are empty: () for an empty cell.
+
+    Raises:
+        ConfigError: there is no such column, or the cell is of another kind.
+    """
+    if column not in row:
+        raise ConfigError(f"task.{field}", column, f"is not a column of {at}", row)
+    value = row[column]
+    texts = value if isinstance(value, list) else [] if value is None else [value]
+    for text in texts:
+        if not isinstance(text, str):
+            reason = f"must be a column of texts or of lists of texts; {at} has a {type(text).__name__}"
+            raise ConfigError(f"task.{field}", column, reason)
+    return tuple(text for text in texts if text.strip())
 
 
 def level_of(row: Row, column: str, at: str) -> int:

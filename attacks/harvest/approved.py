@@ -41,6 +41,7 @@ class Approved(Harvest):
         "Lee et al. 2023 (RLAIF), arXiv 2309.00267 (a model's verdicts as reward); best of n: Stiennon et al. 2020, "
         "arXiv 2009.01325; verdict by score: MoatBench"
     )
+    needs: ClassVar[tuple[str, ...]] = ("prompt_scoring",)
     adaptive: ClassVar[bool] = True
     trains_between: ClassVar[bool] = True
 

@@ -55,6 +55,7 @@ class LastLayerSVD(Harvest):
     name: ClassVar[str] = "last_layer_svd"
     version: ClassVar[int] = 3
     source: ClassVar[str] = "Carlini et al. 2024, arXiv 2403.06634, sections 4 and 5"
+    needs: ClassVar[tuple[str, ...]] = ("logit_bias",)
 
     share: float = 0.75
     bias: float = 50.0

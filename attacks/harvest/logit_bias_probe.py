@@ -42,6 +42,7 @@ class LogitBiasProbe(Harvest):
     source: ClassVar[str] = (
         "Carlini et al. 2024, arXiv 2403.06634, section 5; Finlayson et al. 2024, arXiv 2403.09539, section 4"
     )
+    needs: ClassVar[tuple[str, ...]] = ("logit_bias", "prompt_scoring")
 
     bias: float = 50.0
 

@@ -36,6 +36,7 @@ class OnPolicy(Harvest):
     name: ClassVar[str] = "on_policy"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "Agarwal et al. 2024 (GKD), ICLR, arXiv 2306.13649, algorithm 1, in rounds"
+    needs: ClassVar[tuple[str, ...]] = ("prompt_scoring",)
     adaptive: ClassVar[bool] = True
     trains_between: ClassVar[bool] = True
 

@@ -44,6 +44,7 @@ class Prefill(Harvest):
     name: ClassVar[str] = "prefill"
     version: ClassVar[int] = 1
     source: ClassVar[str] = "arXiv 2606.25059 (a prefilled first word against antidistillation); which word: MoatBench"
+    needs: ClassVar[tuple[str, ...]] = ("prefill",)
     adaptive: ClassVar[bool] = True
 
     words: Words = "own"

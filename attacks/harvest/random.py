@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Harvest, HarvestContext, Pool
+from attacks.budget import Budget
 from attacks.client import Client, Harvested
 from attacks.harvest.selection import draw, quotas
 from configs.errors import require
@@ -44,6 +45,10 @@ class Random(Harvest):
     def prompts_needed(self, queries: int) -> int:
         """See `Harvest.prompts_needed`: each prompt serves ``repeats`` queries."""
         return -(-queries // self.repeats)
+
+    def draws_of_one(self, budget: Budget) -> int:
+        """See `Harvest.draws_of_one`."""
+        return self.repeats
 
     def run(self, client: Client, pool: Pool, context: HarvestContext) -> Harvested:
         """See `Harvest.run`. Raises `ConfigError` where a family of the pool has too few prompts for the budget."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.base import Harvest, HarvestContext, Pool
+from attacks.budget import Budget
 from attacks.client import Client, Harvested
 from attacks.harvest.selection import draw, quotas
 from configs.errors import require
@@ -54,6 +55,10 @@ class Sybil(Harvest):
         require(0 < self.share < 1, "share", self.share, "must lie between 0 and 1")
         require(self.rounds >= 1, "rounds", self.rounds, "must be at least 1")
         require(0 < self.tolerance <= 1, "tolerance", self.tolerance, "must be more than 0 and at most 1")
+
+    def draws_of_one(self, budget: Budget) -> int:
+        """See `Harvest.draws_of_one`: what is compared is asked from every account."""
+        return budget.accounts
 
     def run(self, client: Client, pool: Pool, context: HarvestContext) -> Harvested:
         """See `Harvest.run`. Raises `ConfigError` where a family of the pool has too few prompts for the budget."""

@@ -60,6 +60,10 @@ class DatasetInference(Defense):
         at_least(self, FEWEST, "responses")
         require(self.temperature > 0, "temperature", self.temperature, "must be above 0")
 
+    def asks_teacher(self) -> bool:
+        """See `Hooks.asks_teacher`: it is a reference, and answers once more."""
+        return True
+
     def detect(self, context: Detection) -> Evidence | None:
         """See the class; None where fewer than 8 pairs differ."""
         answered, teacher = context.answered(), context.serving.teacher

@@ -78,6 +78,10 @@ class AnchorPoisoning(Defense):
         require(self.hinge in ("answer", "rest"), "hinge", self.hinge, "must be 'answer' or 'rest'")
         at_least(self, 1, "traces")
 
+    def asks_teacher(self) -> bool:
+        """See `Hooks.asks_teacher`."""
+        return self.judge == "teacher"
+
     def prepare(self, context: Preparation) -> Prepared:
         """``least`` (): the log-probability that a wrong token needs, in nats."""
         judge = context.teacher if self.judge == "teacher" else context.proxy()

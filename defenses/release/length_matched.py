@@ -62,6 +62,10 @@ class LengthMatched(Defense):
         """At release, and it prepares what the inner defense prepares."""
         return hook == "release" or (hook == "prepare" and self.inner.acts(hook))
 
+    def asks_teacher(self) -> bool:
+        """See `Hooks.asks_teacher`."""
+        return self.inner.asks_teacher()
+
     def prepares_as(self) -> Defense:
         """See `Defense.prepares_as`."""
         return self.inner.prepares_as()

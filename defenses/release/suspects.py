@@ -70,6 +70,10 @@ class Suspects(Defense):
         """Where the inner defense does."""
         return self.inner.acts(hook)
 
+    def asks_teacher(self) -> bool:
+        """See `Hooks.asks_teacher`."""
+        return self.inner.asks_teacher()
+
     def prepares_as(self) -> Defense:
         """See `Defense.prepares_as`: what is prepared does not depend on whom it is for."""
         return self.inner.prepares_as()

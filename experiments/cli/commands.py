@@ -58,6 +58,8 @@ WORKERS = Option(
     "--workers", "processes at a time; default: one per core, or 1 with a GPU; 0: all in this process", kind=int
 )
 NAME = Option("--name", "name of the report's files; default: the experiment's name, or the command's")
+LANGUAGE = "task=reasoning_gym budget=lm teacher=hf student=hf"
+MODEL = Option("--model", "another model of the cell: base, undefended, self, distilled; default: student")
 PROFILE = Option("--profile", "show where the time went, and write it beside the report as JSON", None)
 
 COMMANDS = {
@@ -275,6 +277,25 @@ COMMANDS = {
         (
             ("moatbench show", "the default cell"),
             ("moatbench show defense=antidistillation attack=adaptive", "every field that could be set"),
+        ),
+    ),
+    "export-student": Command(
+        "export_student",
+        "write the student of a stored cell as a folder that transformers loads",
+        ((f"moatbench export-student {LANGUAGE} --to students/mine", "weights, tokenizer, chat template"),),
+        (Option("--to", "the folder; it must not be there yet"), MODEL),
+    ),
+    "lm-eval": Command(
+        "lm_eval",
+        "score the student of a stored cell with lm-evaluation-harness (pip install 'lm-eval[hf]')",
+        ((f"moatbench lm-eval {LANGUAGE} --tasks gsm8k", "the harness's own prompts and answer checker"),),
+        (
+            Option("--tasks", "tasks of the harness, separated by commas"),
+            MODEL,
+            Option("--include", "folder with task files of your own"),
+            Option("--limit", "only the first so many items of each task", kind=int),
+            Option("--shots", "worked examples before each question; default: each task's own", kind=int),
+            Option("--chat", "put questions into the model's chat template", None),
         ),
     ),
     "store": Command(

@@ -190,6 +190,12 @@ class Hooks:
         (`lm.vllm_processors`)."""
         return self.reads_logprobs == 0 and not (self.acts("decode") or self.acts("serve"))
 
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether preparing, releasing or looking into students runs the teacher on anything but prompts that are asked
+        once: such a defense has no use for stored answers."""
+        return False
+
     def admit(self, requests: Requests, state: AdmissionState) -> Verdicts | None:
         """Judge requests before the teacher answers; None admits all. Requests come in order of time. One that is admitted
         can be marked, for other defenses to act on (`RequestFacts.marked`)."""

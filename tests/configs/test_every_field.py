@@ -46,11 +46,13 @@ WRONG = (
 )
 SIGNED = {
     "ADFP.key",
+    "CodeProblems.harder_above",
     "DatasetTask.harder_above",
     "GaussianNoise.key",
     "Gumbel.key",
     "KGW.key",
     "LoRD.tau_2",
+    "MultipleChoice.harder_above",
     "Permuted.key",
     "SynthID.key",
 }
