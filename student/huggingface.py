@@ -147,8 +147,8 @@ class HFStudent(Pretrained, StudentSpec):
             require_layers(self.checkpoint.config(), self.layers)
 
     def memory(self, task: Task) -> int:
-        """The larger of what sampling and fitting take (`lm.footprint`), and, where layers are left out, both models, which are
-        there while they are; nothing where the model is not a local folder."""
+        """The largest of what sampling and fitting take (`lm.footprint`) and, where layers are left out, both models, which
+        are there while they are; nothing where the model is not a local folder."""
         found = footprint_of(self.checkpoint, self._sizes)
         if found is None:
             return 0

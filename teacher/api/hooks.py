@@ -190,7 +190,6 @@ class Hooks:
         (`lm.vllm_processors`)."""
         return self.reads_logprobs == 0 and not (self.acts("decode") or self.acts("serve"))
 
-    @property
     def asks_teacher(self) -> bool:
         """Whether preparing, releasing or looking into students runs the teacher on anything but prompts that are asked
         once: such a defense has no use for stored answers."""
