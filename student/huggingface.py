@@ -149,7 +149,7 @@ class HFStudent(Pretrained, StudentSpec):
     def memory(self, task: Task) -> int:
         """The largest of what sampling and fitting take (`lm.footprint`) and, where layers are left out, both models, which
         are there while they are; nothing where the model is not a local folder."""
-        found = footprint_of(self.checkpoint, self._sizes)
+        found = footprint_of(self.checkpoint, dict(self._sizes))
         if found is None:
             return 0
         tokens = min(self.recipe.micro_tokens or UNKNOWN, self.recipe.batch_size * ROW)
