@@ -18,6 +18,7 @@ from attacks.budget import Budget
 from attacks.client import Client, Harvested
 from attacks.compute import ComputeMeter
 from attacks.knowledge import Level, Rehearsed
+from attacks.public import Public, PublicTexts
 from configs.identity import Part, added
 from configs.ranges import at_least
 from lm.examples import Examples
@@ -106,14 +107,12 @@ class Harvest(Part, ABC):
     Args:
         temperature: at which the API is asked for answers, unless a request needs another one; 0 for the most probable text.
 
-    ``adaptive``: whether it answers to a defense (what it does depends on what came back, or is meant against one); tables
-    of the worst case tell such attacks from passive ones. ``trains_between``: whether it trains the attacker's student in
-    between (then the student and the objective enter its key). ``own_texts``: whether it asks texts of its own making
-    (`Client.own`). These may ask what is held out, which he does not know: answers to what a scored item asks are not
-    learnt from (then the scored items enter the training set's key). ``checks``: whether it uses his own checker (then the
-    families that he can check enter its key). ``tunes``: the fields that `moatbench worst-case` changes in its search for
-    the strongest attack, each with the values that are worth trying. ``needs``: what the API has to sell besides answers
-    (fields of `Interface`).
+    ``adaptive``: whether it answers to a defense (by what came back, or meant against one), unlike passive ones.
+    ``trains_between``: whether it trains the attacker's student in between (then student and objective enter its key).
+    ``own_texts``: whether it asks texts of its own making (`Client.own`); of these, answers to what a scored item asks are
+    not learnt from (then the scored items enter the training set's key). ``checks``: whether it uses his own checker (then
+    the families that he can check enter its key). ``tunes``: the fields that `moatbench worst-case` changes in its search
+    for the strongest attack, each with the values worth trying. ``needs``: fields of `Interface` that have to be sold.
 
     One that asks the longest prompts first, greedily, as an example:
 
@@ -160,22 +159,6 @@ class Harvest(Part, ABC):
     @abstractmethod
     def run(self, client: Client, pool: Pool, context: HarvestContext) -> Harvested:
         """Spend the budget. `Client.ask` enforces it and gives back what was answered."""
-
-
-class Public(Protocol):
-    """Rows that everybody has."""
-
-    def __call__(self, n: int, seed: int = 0) -> Examples:
-        """n rows in the teacher's tokens; those of another seed are drawn anew from the same public data."""
-        ...
-
-
-class PublicTexts(Protocol):
-    """Prompts and responses that everybody has."""
-
-    def __call__(self, n: int, seed: int = 0) -> tuple[list[str], list[str]]:
-        """n prompts and their responses: those that `Public` gives as rows for the same n and seed."""
-        ...
 
 
 class OwnRows(Protocol):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lm.handle import ModelHandle
 from lm.passes import counted
-from lm.rows import Drawn
+from lm.rows import DrawnBatch
 from lm.types import Sampling
 from lm.underway import Pace, saved, takes_long
 
@@ -38,8 +38,8 @@ class BatchKeep:
         contexts: Sequence[NDArray[np.int32]],
         seeds: NDArray[np.int64],
         sampling: Sampling,
-        draw: Callable[[], Drawn],
-    ) -> Drawn:
+        draw: Callable[[], DrawnBatch],
+    ) -> DrawnBatch:
         """What a batch draws: read, or drawn and kept. ``contexts`` are its texts so far, and what each has to say where
         that is given."""
         if self._saved is None:
@@ -47,7 +47,7 @@ class BatchKeep:
         else:
             name = _name(contexts, seeds, sampling)
             kept = self._saved.get(name)
-            found = draw() if kept is None else Drawn(*(kept[field].numpy() for field in Drawn._fields))
+            found = draw() if kept is None else DrawnBatch(*(kept[field].numpy() for field in DrawnBatch._fields))
             if kept is None:
                 self._saved.put(name, {field: torch.from_numpy(array) for field, array in found._asdict().items()})
         self._ended += len(seeds)

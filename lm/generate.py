@@ -25,7 +25,7 @@ from lm.handle import ModelHandle
 from lm.passes import DECODE, by_others, reading
 from lm.ragged import Ragged
 from lm.randomness import uniforms
-from lm.rows import Drawn, Row, Step, Tops, collect, drawn_in, left_padded, store
+from lm.rows import DrawnBatch, Row, Step, Tops, collect, drawn_in, left_padded, store
 from lm.sizes import require_room
 from lm.types import Generations, Processor, Sampling, ToolRunner
 
@@ -152,7 +152,7 @@ class _Batch(NamedTuple):
 
 def _run_batch(
     lm: ModelHandle, batch: _Batch, processors: Sequence[Processor], stops: _Stops, keep: BatchKeep
-) -> Drawn:
+) -> DrawnBatch:
     """Extend each row until it ends, calls a tool or is full."""
     rows, sampling = batch.rows, batch.sampling
     device, n = lm.device, len(rows)

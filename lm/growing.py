@@ -77,7 +77,7 @@ class GrowingDecoder:
         place[self._held] = np.arange(len(self._held))
         at = torch.from_numpy(place[lines]).to(self._device)
         feed = torch.full((len(self._held),), self._pad, dtype=torch.int64, device=self._device)
-        feed[at] = token_b
+        feed[at] = token_b.to(torch.int64)
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(self._held), 1)], 1)
         return self._model.read(feed[:, None], self._mask)[at]
 

@@ -67,7 +67,7 @@ def left_padded(contexts: Sequence[NDArray[np.int32]], pad: int, device: torch.d
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
 
 
-class Drawn(NamedTuple):
+class DrawnBatch(NamedTuple):
     """What a batch of n rows drew in t steps: tokens and log-probabilities (n, t), the k largest of each step (n, t, k), and
     how many tokens are each row's own, (n,)."""
 
@@ -78,8 +78,8 @@ class Drawn(NamedTuple):
     length: NDArray[np.int64]
 
 
-def drawn_in(steps: Sequence[Step], length: NDArray[np.int64], with_tops: bool) -> Drawn:
-    """The steps of a batch side by side; ``length`` (n,) as in `Drawn`."""
+def drawn_in(steps: Sequence[Step], length: NDArray[np.int64], with_tops: bool) -> DrawnBatch:
+    """The steps of a batch side by side; ``length`` (n,) as in `DrawnBatch`."""
     n, t, k = len(length), len(steps), steps[0].top_ids_BK.shape[1]
     tokens, logprob = np.zeros((n, t), np.int32), np.zeros((n, t), np.float32)
     ids, tops = np.zeros((n, t, k), np.int32), np.zeros((n, t, k), np.float32)
@@ -87,10 +87,10 @@ def drawn_in(steps: Sequence[Step], length: NDArray[np.int64], with_tops: bool) 
         tokens[here, i], logprob[here, i] = token_B.cpu().numpy(), drawn_B.cpu().numpy()
         if with_tops:
             ids[here, i], tops[here, i] = ids_BK.cpu().numpy(), tops_BK.cpu().numpy()
-    return Drawn(tokens, logprob, ids, tops, length)
+    return DrawnBatch(tokens, logprob, ids, tops, length)
 
 
-def store(rows: Sequence[Row], drawn: Drawn, with_tops: bool) -> None:
+def store(rows: Sequence[Row], drawn: DrawnBatch, with_tops: bool) -> None:
     """Write what a batch drew back to its rows."""
     for r, row in enumerate(rows):
         end = int(drawn.length[r])

@@ -19,7 +19,7 @@ from torch.optim import AdamW
 from lm.batch import Batch, collate
 from lm.examples import Examples
 from lm.fitting import Fitting
-from lm.learnt import learnt_logits
+from lm.learnt_logits import learnt_logits
 from lm.optim import Muon
 from lm.recipe import Recipe
 from lm.room import MOST, tokens_that_fit

@@ -231,6 +231,8 @@ def test_every_page_is_on_the_map():
 def commands() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
+        if page.name == "published.md":  # its commands need the hub: `tests.test_docs_published`
+            continue
         for block in FENCE.findall(page.read_text()):
             for line in block.replace("\\\n", " ").splitlines():
                 line = line.strip().removeprefix("$ ").partition("  #")[0]

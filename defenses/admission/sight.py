@@ -88,6 +88,7 @@ def hashing_embedding(texts: Sequence[str]) -> NDArray[np.float32]:
         return np.zeros((0, WIDTH), np.float32)
     words = HashingVectorizer(n_features=WIDTH, norm=None, stop_words="english", token_pattern=_WORD.pattern)
     counts = words.transform(texts).tocsr()
+    counts.eliminate_zeros()  # words of opposite sign that share a feature: a text of such alone counts as without any
     # Squares of the values are the counts themselves: whole numbers, which add up alike in any order.
     length = np.sqrt(np.asarray(abs(counts).sum(1)).ravel())
     counts.data = np.sign(counts.data) * np.sqrt(np.abs(counts.data)) / np.repeat(length, np.diff(counts.indptr))

@@ -182,7 +182,7 @@ COMMANDS = {
             ("moatbench worst-case defense=trace_hidden --seeds 3 --dry-run", "what the first round would take"),
             ("moatbench worst-case defense=temperature attack=imitate,clean,adaptive,rl", "of these attacks"),
             ("moatbench worst-case defense=rounding api=logprobs budget=small", "another interface, another budget"),
-            ("moatbench worst-case defense=rounding,mad defense.mad.epsilon=l1:0.5", "a field of one of them"),
+            ("moatbench worst-case defense=temperature,kgw defense.kgw.delta=3", "a field of one of them"),
         ),
         (
             Option("--seeds", "how many seeds, from 0 on; default: 5", kind=int),

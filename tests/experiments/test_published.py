@@ -78,6 +78,7 @@ def replaced(cells: list[Composed], stand_ins: dict[str, Path], place: Path) -> 
         "measure.heldout=4",
         "seed=0",
         *(f"{role}.path={stand_ins[architecture_of(name)]}" for role, name in named.items()),
+        *(f"{role}.batch_tokens=1024" for role in named),
     ]
 
 

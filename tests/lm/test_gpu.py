@@ -38,5 +38,6 @@ def test_workers_of_a_gpu_are_not_forked(monkeypatch):
 def test_free_memory_of_a_gpu_is_torch_s(monkeypatch):
     assert memory.available().gpu == -1 or torch.cuda.is_available()
     monkeypatch.setattr(memory, "has_gpu", lambda: True)
-    monkeypatch.setattr(memory.torch.cuda, "mem_get_info", lambda: (123, 456))
-    assert memory.available().gpu == 123
+    monkeypatch.setattr(memory.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(memory.torch.cuda, "mem_get_info", lambda gpu: ((123, 456), (100, 456))[gpu])
+    assert (memory.available().gpu, memory.available().gpus) == (123, 223)

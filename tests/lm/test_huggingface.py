@@ -89,7 +89,7 @@ def test_pinned_weights(folder: Path) -> None:
     [
         ({"path": ""}, "path"),
         ({"dtype": "float8"}, "dtype"),
-        ({"batch_tokens": 0}, "batch_tokens"),
+        ({"batch_tokens": -1}, "batch_tokens"),
     ],
 )
 def test_values_that_cannot_be(change: dict[str, object], said: str) -> None:

@@ -135,10 +135,13 @@ def test_a_shallower_student_learns_and_is_stored_whole(folder: Path, training: 
 
 
 def test_a_shallower_student_weighs_less(folder: Path) -> None:
-    full = HFRecipe(training="full")
-    whole, less = (HFStudent(str(folder), recipe=full, layers=layers).memory(Task) for layers in (0, 1))  # type: ignore[arg-type]
+    few = HFRecipe(training="full", batch_size=1, micro_tokens=1)
+    whole, less = (
+        HFStudent(str(folder), recipe=few, batch_tokens=1, layers=layers).memory(Task)  # type: ignore[arg-type]
+        for layers in (0, 1)
+    )
     layer = sum(p.numel() for p in HFStudent(str(folder)).load(Task, {}, 0).model.model.layers[1].parameters())  # type: ignore[arg-type]
-    assert whole - less == 4 * 4 * layer, "weights, gradients and two moments of the layer that is left out"
+    assert whole - less >= 4 * 4 * layer, "weights, gradients and two moments of the layer that is left out"
 
 
 def test_no_layers_means_what_there_was_before_they_could_be_chosen(folder: Path) -> None:

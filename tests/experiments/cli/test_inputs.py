@@ -27,13 +27,13 @@ ROOT = Path(__file__).resolve().parents[3]
 TAU = "defense.temperature.tau"
 
 OF_CELLS = {
-    "task=null": "task = None: must be one of the choices (choices: dataset, mini, reasoning_gym)",
+    "task=null": "task = None: must be one of the choices (choices: dataset, gsm8k, math500,",
     "attack=null": "attack = None: must be one of the choices",
     "tracking=null": "tracking = None",
     "task=1": "task = 1: must be one of the choices",
     "defense=1": "defense = 1: must be one of the choices",
     "=1": "has no name before the equals sign",
-    "~task": "task = None: must be chosen (choices: dataset, mini, reasoning_gym)",
+    "~task": "task = None: must be chosen (choices: dataset, gsm8k, math500,",
     "~launcher": "launcher = None: must be chosen",
     "~seed": "seed = None: must be a whole number",
     "seed=99999999999999999999": "seed = 99999999999999999999: must be at most",

@@ -20,6 +20,7 @@ from experiments.engine.local import LocalEngine
 from experiments.engine.memory import Memory, available, needed, require_memory
 from experiments.store.store import Store, StoreWarning
 from tests.experiments.fakes import Fake
+from tests.lm import tiny
 
 
 def rows(count: int = 3) -> list[Wanted]:
@@ -132,18 +133,14 @@ def test_available_memory_is_known_here_and_in_a_container(tmp_path):
 
 
 def test_size_of_a_pretrained_model_is_read_from_its_configuration(tmp_path):
-    from transformers import LlamaConfig
-
     from lm.footprint import footprint_of
     from student.huggingface import HFRecipe, HFStudent
     from teacher.huggingface import HFTeacher
 
-    LlamaConfig(
-        vocab_size=50, hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        tie_word_embeddings=True,
-    ).save_pretrained(tmp_path)  # fmt: skip
+    tiny.save(tmp_path)
     weights = HFTeacher(str(tmp_path)).checkpoint.weight_bytes()
-    assert 50 * 8 * 4 < weights < 3 * 50 * 8 * 4
+    held = HFTeacher(str(tmp_path)).checkpoint.model().parameters()
+    assert weights == sum(p.numel() * p.element_size() for p in held)
     few, many = (HFTeacher(str(tmp_path), batch_tokens=n).memory(None) for n in (1000, 16_000))
     assert weights < few < many
     assert HFTeacher(str(tmp_path), dtype="bfloat16").memory(None) < many
@@ -151,7 +148,7 @@ def test_size_of_a_pretrained_model_is_read_from_its_configuration(tmp_path):
     fits = [footprint_of(one.checkpoint, {}).fit(16 * 128, trained, 4) for one, trained in ((full, weights), (lora, 0))]
     assert fits[0] - fits[1] == 3 * weights, "gradients and two moments"
     assert full.memory(None) == max(HFTeacher(str(tmp_path)).memory(None), fits[0])
-    smaller = HFStudent(str(tmp_path), from_scratch={"vocab_size": 10}, recipe=HFRecipe(training="full"))
+    smaller = HFStudent(str(tmp_path), from_scratch={"num_hidden_layers": 1}, recipe=HFRecipe(training="full"))
     assert 0 < smaller.memory(None) < full.memory(None)
     assert HFTeacher("somebody/something").memory(None) == 0
 

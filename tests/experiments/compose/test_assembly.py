@@ -20,7 +20,7 @@ FOLDER = Path(configs.__file__).parent
 OPTIONS = [
     path.relative_to(FOLDER).with_suffix("").as_posix()
     for path in sorted(FOLDER.rglob("*.yaml"))
-    if path.parent != FOLDER
+    if path.parent != FOLDER and path.stem != "transcripts"  # which name each other
 ]
 OF_CAMPAIGNS = {"campaign", "population", "market", "policy", "link"}
 GROUPS = sorted(
@@ -41,6 +41,12 @@ TOGETHER = [
         "task.datasets.chain_sum.min_terms=3",
     ],
 ]
+
+
+def test_files_that_name_each_other_are_left_to_hydra():
+    words = ("task=transcripts", "teacher=transcripts", "teacher.path=answers.jsonl", "student=hf", "budget=lm")
+    assert assembled(*words) is None
+    assert hydras(list(words))["task"]["path"] == "answers.jsonl"
 
 
 def hydras(overrides: list[str], root: str = "cell") -> object:

@@ -69,7 +69,7 @@ def test_a_model_that_its_gpus_cannot_hold(folder: Path, tmp_path: Path, monkeyp
     require_memory(one, 1)
     require_memory(spread, 1)
     free(gpu - 1, 8 * gpu)
-    with pytest.raises(ConfigError, match=r"of GPU memory, most of it for the student.*device=gpus"):
+    with pytest.raises(ConfigError, match=r"of GPU memory, most of it for the teacher.*device=gpus"):
         require_memory(one, 1)
     require_memory(spread, 1)
     free(gpu - 1, gpu - 1)

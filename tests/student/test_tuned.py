@@ -11,8 +11,8 @@ from configs.errors import ConfigError
 from configs.identity import identity
 from lm.types import Channel, Sampling
 from student.huggingface import HFRecipe, HFStudent
+from student.tuned import HFTunedTeacher
 from tasks.base import Item, Split, Task, Verdict
-from teacher.tuned import HFTunedTeacher
 from tests.lm import tiny
 
 RECIPE = HFRecipe(steps=1, batch_size=2, rank=4, alpha=8)

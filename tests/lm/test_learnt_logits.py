@@ -11,7 +11,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 from configs.errors import ConfigError
 from lm.batch import collate
 from lm.examples import Examples
-from lm.learnt import learnt_logits
+from lm.learnt_logits import learnt_logits
 from lm.ragged import Ragged
 from lm.train import Recipe, _backward
 from student.huggingface import HFRecipe
