@@ -58,14 +58,31 @@ PAGES := quick traces decoding curves contracts matched defenses
 # of the page of worst cases: what changes answers or limits them where text is sold, and attacks on text
 ATTACKED := none,temperature,antidistillation,permuted,product_of_experts,contrastive,doge,lads,undistillable,undistillable_gain,kgw,adfp,synthid,gumbel,trace_hidden,trace_summary,trace_truncated,trace_every,trace_reordered,trace_confident,trace_rewritten,skeleton_edited,length_matched,paraphrase,anchor_poisoning,random_step_errors,random_errors,honeypot,query_quota,token_bucket
 SEARCHED := imitate,clean,answers,prefix,explicit,greedy,resample,rl
+# at five points of honest accuracy; what acts on accounts; and on sold probabilities, at an L1 distance of .5
+MATCHED := defense=temperature,antidistillation,antidistillation_student,permuted,product_of_experts,doge,kgw \
+	defense.temperature.tau=drop:0.05 defense.antidistillation.lam=drop:0.05 defense.antidistillation_student.lam=drop:0.05 \
+	defense.permuted.lam=drop:0.05 defense.product_of_experts.gamma=drop:0.05 defense.doge.alpha=drop:0.05 defense.kgw.delta=drop:0.05
+TRACES := trace_hidden,trace_summary,trace_truncated
+ACCOUNTS := none,lads,suspects_hidden,suspects_antidistillation,suspects_contrastive,suspects_skeleton,behaviour,anthropic_tiers,openai_tiers,proof_of_work,verification
+SOLD := defense=none,gaussian_noise,gaussian_noise_cached,random_vertex,reverse_sigmoid,mad,mad_argmax,grad_redirection,grad_ones,grad_reverse,modelguard_w,adaptive_misinformation,rounding,top_k,hard_label,stingy,cmi_transform \
+	defense.gaussian_noise.sigma=l1:0.5 defense.gaussian_noise_cached.sigma=l1:0.5 defense.random_vertex.epsilon=l1:0.5 \
+	defense.reverse_sigmoid.beta=l1:0.5 defense.mad.epsilon=l1:0.5 defense.mad_argmax.epsilon=l1:0.5 \
+	defense.grad_redirection.epsilon=l1:0.5 defense.grad_ones.epsilon=l1:0.5 defense.grad_reverse.epsilon=l1:0.5 \
+	defense.modelguard_w.epsilon=l1:0.5 defense.adaptive_misinformation.tau=l1:0.5
+WORST := worst-case worst-case_matched worst-case_traces worst-case_accounts worst-case_probabilities
 pages: $(STAMP)  ## measure the pages of docs/results anew, from a committed tree (hours)
 	for name in $(PAGES); do $(BIN)/moatbench sweep +experiment=$$name || exit 1; done
 	$(BIN)/python -m experiments.cli.curves +experiment=curves --out results --table experiments/campaign/data/curves.csv
 	$(BIN)/moatbench validate
 	$(BIN)/moatbench validate C1 C2 C4 C11 C12 C13 C14 teacher=mini_worded --name validation_worded
 	$(BIN)/moatbench worst-case defense=$(ATTACKED) attack=$(SEARCHED)
+	$(BIN)/moatbench worst-case --name worst-case_matched $(MATCHED) attack=$(SEARCHED)
+	$(BIN)/moatbench worst-case --name worst-case_traces defense=$(TRACES) attack=imitate,greedy,prefix,invert,expand,alone
+	$(BIN)/moatbench worst-case --name worst-case_accounts budget=sybil defense=$(ACCOUNTS) attack=imitate,greedy,clean,sybil,resample
+	$(BIN)/moatbench worst-case --name worst-case_probabilities api=full budget=small $(SOLD) \
+		attack=greedy,logprobs,logprobs_average,logprobs_bayes,logprobs_invert --seeds 3
 	$(BIN)/moatbench campaign campaign=aggregate_feb2026 seed=0,1,2,3,4 --name aggregate_feb2026
-	$(BIN)/python docs/pages.py $(PAGES) validation validation_worded worst-case aggregate_feb2026
+	$(BIN)/python docs/pages.py $(PAGES) validation validation_worded $(WORST) aggregate_feb2026
 
 lock: $(UV)  ## renew requirements/lock.txt: the newest version of everything, for every Python and platform
 	(sed -n '/^#/p' $(LOCK); $(RESOLVE) --universal --fork-strategy fewest --upgrade) > build/lock.txt
