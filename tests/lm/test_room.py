@@ -12,7 +12,7 @@ from lm.train import Trainer
 from student.huggingface import HFRecipe
 from student.objectives.sft import SFT
 from tests.lm.test_generate import llama
-from tests.lm.test_learnt import ROWS
+from tests.lm.test_learnt_logits import ROWS
 from tests.lm.tiny import save
 
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ from tests.experiments.fakes import Fake
 from tests.lm.mini.tiny import tiny
 from tests.lm.test_generate import PROMPTS, SEEDS, llama
 from tests.lm.test_growing import gpt2
-from tests.lm.test_learnt import ROWS
+from tests.lm.test_learnt_logits import ROWS
 
 
 class Killed(BaseException):
