@@ -104,9 +104,21 @@ def strongest_table(found: Sequence[ChosenAttack]) -> Table:
         Column("gap", "beyond passive"),
     )
     summaries = [one.strongest for one in found]
-    notes = (NOTE, KINDS_NOTE, f"Over {seeds_text(summaries)}.", seeds_caveat(summaries))
+    notes = (NOTE, KINDS_NOTE, _knowledge_note(found), f"Over {seeds_text(summaries)}.", seeds_caveat(summaries))
     return Table(
         "strongest", "Strongest attack found on each defense", columns, tuple(rows), tuple(filter(None, notes))
+    )
+
+
+def _knowledge_note(found: Sequence[ChosenAttack]) -> str:
+    """Which of the attacks know more than the API's documentation; "" for none."""
+    known = {one.attack: one.strongest.configuration.get("knowledge") for one in found}
+    told = ", ".join(f"{attack} ({knowledge})" for attack, knowledge in known.items() if knowledge)
+    if not told:
+        return ""
+    return (
+        f"Knowledge is not equal: {told}. What a reasoner of the attacker's own would have taught without the teacher is no "
+        "leak: measure it too, as the teacher of an undefended cell."
     )
 
 

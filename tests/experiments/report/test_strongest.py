@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -40,6 +41,13 @@ def test_the_gap_is_the_paired_difference(found):
     assert more["gap"].low > 0.05
     assert alone["gap"].value is None
     assert alone["gap"].reason == "no passive attack was searched"
+
+
+def test_attacks_that_know_more_are_named(found):
+    assert not any("Knowledge" in note for note in strongest_table(found).notes)
+    own = replace(found[1].strongest, configuration={**found[1].strongest.configuration, "knowledge": "method on mini"})
+    notes = strongest_table([found[0], found[1]._replace(strongest=own)]).notes
+    assert any("Knowledge is not equal: rl (method on mini)." in note for note in notes)
 
 
 def test_words_and_formats(found, tmp_path):
