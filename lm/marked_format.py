@@ -33,7 +33,8 @@ class MarkedFormat(ResponseFormat):
     1. after ``close`` and the white space that follows it, where ``close`` occurs;
     2. the end, where the working was opened and never closed: it was cut off. ``opening`` may have opened it. A response
        that ended all the same and has a marker goes by the marker;
-    3. before the last of the ``answers`` markers (any case, with the Markdown emphasis before it), where one occurs;
+    3. before the last of the ``answers`` markers (any case, with the Markdown emphasis and the white space before it), where
+       one occurs: the line that it begins stays a line whatever becomes of the working;
     4. the beginning: a response without any mark is all answer.
 
     A token belongs to the side of its last character. What ends a response is always answer.
@@ -91,7 +92,7 @@ class MarkedFormat(ResponseFormat):
             after = text.index(self.close) + len(self.close)
             return after + len(text[after:]) - len(text[after:].lstrip())
         marks = "|".join(map(re.escape, self.answers))
-        found = list(re.finditer(rf"[*_#>]*(?:{marks})", text, re.IGNORECASE)) if marks else []
+        found = list(re.finditer(rf"\s*[*_#>]*(?:{marks})", text, re.IGNORECASE)) if marks else []
         opened = bool(self.open) and (self.open in text or self._opened_before)
         if opened and not (ended and found):
             return len(text)

@@ -3,8 +3,10 @@ took. Knows no models' insides."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from lm.later import torch
@@ -55,6 +57,8 @@ def _begin(device: torch.device) -> bool:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return True
+    with suppress(AttributeError, OSError):  # memory freed earlier and kept would serve the work without being seen
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         (_SELF / "clear_refs").write_text("5")  # proc(5): resets the peak of resident memory
     except OSError:

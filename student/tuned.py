@@ -113,11 +113,13 @@ class HFTunedTeacher(Pretrained, ModelSpec):
             if count
             for item in task.items(self.split, family, count, derived_seed(seed, self.split))
         ]
-        rows = _worked(task, items, lm)
+        rows = _rows(items, _worked(task, items), lm)
         working = rows.completions.row_of_value[rows.channel == Channel.TRACE]
         has_working = np.bincount(working, minlength=len(rows)) > 0
         bare = has_working & (generator(seed, "bare").random(len(rows)) < self.bare)
-        return Examples.concat([rows.where(~bare), _begun(strip_trace(rows.where(bare)))])
+        answers = lm.tokenizer.batch_decode([*strip_trace(rows.where(bare)).completions], skip_special_tokens=True)
+        asked = [item for item, at_once in zip(items, bare, strict=True) if at_once]
+        return Examples.concat([rows.where(~bare), _begun(_rows(asked, [text.lstrip() for text in answers], lm))])
 
     def _counts(self, task: Task) -> dict[str, int]:
         """How many rows each family gets.
@@ -132,11 +134,16 @@ class HFTunedTeacher(Pretrained, ModelSpec):
         return {family: round(self.rows * share / sum(mix.values())) for family, share in mix.items()}
 
 
-def _worked(task: Task, items: list[Item], lm: LanguageModel) -> Examples:
-    """Prompts with full right responses and their end: all of it is learnt, but for tool results."""
+def _worked(task: Task, items: list[Item]) -> list[str]:
+    """A full right response to each."""
     texts = [task.worked(item) for item in items]
     for item, text in zip(items, texts, strict=True):
         require(bool(text), "task", task.name, f"knows no right response to teach for family {item.family}")
+    return texts
+
+
+def _rows(items: list[Item], texts: list[str], lm: LanguageModel) -> Examples:
+    """Prompts with these responses and their end: all of it is learnt, but for tool results."""
     completions = Ragged.of([[*body.tolist(), lm.tokenizer.eos_token_id] for body in lm.encode(texts)])
     channel = lm.format.channels(completions)
     return Examples(

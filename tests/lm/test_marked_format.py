@@ -35,6 +35,12 @@ def test_channels(text: str, trace: str, answer: str) -> None:
     assert shown(text, Channel.TRACE) + shown(text, Channel.ANSWER) == text
 
 
+def test_the_break_before_the_marker_goes_with_the_answer() -> None:
+    """So that the answer's line is one whatever a defense does to the working."""
+    assert shown("1 + 1 = 2\n\n**Answer: 2**", Channel.TRACE) == "1 + 1 = 2"
+    assert shown("1 + 1 = 2\nAnswer: 2", Channel.ANSWER) == "\nAnswer: 2"
+
+
 def test_rows_are_independent() -> None:
     texts = ["<think>a", "b", "</think>c"]
     whole = Ragged.of([TOK(t)["input_ids"] for t in texts])
