@@ -25,8 +25,9 @@ from experiments.cli.arguments import read
 from experiments.cli.calibrate import own_words
 from experiments.cli.campaign import POLICIES
 from experiments.cli.choices import GROUPS
-from experiments.cli.commands import CARE, COMMANDS, KINDS, SHELLS
+from experiments.cli.commands import COMMANDS
 from experiments.cli.roots import CAMPAIGN, root_of
+from experiments.cli.subcommand import CARE, KINDS, SHELLS
 from experiments.compose.asked import asked_of
 from experiments.compose.compose import ROOT as CELL
 from experiments.compose.compose import compose_cells, compose_one

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
-from experiments.cli.commands import COMMANDS, Option
+from experiments.cli.commands import COMMANDS
+from experiments.cli.subcommand import Option
 
 COMPLETE = "complete-line"
 """Hidden subcommand that a shell calls with the line typed so far."""

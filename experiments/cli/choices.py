@@ -16,7 +16,7 @@ from rich.table import Table
 from configs.errors import ConfigError
 from experiments.cli import consoles
 from experiments.cli.arguments import CommandLine
-from experiments.cli.commands import KINDS, PARTS_OF_ATTACKS
+from experiments.cli.subcommand import KINDS, PARTS_OF_ATTACKS
 from experiments.compose.hydra_session import HydraSession, session
 from experiments.compose.search_path import SEARCH_PATH
 

@@ -12,8 +12,9 @@ from hydra.errors import HydraException
 
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cli.arguments import COMPLETE, CommandLine
-from experiments.cli.commands import CARE, COMMANDS, KINDS, SHELLS
+from experiments.cli.commands import COMMANDS
 from experiments.cli.roots import CAMPAIGN, ROOTS, root_of
+from experiments.cli.subcommand import CARE, KINDS, SHELLS
 from experiments.cli.suggestions import suggested
 from experiments.compose.compose import ROOT, expand
 from experiments.compose.grids import CLAIM, EXPERIMENT, experiments_of

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cli import store_views as views
 from experiments.cli.arguments import CommandLine
-from experiments.cli.commands import CARE
 from experiments.cli.consoles import count
+from experiments.cli.subcommand import CARE
 from experiments.compose.compose import compose_one
 from experiments.publish.made import made
 from experiments.report.file_names import UNUSUAL
