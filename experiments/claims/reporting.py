@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from configs.build import build
 from experiments.claims.base import Claim, order, require_unique
 from experiments.compose.compose import REPORT
-from experiments.compose.grids import CLAIM, choice_of, reference_of
+from experiments.compose.grids import CLAIM, choice_of, claim_fields_of, reference_of
 from experiments.compose.hydra_session import session
 from experiments.compose.search_path import SEARCH_PATH
 from experiments.report.reference import FIRST, Reference
@@ -47,11 +47,13 @@ def reporting_of(plain: Mapping[str, Any], words: Sequence[str] = (), reference:
 
 
 def claims_of(words: Sequence[str] = ()) -> tuple[Claim, ...]:
-    """Every claim in the places that a command line looks into; raises `ConfigError` for one that cannot be built."""
+    """Every claim in the places that a command line looks into, with the fields that its experiment sets; raises
+    `ConfigError` for one that cannot be built."""
     search = [word for word in words if word.lstrip("+").startswith(f"{SEARCH_PATH}=")]
     with session(search) as hydra:
         nodes = {name: choice_of(CLAIM, name, search, hydra) for name in hydra.files(search).options(CLAIM)}
-    claims = [_built(name, node) for name, node in nodes.items()]
+    own = claim_fields_of(words)
+    claims = [_built(name, {**node, **own.get(name, {})}) for name, node in nodes.items()]
     require_unique(claims)
     return tuple(sorted(claims, key=order))
 

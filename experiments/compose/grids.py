@@ -21,8 +21,9 @@ CELL = "cell"
 """What grids are of, where a file does not say otherwise."""
 EXPERIMENT, CLAIM = "experiment", "claim"
 """Groups whose files have grids."""
-FIELDS = (*NOTES, "grids", "of", "reference", "setting")
-"""Of an experiment's file. ``setting`` is what its grids have in common: command lines that each of them begins with."""
+FIELDS = (*NOTES, "grids", "claims", "of", "reference", "setting")
+"""Of an experiment's file. ``setting`` is what its grids have in common: command lines that each of them begins with.
+``claims`` are fields of claims that differ here, by the claim's name: families and strengths, where these are others."""
 
 
 def experiment_names(arguments: Sequence[str]) -> list[str]:
@@ -37,16 +38,48 @@ def reference_of(arguments: Sequence[str]) -> str:
     Raises:
         ConfigError: it is no name.
     """
+    name, said = _first_said(arguments, "reference", "")
+    require(isinstance(said, str), f"{EXPERIMENT}.{name}.reference", said, "must be the name of a defense")
+    return str(said)
+
+
+def claim_fields_of(arguments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By the name of a claim, its fields as the first experiment of a command line that sets any says; else {}.
+
+    Raises:
+        ConfigError: it is no mapping of a claim's name to its fields, or there is no such claim.
+    """
+    name, said = _first_said(arguments, "claims", {})
+    field = f"{EXPERIMENT}.{name}.claims"
+    require(isinstance(said, Mapping), field, said, "must be fields by the name of a claim")
+    if said:
+        with session(arguments) as hydra:
+            known = hydra.files(_search(arguments)).options(CLAIM)
+        for claim, fields in said.items():
+            if claim not in known:
+                raise ConfigError(field, claim, "there is no such claim", known)
+            require(isinstance(fields, Mapping), f"{field}.{claim}", fields, "must be fields of the claim")
+            require("_target_" not in fields, f"{field}.{claim}", "_target_", "is what the claim is")
+    return {str(claim): dict(fields) for claim, fields in said.items()}
+
+
+def _first_said(arguments: Sequence[str], key: str, nothing: Any) -> tuple[str, Any]:
+    """The first experiment of a command line that says something of a field, and what; else "" and ``nothing``."""
     names = [a.partition("=")[2].split(",") for a in arguments if _is_experiment(a)]
-    search = [a for a in arguments if a.lstrip("+").startswith(f"{SEARCH_PATH}=")]
+    if not names:
+        return "", nothing
     with session(arguments) as hydra:
+        files = hydra.files(_search(arguments))
         for name in itertools.chain.from_iterable(names):
-            found = hydra.files(search).read(f"{EXPERIMENT}/{name}")
-            said = "" if found is None else found.config.get("reference", "")
-            require(isinstance(said, str), f"{EXPERIMENT}.{name}.reference", said, "must be the name of a defense")
+            found = files.read(f"{EXPERIMENT}/{name}")
+            said = None if found is None else resolved(found.config).get(key)
             if said:
-                return str(said)
-    return ""
+                return name, said
+    return "", nothing
+
+
+def _search(arguments: Sequence[str]) -> list[str]:
+    return [a for a in arguments if a.lstrip("+").startswith(f"{SEARCH_PATH}=")]
 
 
 def grids_of(
@@ -89,11 +122,10 @@ def notes_of(arguments: Sequence[str]) -> dict[str, ExperimentNotes]:
         ConfigError: there is no such experiment, or its notes are not texts.
     """
     names = [name for a in arguments if _is_experiment(a) for name in a.partition("=")[2].split(",")]
-    search = [a for a in arguments if a.lstrip("+").startswith(f"{SEARCH_PATH}=")]
     if not names:
         return {}
     with session(arguments) as hydra:
-        files = hydra.files(search)
+        files = hydra.files(_search(arguments))
         read = {name: files.read(f"{EXPERIMENT}/{name}") for name in names}
     return {n: notes_in(resolved(f.config), f"{EXPERIMENT}.{n}") for n, f in read.items() if f is not None}
 
@@ -114,7 +146,7 @@ def choice_of(group: str, name: str, arguments: Sequence[str], hydra: HydraSessi
     Raises:
         ConfigError: there is no such choice, or it does not compose.
     """
-    search = [a for a in arguments if a.lstrip("+").startswith(f"{SEARCH_PATH}=")]
+    search = _search(arguments)
     files = hydra.files(search)
     if name not in files.options(group):
         raise ConfigError(group, name, f"there is no such {group}", files.options(group))

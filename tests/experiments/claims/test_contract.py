@@ -139,6 +139,28 @@ def test_the_reference_of_an_experiment_is_its_files(tmp_path):
     assert reporting_of(chosen, [], "all").reference == Reference("all", required=True)
 
 
+def test_an_experiment_sets_fields_of_claims_for_its_own_report(tmp_path):
+    own = {claim.name: claim for claim in reporting_of({}, ["+experiment=smollm2"]).claims}
+    assert (own["hidden_trace"].steps, own["hidden_trace"].direct) == (("chain_sum",), ("needle_haystack",))
+    assert own["hidden_trace"].large == claim_of("hidden_trace").large, "what it does not say stays"
+    assert own["adaptive_recovers"].strengths == {"antidistillation": "drop:0.05"}
+    assert reporting_of({}, ["+experiment=decoding"]).claims == claims_of()
+
+    (tmp_path / "configs" / "experiment").mkdir(parents=True)
+    file = tmp_path / "configs" / "experiment" / "mine.yaml"
+    words = [f"hydra.searchpath=[{tmp_path / 'configs'}]", "+experiment=mine"]
+    for said, wrong in {
+        "{hidden_trase: {large: 0.1}}": "there is no such claim",
+        "{hidden_trace: 0.1}": "must be fields of the claim",
+        "{hidden_trace: {_target_: os.system}}": "is what the claim is",
+        "{hidden_trace: {huge: 0.1}}": "huge",
+        "[hidden_trace]": "must be fields by the name of a claim",
+    }.items():
+        file.write_text(f"claims: {said}\ngrids: [seed=0]\n")
+        with pytest.raises(ConfigError, match=wrong):
+            reporting_of({}, words)
+
+
 @pytest.mark.parametrize("folder", ["report", "measure"])
 def test_no_code_of_reports_names_a_defense(folder):
     """Words of strings, docstrings left out; two names are words of the field as well."""
