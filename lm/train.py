@@ -23,6 +23,7 @@ from lm.learnt_logits import learnt_logits
 from lm.optim import Muon
 from lm.recipe import Recipe
 from lm.room import MOST, tokens_that_fit
+from lm.short_rows import attending
 from lm.timing import timed
 from lm.types import Progress
 
@@ -130,9 +131,10 @@ class Trainer:
 
     def step(self, rows: Examples) -> float:
         """Take one step on these rows; returns their loss before it."""
-        if not self._recipe.micro_tokens:
-            self._recipe = replace(self._recipe, micro_tokens=self._micro_tokens(rows))
-        loss = _backward(self._model, rows, self._losses, self._recipe, self._pad, self._device)
+        with attending(self._model, int((rows.prompts.lengths + rows.completions.lengths).max(initial=0))):
+            if not self._recipe.micro_tokens:
+                self._recipe = replace(self._recipe, micro_tokens=self._micro_tokens(rows))
+            loss = _backward(self._model, rows, self._losses, self._recipe, self._pad, self._device)
         if self._recipe.clip:
             nn.utils.clip_grad_norm_(self._trained, self._recipe.clip, foreach=True)
         for optimizer, rates in zip(self._optimizers, self._highest, strict=True):
