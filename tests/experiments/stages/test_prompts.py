@@ -6,9 +6,8 @@ from experiments.stages.prompts import draw, scored_items
 from experiments.stages.settings import Measure
 from tasks.reasoning_gym import ReasoningGym
 
-TASK = ReasoningGym(
-    datasets={"chain_sum": {}, "needle_haystack": {}}, harder={"chain_sum": {"min_terms": 6, "max_terms": 7}}
-)
+HARDER = {"chain_sum": {"min_terms": 6, "max_terms": 7}}
+TASK = ReasoningGym(datasets={"chain_sum": {}, "needle_haystack": {}}, harder=HARDER)
 
 
 def test_a_family_without_harder_items_is_left_out_of_them():
