@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -103,20 +104,18 @@ Scored = dict[tuple[str, str, str], tuple[NDArray[np.object_], NDArray[np.float6
 
 def _scored(table: pl.DataFrame) -> Scored:
     place = ("split", "family", "decoding")
-    frame = table.with_columns(pl.col(*GRADES, *CONDITIONS, "step_correct", "tokens").cast(pl.Float64))
-    frame = frame.with_columns(
+    known = table.lazy().with_columns(pl.col(*GRADES, *CONDITIONS, "step_correct", "tokens").cast(pl.Float64))
+    given = known.with_columns(
         pl.when(pl.col(condition) == 1).then(pl.col(grade)).alias(f"{grade}_{condition}")
         for condition in CONDITIONS
         for grade in GRADES
     )
-    frame = frame.group_by(*place, "item").agg(pl.col(*SCORE_METRICS).mean()).sort(*place, "item")
+    # one plan: a table is small, and each operation by itself costs as much as all of them together
+    frame = given.group_by(*place, "item").agg(_mean(SCORE_METRICS)).sort(*place, "item").collect()
     values, ids = _floats(frame, SCORE_METRICS), np.array(frame["item"].to_list(), object)
-    lengths = frame.group_by(*place, maintain_order=True).len()
-    found, start = {}, 0
-    for split, family, decoding, length in lengths.iter_rows():
-        found[split, family, decoding] = ids[start : start + length], values[start : start + length]
-        start += length
-    return found
+    places = list(zip(*(frame[name].to_list() for name in place), strict=True))
+    starts = [i for i in range(len(places)) if i == 0 or places[i] != places[i - 1]]
+    return {places[i]: (ids[i:end], values[i:end]) for i, end in pairwise((*starts, len(places)))}
 
 
 def _score_array(
@@ -165,15 +164,15 @@ def _honest_frame(table: pl.DataFrame) -> pl.DataFrame:
         "input_tokens",
         "output_tokens",
     )
-    frame = table.with_columns(pl.col(*numeric, "dollars").cast(pl.Float64), pl.col("account").cast(pl.String))
-    frame = frame.with_columns(
+    known = table.lazy().with_columns(pl.col(*numeric, "dollars").cast(pl.Float64), pl.col("account").cast(pl.String))
+    frame = known.with_columns(
         *(pl.when(ok).then(pl.col(m)).otherwise(0.0).alias(m) for m in ("strict", "lenient")),
         *(pl.when(ok).then(pl.col(m)).alias(f"{m}_accepted") for m in ("strict", "lenient")),
         *(pl.when(ok).then(pl.col(m)).alias(m) for m in ("finished", "trace_kept", "trace_audited")),
         pl.when(ok & (pl.col("finished") == 1)).then(pl.col("strict")).alias("strict_finished"),
         ok.cast(pl.Float64).alias("accepted"),
     )
-    return frame.group_by(*keys).agg(pl.col(*HONEST_METRICS).mean()).sort(*keys)
+    return frame.group_by(*keys).agg(_mean(HONEST_METRICS)).sort(*keys).collect()
 
 
 def _honest_array(
@@ -195,10 +194,11 @@ def _groups(items: Iterable[object]) -> NDArray[np.int64]:
     return np.array([group_of(str(item)) for item in items], np.int64)
 
 
+def _mean(metrics: Sequence[str]) -> pl.Expr:
+    """Of each metric; NaN where it is null throughout."""
+    return pl.col(*metrics).mean().cast(pl.Float64).fill_null(float("nan"))
+
+
 def _floats(frame: pl.DataFrame, metrics: Sequence[str]) -> NDArray[np.float64]:
-    """(n, M) values, NaN for null."""
-    return (
-        frame.select(pl.col(m).cast(pl.Float64).fill_null(float("nan")) for m in metrics)
-        .to_numpy()
-        .reshape(-1, len(metrics))
-    )
+    """(n, M) values."""
+    return np.asarray(frame.select(*metrics).to_numpy(), np.float64).reshape(-1, len(metrics))

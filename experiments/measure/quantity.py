@@ -64,7 +64,9 @@ class Quantity(NamedTuple):
     @property
     def noise(self) -> float:
         """Variance of one seed's value by its items alone."""
-        return float((np.square(self.items).sum(axis=1) + self.extra).mean()) if self.seeds else float("nan")
+        if not self.seeds:
+            return float("nan")
+        return float(np.add.reduce(np.add.reduce(np.square(self.items), axis=1) + self.extra)) / len(self.seeds)
 
     def on(self, seeds: tuple[int, ...]) -> Quantity:
         """The same on some of its seeds."""
