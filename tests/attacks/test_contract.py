@@ -196,7 +196,7 @@ def check_aligned(data: Examples):
 
 
 @pytest.mark.parametrize("name", names("recover"))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=harvests(), checker=st.sampled_from([True, False, None]))
 def test_recovers_keep_arrays_aligned_learn_no_tool_results_and_are_deterministic(name, data, checker):
     before = [a.copy() for a in (data.completions.values, data.weight, data.channel)]

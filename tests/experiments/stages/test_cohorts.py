@@ -23,14 +23,14 @@ class Groups(SilentDisplay):
 
 def run(root: Path, cohort: int) -> tuple[Store, list[int]]:
     store, groups = Store(root), Groups()
-    rows = rows_of("defense=none,trace_hidden", "attack=imitate,answers", "seed=0")
+    rows = rows_of("defense=none,trace_hidden", "attack=imitate", "seed=0")
     outcome = LocalEngine(workers=0, cohort=cohort).run(plan([Wanted(r, "x") for r in rows], store), store, groups)
     assert not outcome.failures, outcome.failures
     return store, groups.sizes
 
 
 def test_students_in_groups_are_the_students_done_one_by_one(tmp_path):
-    rows = rows_of("defense=none,trace_hidden", "attack=imitate,answers", "seed=0")
+    rows = rows_of("defense=none,trace_hidden", "attack=imitate", "seed=0")
     alone, singles = run(tmp_path / "alone", 1)
     together, groups = run(tmp_path / "together", 8)
     assert max(singles) == 1
