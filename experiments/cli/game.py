@@ -38,6 +38,7 @@ def main(asked: CommandLine) -> int:
     from experiments.report.write_game import write_game
     from experiments.stages.row import RowStage, result_of
     from experiments.store.maintenance.kept import kept_named
+    from experiments.store.maintenance.lineage import Lineages
 
     store, out = store_of(cells), out_of(cells)
     results: list[CellResult]
@@ -46,7 +47,8 @@ def main(asked: CommandLine) -> int:
     elif options.kept:
         table = kept_named(store.root, options.kept, "--kept")
         rows = [store.entry(ref) for ref in table.rows if ref.stage == RowStage.name]
-        results = [result_of(entry) for entry in rows if entry is not None]
+        lineages = Lineages(store.root)
+        results = [result_of(entry, lineages) for entry in rows if entry is not None]
         missing = len(rows) - len(results)
     else:
         settled = settle(cells)

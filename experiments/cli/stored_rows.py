@@ -18,6 +18,7 @@ from experiments.engine.graph import Wanted
 from experiments.measure.cell_result import CellResult
 from experiments.stages.row import RowStage, resolved_of, result_of
 from experiments.store.entry import Entry
+from experiments.store.maintenance.lineage import Lineages
 from experiments.store.places import folder
 from experiments.store.stage import Stage
 from experiments.store.store import Store
@@ -77,7 +78,8 @@ def results_of(
     """
     wanted = wanted_rows(cells) if rows is None else rows
     asked = {row.stage.key: _said(row.stage, cell) for row, cell in zip(wanted, cells, strict=True)}
-    found = [(result_of(entry), asked.get(str(entry.manifest["key"]), {})) for entry in entries]
+    lineages = [Lineages(entry.path.parent.parent) for entry in entries[:1]]
+    found = [(result_of(entry, *lineages), asked.get(str(entry.manifest["key"]), {})) for entry in entries]
     return [replace(result, cell={**result.cell, **said}) if said else result for result, said in found]
 
 
@@ -89,9 +91,9 @@ def _said(row: Stage, cell: Composed) -> dict[str, Any]:
 
 def newest(store: Store) -> Iterator[CellResult]:
     """The newest row of every cell there is, of the present version."""
-    seen = set()
+    seen, lineages = set(), Lineages(store.root)
     for entry in store.entries(RowStage.name):
         cell = json.dumps(by_class(resolved_of(entry)), sort_keys=True)
         if entry.manifest["version"] == RowStage.version and cell not in seen:
             seen.add(cell)
-            yield result_of(entry)
+            yield result_of(entry, lineages)

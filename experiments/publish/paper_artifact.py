@@ -30,6 +30,7 @@ from experiments.store.layout import Ref
 from experiments.store.maintenance.collect import reached_by
 from experiments.store.maintenance.inventory import manifest_of
 from experiments.store.maintenance.kept import Kept
+from experiments.store.maintenance.lineage import Lineages
 
 if TYPE_CHECKING:
     from experiments.store.entry import Entry
@@ -54,7 +55,7 @@ def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, 
     rows = _rows(store, table)
     reached = {ref: manifest_of(store.root, ref) for ref in sorted(reached_by(store.root, [table]))}
     manifests = {ref: manifest for ref, manifest in reached.items() if manifest is not None}
-    files: dict[str, Content] = dict(_tables(rows, table))
+    files: dict[str, Content] = dict(_tables(store, rows, table))
     for ref, entry in rows.items():
         for name in sorted(entry.manifest["files"]):
             if name.endswith(".parquet"):
@@ -83,7 +84,7 @@ def _rows(store: Store, table: Kept) -> dict[Ref, Entry]:
     return rows
 
 
-def _tables(rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
+def _tables(store: Store, rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
     entries = list(rows.values())
     if strange := {ref.stage for ref in rows} - {RowStage.name, CampaignStage.name}:
         told = f"holds what a claim measured ({', '.join(sorted(strange))}), not rows: only rows can be exported"
@@ -92,7 +93,8 @@ def _tables(rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
         if all(ref.stage == CampaignStage.name for ref in rows):
             written: Mapping[str, Path] = report(entries, _reading(table), Path(folder), "table").files
         else:
-            results = [result_of(entry) for entry in entries]
+            lineages = Lineages(store.root)
+            results = [result_of(entry, lineages) for entry in entries]
             placeless = [replace(result, cell=without_paths_in(result.cell)) for result in results]
             words = [word for word in table.command if re.match(rf"[+]?{REPORT}[.=]|[+]?{EXPERIMENT}=", word)]
             reporting = reporting_of(compose_one([w for w in words if REPORT in w]).plain, words)

@@ -30,6 +30,8 @@ from experiments.stages.sold import SoldStage
 from experiments.stages.student import StudentStage
 from experiments.stages.tampering import TamperingStage
 from experiments.store.artifact import Artifact
+from experiments.store.layout import Ref
+from experiments.store.maintenance.lineage import Lineages
 from experiments.store.stage import Context, Stage
 
 if TYPE_CHECKING:
@@ -207,14 +209,19 @@ class RowStage(Stage):
         }
 
 
-def result_of(entry: Entry) -> CellResult:
+def result_of(entry: Entry, lineages: Lineages | None = None) -> CellResult:
     """What a report needs of a stored row.
+
+    Args:
+        entry: the row.
+        lineages: of its store, which several rows share; looked up anew if not given.
 
     Raises:
         MoatBenchError: the row holds something else, which a store that somebody wrote by hand may.
     """
     with _reading(entry):
         items, users = entry.table("items"), entry.table("honest")
+        known = lineages or Lineages(entry.path.parent.parent)
         roles = items["model"].unique(maintain_order=True).to_list()
         return CellResult(
             {**entry.meta["cell"], "settings": by_class(resolved_of(entry))},
@@ -226,6 +233,7 @@ def result_of(entry: Entry) -> CellResult:
                 entry.table(name) if f"{name}.parquet" in entry.manifest["files"] else None
                 for name in ("passes", "judged")
             ),
+            lineage=known.of(Ref(RowStage.name, entry.key)),
         )
 
 
