@@ -67,6 +67,17 @@ READS = {
         takes="kind and overrides",
         more=f"Kinds: {', '.join(KINDS)}.\n",
     ),
+    "trace": Command(
+        "trace_row",
+        "trace a number to its run: configuration, stages, times, files, versions, and the command that makes it again",
+        (
+            ("moatbench trace 6a79279d9948", "by the beginning of a row's key, as it stands in a CSV"),
+            ("moatbench trace defense=trace_hidden attack=clean seed=1", "by the overrides of the cell"),
+            ("moatbench trace 6a79 --json", "for another program"),
+        ),
+        (Option("--json", "print it as JSON", None),),
+        takes="beginning of a row's key, or the overrides of one cell; store=PATH",
+    ),
     "show": Command(
         "show",
         "print a resolved cell as YAML, and which of its stages are stored",
