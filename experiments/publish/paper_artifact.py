@@ -52,10 +52,10 @@ def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, 
     Raises:
         MoatBenchError: a row is not stored, or the table is of no rows.
     """
-    rows = _rows(store, table)
+    rows = rows_of(store, table)
     reached = {ref: manifest_of(store.root, ref) for ref in sorted(reached_by(store.root, [table]))}
     manifests = {ref: manifest for ref, manifest in reached.items() if manifest is not None}
-    files: dict[str, Content] = dict(_tables(store, rows, table))
+    files: dict[str, Content] = dict(tables_of(store, rows, table))
     for ref, entry in rows.items():
         for name in sorted(entry.manifest["files"]):
             if name.endswith(".parquet"):
@@ -75,7 +75,8 @@ def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, 
     return files
 
 
-def _rows(store: Store, table: Kept) -> dict[Ref, Entry]:
+def rows_of(store: Store, table: Kept) -> dict[Ref, Entry]:
+    """The rows of a kept table, in its order; raises `MoatBenchError` where one is not stored."""
     found = {ref: store.entry(ref) for ref in table.rows}
     rows = {ref: entry for ref, entry in found.items() if entry is not None}
     if not rows or len(rows) < len(found):
@@ -84,7 +85,12 @@ def _rows(store: Store, table: Kept) -> dict[Ref, Entry]:
     return rows
 
 
-def _tables(store: Store, rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
+def tables_of(store: Store, rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
+    """The report of a kept table in all formats that need no picture, by file name.
+
+    Raises:
+        MoatBenchError: the table is of no rows.
+    """
     entries = list(rows.values())
     if strange := {ref.stage for ref in rows} - {RowStage.name, CampaignStage.name}:
         told = f"holds what a claim measured ({', '.join(sorted(strange))}), not rows: only rows can be exported"

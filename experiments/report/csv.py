@@ -14,15 +14,16 @@ from experiments.report.cells import PlainWriter
 from experiments.report.matched_table import Comparison
 from experiments.store.maintenance.lineage import COLUMNS, joined
 
-MEASURE = ("measure", "family", "decoding", "grader", "value", "low", "high", "seeds", "p", "mark", "reason")
+MEASURE = ("measure", "family", "decoding", "grader", "value", "low", "high", "seeds", "p", "freedom", "mark", "reason")
 
 
 def render(summaries: Sequence[Summary], found: Sequence[Comparison]) -> str:
     """Comma-separated text with a header.
 
-    Blank values are empty with their reason; ``p`` is of 0, uncorrected. ``transfer_lost_corrected`` has interval and
-    p corrected for the losses of the report, its reading as the reason, and so have differences at a drop. Measures
-    taken at a matched drop stand at the end: their ``measure`` is ``student_at_drop``, ``slack_at_drop`` (how much
+    Blank values are empty with their reason; ``p`` is of 0, uncorrected; ``freedom`` are the degrees of freedom of the
+    interval, empty where it speaks of the items of these seeds alone. ``transfer_lost_corrected`` has interval and p
+    corrected for the losses of the report, its reading as the reason, and so have differences at a drop. Measures taken
+    at a matched drop stand at the end: their ``measure`` is ``student_at_drop``, ``slack_at_drop`` (how much
     lower it is at most if the curve is convex) or ``difference_at_drop``, their ``drop`` the drop of honest accuracy,
     and their ``mark`` how they were read off the curve. The last columns say where a line comes from
     (`experiments.store.maintenance.lineage.COLUMNS`).
@@ -78,7 +79,7 @@ def _at_drop(c: Comparison, *defenses: str) -> dict[str, Any]:
 
 
 def _estimate(e: Estimate) -> dict[str, str]:
-    numbers = {name: _text(getattr(e, name)) for name in ("value", "low", "high", "p")}
+    numbers = {name: _text(getattr(e, name)) for name in ("value", "low", "high", "p", "freedom")}
     return numbers | {"mark": e.mark, "reason": e.reason}
 
 

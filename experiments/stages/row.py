@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from experiments.store.stage import Context, Stage
 
 if TYPE_CHECKING:
     from experiments.store.entry import Entry
+    from experiments.store.store import Store
 
 
 SUFFIXES = {"student": "", "undefended": "_clean", "self": "_self"}
@@ -235,6 +237,16 @@ def result_of(entry: Entry, lineages: Lineages | None = None) -> CellResult:
             ),
             lineage=known.of(Ref(RowStage.name, entry.key)),
         )
+
+
+def newest(store: Store) -> Iterator[CellResult]:
+    """The newest row of every cell there is, of the present version."""
+    seen, lineages = set(), Lineages(store.root)
+    for entry in store.entries(RowStage.name):
+        cell = json.dumps(by_class(resolved_of(entry)), sort_keys=True)
+        if entry.manifest["version"] == RowStage.version and cell not in seen:
+            seen.add(cell)
+            yield result_of(entry, lineages)
 
 
 def resolved_of(entry: Entry) -> dict[str, Any]:
