@@ -11,6 +11,19 @@ KEEPS = {
         ((f"moatbench export-student {LANGUAGE} --to students/mine", "weights, tokenizer, chat template"),),
         (Option("--to", "the folder; it must not be there yet"), MODEL),
     ),
+    "dataset": Command(
+        "dataset",
+        "write a stored cell's harvest, training sets and answers as a dataset with a card, for load_dataset",
+        (
+            ("moatbench dataset defense=trace_hidden seed=1 hidden_traces", "a folder of parquet files and a README"),
+            ("moatbench dataset 6a79279d9948 clean --jsonl --licence cc-by-4.0", "JSON lines too, and a licence"),
+        ),
+        (
+            Option("--jsonl", "write every table as JSON lines too", None),
+            Option("--licence", "identifier for the card, such as cc-by-4.0; default: unknown"),
+        ),
+        takes="beginning of a row's key, or the overrides of one cell; then a new folder",
+    ),
     "lm-eval": Command(
         "lm_eval",
         "score the student of a stored cell with lm-evaluation-harness (pip install 'lm-eval[hf]')",

@@ -116,14 +116,13 @@ def _print(found: Trace, store: Store) -> None:
         say(f"lock {origin.lock}: Python {origin.python}, {versions}")
         say(f"machine {origin.machine or 'unknown'}")
     say("\nagain", "bold")
-    commands = _commands(found)
-    for line in commands:
+    for line in commands(found):
         say(line)
     checked = "checked: this command gives this key" if found.command else found.remark
     say(f"({checked})")
 
 
-def _commands(found: Trace) -> list[str]:
+def commands(found: Trace) -> list[str]:
     """Lines of a shell; none where no command is known."""
     if not found.command:
         return []
@@ -154,7 +153,7 @@ def _record(found: Trace) -> dict[str, Any]:
             for stage in found.stages
         ],
         "origins": [origin.record() for origin in found.lineage.origins],
-        "command": _commands(found),
+        "command": commands(found),
         "remark": found.remark,
         "tables": list(found.tables),
     }
