@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from configs.errors import ConfigError, MoatBenchError
+from configs.text import one_line
 from experiments.cli import store_views as views
 from experiments.cli.arguments import CommandLine
 from experiments.cli.consoles import count
@@ -144,6 +145,18 @@ def _export(root: Path, words: Sequence[str], options: Namespace) -> int:
     return 0
 
 
+def _import(root: Path, words: Sequence[str], options: Namespace) -> int:
+    from experiments.publish.import_archive import import_archive
+
+    found = import_archive(Store(root), Path(words[0]).expanduser(), options.name)
+    told = [count(found.added, "row") + " added", f"{found.known} there already"]
+    told += (
+        [f"{found.cut} with paths cut, whose keys cannot be checked against their configuration"] if found.cut else []
+    )
+    print(f"moatbench: {one_line(found.name)}: {', '.join(told)}; every byte checked", file=sys.stderr)
+    return 0
+
+
 def _made(root: Path, words: Sequence[str], options: Namespace) -> int:
     print(made(there(root), kept_named(root, words[0], "NAME")))
     return 0
@@ -179,6 +192,7 @@ ACTIONS = {
     "gc": Action(_gc, (), ("dry_run", "keep", "older_than", "all")),
     "verify": Action(_verify, (), ("repair",)),
     "export": Action(_export, ("NAME", "PATH"), ("with_models",)),
+    "import": Action(_import, ("ARCHIVE",), ("name",)),
     "made": Action(_made, ("NAME",)),
     "forget": Action(_forget, ("NAME",)),
     "migrate": Action(_migrate),

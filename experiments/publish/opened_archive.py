@@ -23,7 +23,7 @@ MOST_FILES = 200_000
 MOST_BYTES = 64 * 10**9
 """Of all files, unpacked."""
 MOST_EACH = 4 * 10**9
-PACKED = 1000
+PACKED = 100
 """How many times larger than the archive its content may be; beyond, it was made to fill disks."""
 SLACK = 10**8
 """Bytes that may be unpacked of any archive, however small."""

@@ -26,17 +26,22 @@ from experiments.publish.origin import without_paths, without_paths_in
 from experiments.publish.readme import readme
 from experiments.report import write_report
 from experiments.stages.row import RowStage, result_of
+from experiments.store.entry import FORMAT
 from experiments.store.layout import Ref
 from experiments.store.maintenance.collect import reached_by
 from experiments.store.maintenance.inventory import manifest_of
 from experiments.store.maintenance.kept import Kept
 from experiments.store.maintenance.lineage import Lineages
+from experiments.store.manifest import META
 
 if TYPE_CHECKING:
     from experiments.store.entry import Entry
     from experiments.store.store import Store
 
 TABLES = {"md": "table.md", "csv": "table.csv", "tex": "table.tex", "page": "table_page.tex", "json": "table.json"}
+RECORD = "export.json"
+EXPORT = 1
+"""Layout of an export, raised when an older one can no longer be imported."""
 ORIGIN = ("git", "dirty", "packages", "python", "platform", "cpu", "cores", "gpu")
 """Parts of a manifest that say where an entry was made."""
 
@@ -62,6 +67,8 @@ def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, 
                 files[f"rows/{ref.key}/{name}"] = _placeless(
                     entry.table(name.removesuffix(".parquet")), entry.path / name
                 )
+        meta = without_paths_in(entry.meta)
+        files[f"rows/{ref.key}/{META}"] = entry.path / META if meta == entry.meta else _json(meta)
         config = OmegaConf.create(without_paths_in(entry.meta["config"]))
         files[f"rows/{ref.key}/config.yaml"] = _text(OmegaConf.to_yaml(config))
         if with_models:
@@ -70,9 +77,23 @@ def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, 
         files[f"manifests/{ref.stage}/{ref.key}.json"] = _json(manifest)
     origins = _origins(manifests)
     files["provenance.json"] = _json(origins)
+    files[RECORD] = _json(_record(table))
     command = " ".join(["moatbench", *map(shlex.quote, _without_places(table.command))]) if table.command else ""
     files["README.md"] = readme(table, command, origins, list(rows), with_models).encode()
     return files
+
+
+def _record(table: Kept) -> dict[str, Any]:
+    """What `experiments.publish.import_archive` reads first."""
+    return {
+        "export": EXPORT,
+        "store": FORMAT,
+        "name": table.name,
+        "written": table.written,
+        "command": _without_places(table.command),
+        "git": table.git,
+        "rows": [list(ref) for ref in table.rows],
+    }
 
 
 def rows_of(store: Store, table: Kept) -> dict[Ref, Entry]:

@@ -22,7 +22,16 @@ from typing import TYPE_CHECKING, Any
 from configs.errors import MoatBenchError
 from experiments.store import layout
 from experiments.store.disk import FULL, READ_ONLY
-from experiments.store.entry import MANIFEST, Corrupt, Entry, read_entry, read_manifest, sync, write_entry
+from experiments.store.entry import (
+    MANIFEST,
+    Corrupt,
+    Entry,
+    read_entry,
+    read_manifest,
+    sync,
+    write_entry,
+    write_foreign,
+)
 from experiments.store.layout import FAILURES, LOCKS, RESERVED, SOURCES, Ref
 from experiments.store.lease import PATIENCE, Busy, LeasePatience, lease, sign
 from experiments.store.places import folder
@@ -102,6 +111,34 @@ class Store:
             "sources": sources(stage),
         }
         return self._put(stage.name, stage.key, artifact, facts, seconds)
+
+    def adopt(
+        self, ref: Ref, files: Mapping[str, bytes], facts: Mapping[str, Any], check: Callable[[Entry], object]
+    ) -> bool:
+        """Store an entry that was made elsewhere, unless there is a whole one: that is kept.
+
+        Args:
+            ref: its name.
+            files: content by name.
+            facts: its manifest, but for its files.
+            check: raises where what was written is not what it should be; nothing is stored then.
+
+        Returns:
+            whether it was stored.
+        """
+        if self._get(*ref) is not None:
+            return False
+        place = self._place(*ref)
+        draft = layout.draft(place.parent, ref.key)
+        with self.writing():
+            try:
+                layout.begin(self.root)
+                draft.mkdir(parents=True)
+                write_foreign(draft, files, {**facts, "stage": ref.stage, "key": ref.key})
+                check(Entry(draft, json.loads((draft / MANIFEST).read_text())))
+                return self._settle(draft, place) is None
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
 
     def memo(self, name: str, content: Mapping[str, Any], make: Callable[[], Artifact]) -> Entry:
         """The entry for work that several stages share; made once, by whoever comes first, while others wait.
