@@ -333,7 +333,10 @@ def generate():
     return module
 
 
-@pytest.mark.parametrize(("page", "function"), [("methods.md", "methods"), ("mini-world.md", "mini_world")])
+GENERATED = [("methods.md", "methods"), ("mini-world.md", "mini_world"), ("leaderboard.md", "board")]
+
+
+@pytest.mark.parametrize(("page", "function"), GENERATED)
 def test_generated_pages_are_current(page, function):
     text = getattr(generate(), function)()
     assert (ROOT / "docs" / page).read_text() == text, "run python docs/generate.py"
