@@ -12,7 +12,7 @@ KEEPS = {
         (Option("--to", "the folder; it must not be there yet"), MODEL),
     ),
     "dataset": Command(
-        "dataset",
+        "cell_dataset",
         "write a stored cell's harvest, training sets and answers as a dataset with a card, for load_dataset",
         (
             ("moatbench dataset defense=trace_hidden seed=1 hidden_traces", "a folder of parquet files and a README"),

@@ -24,6 +24,7 @@ from experiments.publish.origin import LOCAL
 from experiments.publish.paper_artifact import EXPORT, RECORD
 from experiments.stages.row import RowStage, result_of
 from experiments.store.entry import FORMAT
+from experiments.store.foreign import adopt
 from experiments.store.layout import Ref, ref_of
 from experiments.store.maintenance.kept import Kept, keep_foreign
 from experiments.store.manifest import FILE, META, wrong_with
@@ -80,7 +81,7 @@ def import_archive(store: Store, path: Path, name: str | None = None) -> Importe
     added, cut = 0, 0
     for ref, (own, manifest, is_cut) in zip(table.rows, ready, strict=True):
         facts = {**manifest, "made": origins, "imported": {"from": path.name, "table": table.name}}
-        if store.adopt(ref, own, facts, CHECKS[ref.stage]):
+        if adopt(store, ref, own, facts, CHECKS[ref.stage]):
             added, cut = added + 1, cut + is_cut
     keep_foreign(store, table)
     return Imported(table.name, added, len(ready) - added, cut)

@@ -41,7 +41,7 @@ most {points:g} points and that a page tried it on ({defenses} at least). An att
 """
 
 
-class Standing(NamedTuple):
+class Placing(NamedTuple):
     """A line of a board.
 
     Args:
@@ -60,7 +60,7 @@ class Standing(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Board:
+class ThreatBoard:
     """All that is known under one threat model.
 
     Args:
@@ -71,18 +71,18 @@ class Board:
     """
 
     threat: Threat
-    standings: tuple[Standing, ...]
+    standings: tuple[Placing, ...]
     open: tuple[str, ...]
     rows: tuple[BoardRow, ...]
 
     @property
-    def undefended(self) -> Standing | None:
+    def undefended(self) -> Placing | None:
         """The API without a defense."""
         return next((one for one in self.standings if one.worst.defense == UNDEFENDED), None)
 
-    def ranked(self, points: float) -> list[Standing]:
+    def ranked(self, points: float) -> list[Placing]:
         """Of each defense its best strength within a cost, the best first."""
-        best: dict[str, Standing] = {}
+        best: dict[str, Placing] = {}
         for one in self.standings:
             known = best.get(one.worst.name)
             allowed = one.drop <= points + ROUNDING and len(one.attacks) >= LEAST_ATTACKS
@@ -115,7 +115,7 @@ class Board:
         return sorted(found, key=lambda one: (-one[0].transfer.value, one[0].attack))
 
 
-def boards(rows: Iterable[BoardRow]) -> list[Board]:
+def boards(rows: Iterable[BoardRow]) -> list[ThreatBoard]:
     """A board for each threat model, that with most defenses first."""
     groups: dict[Threat, list[BoardRow]] = {}
     for row in rows:
@@ -125,12 +125,12 @@ def boards(rows: Iterable[BoardRow]) -> list[Board]:
     return sorted(found, key=lambda board: (-len(board.standings), board.threat))
 
 
-def _board(threat: Threat, rows: Sequence[BoardRow]) -> Board:
+def _board(threat: Threat, rows: Sequence[BoardRow]) -> ThreatBoard:
     by_defense: dict[str, list[BoardRow]] = {}
     for row in rows:
         by_defense.setdefault(row.defense, []).append(row)
     base = _honest(by_defense.get(UNDEFENDED, ()))
-    standings, unknown = list[Standing](), list[str]()
+    standings, unknown = list[Placing](), list[str]()
     for defense, own in by_defense.items():
         honest = _honest(own)
         if honest is None or base is None:
@@ -139,9 +139,9 @@ def _board(threat: Threat, rows: Sequence[BoardRow]) -> Board:
         drop = round(100 * (base.value - honest.value), 1)
         tried = tuple(dict.fromkeys(name for row in own for name in (bare(row.attack), *row.searched)))
         trace = next((row.trace for row in own if row.trace is not None), None)
-        standings.append(Standing(max(own, key=lambda row: row.transfer.value), honest, drop, trace, tried))
+        standings.append(Placing(max(own, key=lambda row: row.transfer.value), honest, drop, trace, tried))
     singles = tuple(row for row in rows if not row.searched)
-    return Board(threat, tuple(standings), tuple(sorted(unknown)), singles)
+    return ThreatBoard(threat, tuple(standings), tuple(sorted(unknown)), singles)
 
 
 def _honest(rows: Iterable[BoardRow]) -> StatedNumber | None:
@@ -168,7 +168,7 @@ def leaderboard(folder: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _section(board: Board) -> list[str]:
+def _section(board: ThreatBoard) -> list[str]:
     told = ", ".join(f"{axis} {int(value):,}" if value.isdigit() else f"{axis} {value}" for axis, value in board.threat)
     parts = [f"## {escape(told[0].upper() + told[1:])}"]
     for points in CLASSES:
@@ -189,7 +189,7 @@ def _section(board: Board) -> list[str]:
     return parts
 
 
-def _defenses(ranked: Sequence[Standing], undefended: Standing | None) -> str:
+def _defenses(ranked: Sequence[Placing], undefended: Placing | None) -> str:
     base = None if undefended is None else undefended.worst.transfer.low
     head = (
         "",

@@ -30,7 +30,6 @@ from experiments.store.entry import (
     read_manifest,
     sync,
     write_entry,
-    write_foreign,
 )
 from experiments.store.layout import FAILURES, LOCKS, RESERVED, SOURCES, Ref
 from experiments.store.lease import PATIENCE, Busy, LeasePatience, lease, sign
@@ -111,34 +110,6 @@ class Store:
             "sources": sources(stage),
         }
         return self._put(stage.name, stage.key, artifact, facts, seconds)
-
-    def adopt(
-        self, ref: Ref, files: Mapping[str, bytes], facts: Mapping[str, Any], check: Callable[[Entry], object]
-    ) -> bool:
-        """Store an entry that was made elsewhere, unless there is a whole one: that is kept.
-
-        Args:
-            ref: its name.
-            files: content by name.
-            facts: its manifest, but for its files.
-            check: raises where what was written is not what it should be; nothing is stored then.
-
-        Returns:
-            whether it was stored.
-        """
-        if self._get(*ref) is not None:
-            return False
-        place = self._place(*ref)
-        draft = layout.draft(place.parent, ref.key)
-        with self.writing():
-            try:
-                layout.begin(self.root)
-                draft.mkdir(parents=True)
-                write_foreign(draft, files, {**facts, "stage": ref.stage, "key": ref.key})
-                check(Entry(draft, json.loads((draft / MANIFEST).read_text())))
-                return self._settle(draft, place) is None
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
 
     def memo(self, name: str, content: Mapping[str, Any], make: Callable[[], Artifact]) -> Entry:
         """The entry for work that several stages share; made once, by whoever comes first, while others wait.
@@ -235,6 +206,18 @@ class Store:
         """The last sign of life of the process that holds a stage, None where none does; see `lease.sign`."""
         return sign(self._lease(stage.name, stage.key))
 
+    def settle(self, draft: Path, place: Path) -> Entry | None:
+        """Give a whole entry its name, unless a whole one has it already: then that is returned. The rename alone decides:
+        no lease is needed where nothing is in the way."""
+        while not _renamed(draft, place):
+            name, key = place.parent.name, place.name
+            with self._lock(name, key):  # whatever is there, nobody else takes it away meanwhile
+                first = self._get(name, key)
+            if first is not None:
+                return first
+        sync(place.parent)
+        return None
+
     def _place(self, name: str, key: str) -> Path:
         assert name not in RESERVED, name
         return self.root / name / key
@@ -292,7 +275,7 @@ class Store:
                 self._note_sources(facts["sources"])
                 draft.mkdir(parents=True)
                 write_entry(draft, artifact, {**facts, **more})
-                first = self._settle(draft, place)
+                first = self.settle(draft, place)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
         entry = Entry(place, read_manifest(place)) if first is None else first
@@ -306,18 +289,6 @@ class Store:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.touch()
                 self._noted.add(place)
-
-    def _settle(self, draft: Path, place: Path) -> Entry | None:
-        """Give a whole entry its name, unless a whole one has it already: then that is returned. The rename alone decides:
-        no lease is needed where nothing is in the way."""
-        while not _renamed(draft, place):
-            name, key = place.parent.name, place.name
-            with self._lock(name, key):  # whatever is there, nobody else takes it away meanwhile
-                first = self._get(name, key)
-            if first is not None:
-                return first
-        sync(place.parent)
-        return None
 
     @contextmanager
     def _lock(self, name: str, key: str, wait: bool = True) -> Iterator[None]:
