@@ -64,12 +64,15 @@ MATCHED := defense=temperature,antidistillation,antidistillation_student,permute
 	defense.permuted.lam=drop:0.05 defense.product_of_experts.gamma=drop:0.05 defense.doge.alpha=drop:0.05 defense.kgw.delta=drop:0.05
 TRACES := trace_hidden,trace_summary,trace_truncated
 ACCOUNTS := none,lads,suspects_hidden,suspects_antidistillation,suspects_contrastive,suspects_skeleton,behaviour,anthropic_tiers,openai_tiers,proof_of_work,verification
+# what looks for suspicious accounts and refuses them; the stack that providers sell; ablations and controls of the first page
+DETECTORS := none,prada,seat,hoda,mmd_window,fraudar,linker,louvain,sybilrank
+CONTROLS := none,antidistillation_frozen,trace_rewritten_random
 SOLD := defense=none,gaussian_noise,gaussian_noise_cached,random_vertex,reverse_sigmoid,mad,mad_argmax,grad_redirection,grad_ones,grad_reverse,modelguard_w,adaptive_misinformation,rounding,top_k,hard_label,stingy,cmi_transform \
 	defense.gaussian_noise.sigma=l1:0.5 defense.gaussian_noise_cached.sigma=l1:0.5 defense.random_vertex.epsilon=l1:0.5 \
 	defense.reverse_sigmoid.beta=l1:0.5 defense.mad.epsilon=l1:0.5 defense.mad_argmax.epsilon=l1:0.5 \
 	defense.grad_redirection.epsilon=l1:0.5 defense.grad_ones.epsilon=l1:0.5 defense.grad_reverse.epsilon=l1:0.5 \
 	defense.modelguard_w.epsilon=l1:0.5 defense.adaptive_misinformation.tau=l1:0.5
-WORST := worst-case worst-case_matched worst-case_traces worst-case_accounts worst-case_probabilities
+WORST := worst-case $(addprefix worst-case_,matched traces controls accounts detectors probabilities industry)
 pages: $(STAMP)  ## measure the pages of docs/results anew, from a committed tree (hours)
 	for name in $(PAGES); do $(BIN)/moatbench sweep +experiment=$$name || exit 1; done
 	$(BIN)/python -m experiments.cli.curves +experiment=curves --out results --table experiments/campaign/data/curves.csv
@@ -79,8 +82,11 @@ pages: $(STAMP)  ## measure the pages of docs/results anew, from a committed tre
 	$(BIN)/moatbench worst-case --name worst-case_matched $(MATCHED) attack=$(SEARCHED)
 	$(BIN)/moatbench worst-case --name worst-case_traces defense=$(TRACES) attack=imitate,greedy,prefix,invert,expand,alone
 	$(BIN)/moatbench worst-case --name worst-case_accounts budget=sybil defense=$(ACCOUNTS) attack=imitate,greedy,clean,sybil,resample
+	$(BIN)/moatbench worst-case --name worst-case_detectors budget=sybil defense=$(DETECTORS) attack=imitate,greedy,clean,sybil,resample
+	$(BIN)/moatbench worst-case --name worst-case_controls defense=$(CONTROLS) attack=$(SEARCHED)
 	$(BIN)/moatbench worst-case --name worst-case_probabilities api=full budget=small $(SOLD) \
-		attack=greedy,logprobs,logprobs_average,logprobs_bayes,logprobs_invert --seeds 3
+		attack=greedy,logprobs,logprobs_average,logprobs_bayes,logprobs_invert
+	$(BIN)/moatbench worst-case --name worst-case_industry api=logprobs defense=none,industry attack=$(SEARCHED),logprobs
 	$(BIN)/moatbench campaign campaign=aggregate_feb2026 seed=0,1,2,3,4 --name aggregate_feb2026
 	$(BIN)/python docs/pages.py $(PAGES) validation validation_worded $(WORST) aggregate_feb2026
 

@@ -64,7 +64,10 @@ class Footprint:
         layer = computes * (16 * self.hidden + 4 * self.inner) + 24 * self.hidden
         copies = self.weights // 2 if computes < self.number else 0
         logits = int(LEARNT * self.vocabulary * LEARNT_LOGIT)
-        return 2 * self.weights + 3 * trained + copies + tokens * (self.layers * layer + logits)
+        kept = (
+            3 if self.number == 4 else 9
+        )  # gradient and two moments; of half precision also a master and its gradient
+        return 2 * self.weights + kept * trained + copies + tokens * (self.layers * layer + logits)
 
 
 def footprint_of(checkpoint: Checkpoint, changes: dict[str, int]) -> Footprint | None:

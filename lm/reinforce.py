@@ -117,7 +117,9 @@ def standing_in(rows: Examples, times: NDArray[np.float32], tokens: int) -> Exam
 def policy_losses(logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     """−A · log π of each target and its weight: 1 wherever there is an advantage, so that the step's loss is the mean over
     *tokens* (as in DAPO, arXiv 2503.14476, eq. 8: long responses count by their length); see `lm.train.Losses`."""
-    ce_BT = torch.nn.functional.cross_entropy(logits_BTV.transpose(1, 2).float(), batch.target_BT, reduction="none")
+    from lm.half_entropy import cross_entropies
+
+    ce_BT = cross_entropies(logits_BTV, batch.target_BT)
     return ce_BT * batch.weight_BT, (batch.weight_BT != 0).float()
 
 

@@ -20,9 +20,11 @@ from lm.batch import Batch, collate
 from lm.examples import Examples
 from lm.fitting import Fitting
 from lm.learnt_logits import learnt_logits
+from lm.masters import Masters
 from lm.optim import Muon
 from lm.recipe import Recipe
 from lm.room import MOST, tokens_that_fit
+from lm.short_rows import attending
 from lm.timing import timed
 from lm.types import Progress
 
@@ -86,8 +88,8 @@ class Trainer:
     def __init__(self, model: PreTrainedModel, losses: Losses, recipe: Recipe, pad: int) -> None:
         self._model, self._losses, self._recipe, self._pad = model, losses, recipe, pad
         self._device = next(model.parameters()).device
-        self._trained = [p for p in model.parameters() if p.requires_grad]
-        self._optimizers = _optimizers(model, recipe)
+        self._masters = Masters([p for p in model.parameters() if p.requires_grad])
+        self._optimizers = _optimizers(model, recipe, self._masters)
         self._highest = [[group["lr"] for group in o.param_groups] for o in self._optimizers]
         self._done = 0
 
@@ -102,13 +104,12 @@ class Trainer:
             return units * int(lengths.max())
 
         found = tokens_that_fit(tried, self._device)
-        for optimizer in self._optimizers:
-            optimizer.zero_grad()
+        self._model.zero_grad()
         return found
 
     def state(self) -> dict[str, Tensor]:
         """All that a step depends on besides its rows: the weights in training, and what the optimizers know."""
-        found = {f"weight.{i}": weight.detach() for i, weight in enumerate(self._trained)}
+        found = {f"weight.{i}": weight.detach() for i, weight in enumerate(self._masters.moved)}
         for o, optimizer in enumerate(self._optimizers):
             for i, known in optimizer.state_dict()["state"].items():
                 found |= {f"optimizer.{o}.{i}.{name}": value for name, value in known.items()}
@@ -117,8 +118,9 @@ class Trainer:
     @torch.no_grad()
     def restore(self, state: Mapping[str, Tensor]) -> int:
         """Go on from a `state`; the steps that were taken."""
-        for i, weight in enumerate(self._trained):
+        for i, weight in enumerate(self._masters.moved):
             weight.copy_(state[f"weight.{i}"])
+        self._masters.give_weights()
         for o, optimizer in enumerate(self._optimizers):
             known: dict[int, dict[str, Tensor]] = {}
             for place in (name.split(".") for name in state if name.startswith(f"optimizer.{o}.")):
@@ -130,16 +132,19 @@ class Trainer:
 
     def step(self, rows: Examples) -> float:
         """Take one step on these rows; returns their loss before it."""
-        if not self._recipe.micro_tokens:
-            self._recipe = replace(self._recipe, micro_tokens=self._micro_tokens(rows))
-        loss = _backward(self._model, rows, self._losses, self._recipe, self._pad, self._device)
+        with attending(self._model, int((rows.prompts.lengths + rows.completions.lengths).max(initial=0))):
+            if not self._recipe.micro_tokens:
+                self._recipe = replace(self._recipe, micro_tokens=self._micro_tokens(rows))
+            loss = _backward(self._model, rows, self._losses, self._recipe, self._pad, self._device)
+        self._masters.take_gradients()
         if self._recipe.clip:
-            nn.utils.clip_grad_norm_(self._trained, self._recipe.clip, foreach=True)
+            nn.utils.clip_grad_norm_(self._masters.moved, self._recipe.clip, foreach=True)
         for optimizer, rates in zip(self._optimizers, self._highest, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * self._recipe.rate(self._done)
             optimizer.step()
             optimizer.zero_grad()
+        self._masters.give_weights()
         self._done += 1
         return loss
 
@@ -224,8 +229,8 @@ def epochs(examples: Examples, recipe: Recipe, rng: np.random.Generator) -> Call
     return lambda step: examples.take(next(rows))
 
 
-def _optimizers(model: PreTrainedModel, recipe: Recipe) -> list[Optimizer]:
-    """Muon for the matrices inside blocks and AdamW elsewhere, or AdamW for all."""
+def _optimizers(model: PreTrainedModel, recipe: Recipe, masters: Masters) -> list[Optimizer]:
+    """Of the masters: Muon for the matrices inside blocks and AdamW elsewhere, or AdamW for all."""
     ends = {id(layer.weight) for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
@@ -234,9 +239,10 @@ def _optimizers(model: PreTrainedModel, recipe: Recipe) -> list[Optimizer]:
         if not parameter.requires_grad:
             continue
         inner = parameter.ndim == 2 and id(parameter) not in ends and "mix" not in name
-        (matrices if inner else others).append(parameter)
+        moved = masters.of(parameter)
+        (matrices if inner else others).append(moved)
         if name.endswith("qkv.weight"):
-            stacked[id(parameter)] = 3
+            stacked[id(moved)] = 3
     if recipe.optimizer == "adamw":
         groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
         return [AdamW(groups, lr=recipe.lr, betas=(0.9, 0.95), fused=True)]

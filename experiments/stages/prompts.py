@@ -47,12 +47,8 @@ def prompts_of(task: Task, items: Sequence[Item], lm: LanguageModel) -> Prompts:
 
 def draw(task: Task, split: Split, counts: Mapping[str, int], seed: int) -> list[Item]:
     """The given number of items of each family, in the task's order of families; fewer where a family has fewer."""
-    return [
-        item
-        for family in task.families
-        if counts.get(family, 0) > 0
-        for item in task.items(split, family, min(counts[family], task.size(split, family)), seed)
-    ]
+    there = {family: min(counts.get(family, 0), task.size(split, family)) for family in task.families}
+    return [item for family, n in there.items() if n > 0 for item in task.items(split, family, n, seed)]
 
 
 def scored_items(task: Task, measure: Measure, seed: int) -> dict[str, list[Item]]:

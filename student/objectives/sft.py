@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from lm.later import torch
 from student.objectives.base import Objective
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ class SFT(Objective):
 
     def losses(self, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """See `Objective.losses`."""
-        loss_N = torch.nn.functional.cross_entropy(
-            logits_BTV.flatten(0, 1).float(), batch.target_BT.flatten(), reduction="none"
-        )
+        from lm.half_entropy import cross_entropies
+
+        loss_N = cross_entropies(logits_BTV.flatten(0, 1), batch.target_BT.flatten())
         return loss_N.view_as(batch.weight_BT), batch.weight_BT

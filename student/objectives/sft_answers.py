@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from lm.examples import Examples
-from lm.later import torch
 from lm.types import Channel
 from student.objectives.base import Objective
 
@@ -33,9 +32,9 @@ class SFTAnswers(Objective):
 
     def losses(self, logits_BTV: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """See `Objective.losses`."""
-        loss_BT = torch.nn.functional.cross_entropy(
-            logits_BTV.transpose(1, 2).float(), batch.target_BT, reduction="none"
-        )
+        from lm.half_entropy import cross_entropies
+
+        loss_BT = cross_entropies(logits_BTV, batch.target_BT)
         learnt_BT = (batch.channel_BT == int(Channel.CALL)) | (batch.channel_BT == int(Channel.ANSWER))
         return loss_BT, batch.weight_BT * learnt_BT
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,34 +24,40 @@ TRUTH: dict[str, dict[str, float]] = {
 
 def scores(accuracy: Mapping[str, float], seed: int, name: str, families: Mapping[str, int] = FAMILIES) -> pl.DataFrame:
     """Both decodings and both splits; difficulty is shared by models (the same uniform draw an item)."""
+    return _scores(tuple(accuracy.items()), seed, name, tuple(families.items()))
+
+
+@lru_cache(maxsize=512)  # models that are the same in many cells are; a frame is never changed
+def _scores(
+    accuracies: tuple[tuple[str, float], ...], seed: int, name: str, families: tuple[tuple[str, int], ...]
+) -> pl.DataFrame:
+    accuracy = dict(accuracies)
     shared, own = np.random.default_rng(seed), np.random.default_rng([seed, *name.encode()])
-    rows = []
-    for family, n in families.items():
+    columns: dict[str, list[Any]] = {}
+    for family, n in families:
         hardness = shared.random(n)
         for split in ("heldout", "harder"):
             for decoding in ("greedy", "sampled"):
                 level = accuracy[family] * (1.0 if split == "heldout" else 0.8) * (1.0 if decoding == "greedy" else 0.9)
                 blend = np.where(own.random(n) < 0.8, hardness, own.random(n))
                 strict = blend < level
-                lenient = strict | (own.random(n) < 0.02)
-                rows.append(
-                    pl.DataFrame(
-                        {
-                            "item": [f"{split}-{family}-{seed}-{i}" for i in range(n)],
-                            "family": [family] * n,
-                            "level": [4] * n,
-                            "split": [split] * n,
-                            "decoding": [decoding] * n,
-                            "strict": strict,
-                            "lenient": lenient,
-                            "finished": strict | (own.random(n) < 0.9),
-                            "formed": strict | (np.arange(n) % 3 > 0),
-                            "step_correct": np.where(strict, 1.0, 0.6) if family == "chain" else np.full(n, np.nan),
-                            "tokens": own.integers(5, 30, n),
-                        }
-                    ).with_columns(pl.col("step_correct").fill_nan(None))
-                )
-    return pl.concat(rows)
+                part = {
+                    "item": [f"{split}-{family}-{seed}-{i}" for i in range(n)],
+                    "family": [family] * n,
+                    "level": [4] * n,
+                    "split": [split] * n,
+                    "decoding": [decoding] * n,
+                    "strict": strict,
+                    "lenient": strict | (own.random(n) < 0.02),
+                    "finished": strict | (own.random(n) < 0.9),
+                    "formed": strict | (np.arange(n) % 3 > 0),
+                    "step_correct": np.where(strict, 1.0, 0.6) if family == "chain" else np.full(n, np.nan),
+                    "tokens": own.integers(5, 30, n),
+                }
+                for column, values in part.items():
+                    columns.setdefault(column, []).append(values)
+    frame = pl.DataFrame({column: np.concatenate(parts) for column, parts in columns.items()})
+    return frame.with_columns(pl.col("step_correct").fill_nan(None))
 
 
 def honest(
