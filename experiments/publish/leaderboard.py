@@ -3,7 +3,7 @@ than others do, and attacks by what the best defense leaves them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -161,10 +161,9 @@ def leaderboard(folder: Path) -> str:
         attacks=LEAST_ATTACKS, seeds=LEAST_SEEDS, points=CLASSES[-1], defenses=f"{LEAST_DEFENSES} defenses"
     )
     parts = [head.rstrip()]
-    for board in boards(found.rows):
-        if len(board.ranked(CLASSES[-1])) > LEAST_DEFENSES:
-            parts += _section(board)
-    parts += ["## Where the rows are from", _sources(found)]
+    shown = [board for board in boards(found.rows) if len(board.ranked(CLASSES[-1])) > LEAST_DEFENSES]
+    parts += [part for board in shown for part in _section(board)]
+    parts += ["## Where the rows are from", _sources(found, {board.threat for board in shown})]
     return "\n\n".join(parts) + "\n"
 
 
@@ -251,10 +250,16 @@ def _from(row: BoardRow) -> str:
     )
 
 
-def _sources(found: CommittedRows) -> str:
-    pages: Mapping[str, None] = dict.fromkeys(row.page for row in found.rows if row.seeds >= LEAST_SEEDS)
+def _sources(found: CommittedRows, shown: Container[Threat]) -> str:
+    enough = [row for row in found.rows if row.seeds >= LEAST_SEEDS]
+    pages = dict.fromkeys(row.page for row in enough if row.threat in shown)
+    alone = dict.fromkeys(row.page for row in enough if row.page not in pages)
     few = dict.fromkeys(row.page for row in found.rows if row.seeds < LEAST_SEEDS)
     lines = [f"- Ranked: {_linked(pages)}."]
+    if alone:
+        lines.append(
+            f"- Under threat models for which fewer than {LEAST_DEFENSES + 1} defenses could be ranked: {_linked(alone)}."
+        )
     if found.printed:
         lines.append(
             "- Without a CSV beside the page, so that printed numbers (two digits, no keys of rows) stand in: "
