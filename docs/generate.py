@@ -1,8 +1,8 @@
 """Writes the parts of the documentation that the code knows best: ``python docs/generate.py``.
 
 ``docs/methods.md`` comes from the YAML files and the classes that they name; the samples in ``docs/mini-world.md`` come from
-the task itself, the recipes in ``docs/published.md`` from their files. A test checks that the committed files are what this
-writes.
+the task itself, the recipes in ``docs/published.md`` from their files, ``docs/leaderboard.md`` from the pages of results. A
+test checks that the committed files are what this writes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from experiments.cli.choices import items
 from experiments.compose.compose import compose_one
 from experiments.compose.grids import EXPERIMENT, notes_of
 from experiments.compose.hydra_session import session
+from experiments.publish.leaderboard import leaderboard
 from tasks.mini import MiniTask, Wording
 from tasks.mini.world import SPLITS
 
@@ -188,7 +189,13 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|") or "–"
 
 
+def board() -> str:
+    """The text of ``docs/leaderboard.md``."""
+    return leaderboard(DOCS / "results")
+
+
 if __name__ == "__main__":
+    (DOCS / "leaderboard.md").write_text(board())
     (DOCS / "methods.md").write_text(methods())
     (DOCS / "mini-world.md").write_text(mini_world())
     (DOCS / "published.md").write_text(published())

@@ -1,4 +1,5 @@
-"""Puts reports into ``docs/results`` with a line that says how they were made: ``python docs/pages.py NAME...``.
+"""Puts reports into ``docs/results`` with a line that says how they were made, and a CSV of their rows beside it:
+``python docs/pages.py NAME...``.
 
 A report is what `moatbench sweep` or `moatbench campaign` wrote under that name; the store beside it holds its origins.
 """
@@ -6,6 +7,8 @@ A report is what `moatbench sweep` or `moatbench campaign` wrote under that name
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import shutil
 import sys
 from collections.abc import Sequence
@@ -26,6 +29,32 @@ def page(text: str, sentence: str, command: str) -> str:
     """The page of a report: its heading, how it was made, the rest."""
     head, _, rest = text.partition("\n")
     return f"{head}\n\n*{escape(sentence)}.* `{command}`\n{rest}"
+
+
+MEASURES = ("transfer", "S_def", "S_undef", "T_def", "honest_drop", "trace_kept", "refusals")
+OVERALL = ("pooled", "all")
+
+
+def compact(text: str) -> str:
+    """Of a report's CSV what a leaderboard and a comparison need: headline measures over all families, with their intervals
+    and where they come from. Another CSV, of a line for each thing that was found, stays as it is."""
+    lines = csv.DictReader(io.StringIO(text))
+    columns = list(lines.fieldnames or ())
+    if "measure" not in columns or "grader" not in columns:
+        return text
+    kept = [
+        line
+        for line in lines
+        if line["measure"] in MEASURES
+        and line["family"] in OVERALL
+        and line["decoding"] in ("", "greedy")
+        and line["grader"] in ("", "strict")
+    ]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, [name for name in columns if any(line[name] for line in kept)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: line[name] for name in writer.fieldnames} for line in kept)
+    return out.getvalue()
 
 
 HEAVIEST = 400_000
@@ -51,7 +80,7 @@ def shortened(text: str, name: str) -> str:
 
 
 def put(name: str, results: Path, pages: Path) -> list[Path]:
-    """Write the page and copy its plots; the paths.
+    """Write the page, a compact CSV of its rows, and copy its plots; the paths.
 
     Args:
         name: of the report.
@@ -68,6 +97,9 @@ def put(name: str, results: Path, pages: Path) -> list[Path]:
     paths = [pages / f"{name}.md"]
     text = (results / f"{name}.md").read_text(encoding="utf-8")
     paths[0].write_text(page(shortened(text, name), made(store, table), command), encoding="utf-8")
+    if (results / f"{name}.csv").is_file():
+        paths.append(pages / f"{name}.csv")
+        paths[-1].write_text(compact((results / f"{name}.csv").read_text(encoding="utf-8")), encoding="utf-8")
     for plot in sorted({*results.glob(f"{name}.png"), *results.glob(f"{name}_*.png")}):
         paths.append(pages / plot.name)
         if plot.stat().st_size <= HEAVIEST:

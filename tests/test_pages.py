@@ -32,6 +32,15 @@ def test_a_page_is_the_report_with_its_origin(pages, tmp_path, capsys):
     docs.mkdir()
     fill(results / "store")
     (results / "main.md").write_text("# A table\n\nWhat it shows.\n")
+    lines = [
+        "defense,measure,family,decoding,grader,value,low,high,rows,note",
+        "'=none,transfer,pooled,greedy,strict,0.5,0.4,0.6,abc,",
+        "none,transfer,chain,greedy,strict,0.5,0.4,0.6,abc,",
+        "none,transfer,pooled,sampled,strict,0.5,0.4,0.6,abc,",
+        "none,T_def,all,,strict,0.9,0.8,1.0,abc,",
+        "none,tokens,pooled,greedy,,12,,,abc,",
+    ]
+    (results / "main.csv").write_text("\n".join(lines) + "\n")
     for name in ("main.png", "main_roc.png", "mainly.png"):
         (results / name).write_bytes(b"picture")
     assert pages.main(["main", "--results", str(results), "--pages", str(docs)]) == 0
@@ -41,7 +50,10 @@ def test_a_page_is_the_report_with_its_origin(pages, tmp_path, capsys):
         r"\*\d{4}-\d\d-\d\d; revision .*; 2 seeds; .* in all\.\* `moatbench sweep defense=none,hidden ", origin
     )
     assert "store=" not in origin
-    assert sorted(path.name for path in docs.iterdir()) == ["main.md", "main.png", "main_roc.png"]
+    assert sorted(path.name for path in docs.iterdir()) == ["main.csv", "main.md", "main.png", "main_roc.png"]
+    kept = ["defense,measure,family,decoding,grader,value,low,high,rows", lines[1][:-1], lines[4][:-1]]
+    assert (docs / "main.csv").read_text().splitlines() == kept
+    assert pages.compact("a,b\n1,2\n") == "a,b\n1,2\n", "a table of something else"
     assert pages.main(["mian", "--results", str(results), "--pages", str(docs)]) == 1
     assert "did you mean 'main'?" in capsys.readouterr().err
 

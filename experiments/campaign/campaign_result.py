@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
+
+from experiments.store.maintenance.lineage import NOWHERE, Lineage
 
 HONEST = ""
 """Name in a column ``operation`` of whoever belongs to no attack."""
@@ -47,6 +49,7 @@ class CampaignResult:
             ``operations`` (how many have at least one account in it), ``main_operation``, ``main_count``, ``acted`` (whether
             it was reviewed within the budget and acted upon).
         edges: what links the accounts of the largest group found: ``provider``, ``a``, ``b`` (account ids), ``weight``.
+        lineage: where it comes from; empty where it was not read from a store.
     """
 
     preset: str
@@ -58,3 +61,4 @@ class CampaignResult:
     accounts: pl.DataFrame
     clusters: pl.DataFrame
     edges: pl.DataFrame
+    lineage: Lineage = field(default=NOWHERE, kw_only=True)

@@ -16,6 +16,8 @@ from experiments.campaign.config import figures
 from experiments.campaign.config.campaign import Campaign
 from experiments.campaign.config.population import ACCOUNT, REQUEST
 from experiments.store.artifact import Artifact
+from experiments.store.layout import Ref
+from experiments.store.maintenance.lineage import NOWHERE, Lineages
 from experiments.store.stage import Context, Stage
 
 if TYPE_CHECKING:
@@ -100,8 +102,9 @@ def _in_order(parts: Mapping[str, Any]) -> list[list[Any]]:
     return [list(item) for item in parts.items()]
 
 
-def result_of(entry: Entry) -> CampaignResult:
-    """What a report needs of a stored campaign."""
+def result_of(entry: Entry, lineages: Lineages | None = None) -> CampaignResult:
+    """What a report needs of a stored campaign; where it comes from only if its store's ``lineages`` are given."""
     known = {**entry.meta["facts"], "config": by_class(entry.meta["config"])}
     tables = {name: entry.table(name) for name in TABLES}
-    return CampaignResult(known["preset"], known["policy"], int(known["seed"]), known, **tables)
+    made = NOWHERE if lineages is None else lineages.of(Ref(CampaignStage.name, entry.key))
+    return CampaignResult(known["preset"], known["policy"], int(known["seed"]), known, **tables, lineage=made)

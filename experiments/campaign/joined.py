@@ -18,6 +18,7 @@ from experiments.campaign.measure.policy_summary import TransferRecord
 from experiments.campaign.report.told_apart import told_apart
 from experiments.campaign.report.write import CampaignReport, write_campaign_report
 from experiments.campaign.world.indicator_exchange import bundles
+from experiments.store.maintenance.lineage import Lineages
 
 if TYPE_CHECKING:
     from experiments.store.entry import Entry
@@ -35,7 +36,8 @@ def report(entries: Sequence[Entry], plain: Mapping[str, Any], folder: Path, nam
         folder: where to.
         name: stem of the files.
     """
-    results = told_apart([result_of(entry) for entry in entries])
+    lineages = [Lineages(entry.path.parent.parent) for entry in entries[:1]]
+    results = told_apart([result_of(entry, *lineages) for entry in entries])
     link, curves = link_from(plain), curves_of(str(plain["curves"]))
     transfer = {(r.policy, r.seed): records(r, link, curves) for r in results if r.harvest.height}
     note = _in_words(link, curves, [record for found in transfer.values() for record in found])

@@ -67,6 +67,38 @@ READS = {
         takes="kind and overrides",
         more=f"Kinds: {', '.join(KINDS)}.\n",
     ),
+    "trace": Command(
+        "trace_row",
+        "trace a number to its run: configuration, stages, times, files, versions, and the command that makes it again",
+        (
+            ("moatbench trace 6a79279d9948", "by the beginning of a row's key, as it stands in a CSV"),
+            ("moatbench trace defense=trace_hidden attack=clean seed=1", "by the overrides of the cell"),
+            ("moatbench trace 6a79 --json", "for another program"),
+        ),
+        (Option("--json", "print it as JSON", None),),
+        takes="beginning of a row's key, or the overrides of one cell; store=PATH",
+    ),
+    "compare": Command(
+        "compare",
+        "compare the numbers of two stores, exports, tables or pages: which agree within their intervals, what was made how",
+        (
+            ("moatbench compare results/store other/store", "all that both have"),
+            (
+                "moatbench compare results/store docs/results/quick.md",
+                "a store with a page: the kept table of its name",
+            ),
+            ("moatbench compare results/store mine.tar.gz --kept quick", "a kept table with an export"),
+            ("moatbench compare before/quick.csv results/quick.csv --all", "list every number that differs"),
+        ),
+        (
+            Option(
+                "--kept", "of stores, this kept table (`moatbench store ls`); default: all rows, or the page's name"
+            ),
+            Option("--all", "list all numbers that do not agree, not the surest 20", None),
+        ),
+        takes="A and B: a store, an export (.tar.gz, .zip), a CSV or JSON of a report, or a page (.md)",
+        more="Exit code 1 where some numbers do not agree.\n",
+    ),
     "show": Command(
         "show",
         "print a resolved cell as YAML, and which of its stages are stored",

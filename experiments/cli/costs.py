@@ -71,6 +71,7 @@ def costs_table(found: Sequence[DefenseCosts]) -> Table:
             **{SETTING[i]: str(one.setting[i]) for i in varying},
             "seeds": len(one.seeds),
             **{name: one.median(name) for name in FIGURES},
+            **one.lineage.told(),
         }
         for one in found
     ]
@@ -119,6 +120,7 @@ def _every_row(store: Store) -> list[RowStage]:
 def _print(table: Table, how: str) -> None:
     from experiments.report import latex, markdown, terminal
     from experiments.report.cells import PlainWriter
+    from experiments.store.maintenance.lineage import COLUMNS
 
     if how == "terminal":
         terminal.render(table, consoles.results())
@@ -128,7 +130,8 @@ def _print(table: Table, how: str) -> None:
         print(latex.fragment([table]), end="")
     else:
         out = io.StringIO()
-        writer = PlainWriter(out, [column.key for column in table.columns], lineterminator="\n", extrasaction="ignore")
+        columns = [*(column.key for column in table.columns), *COLUMNS]
+        writer = PlainWriter(out, columns, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in table.rows)
         print(out.getvalue(), end="")

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from experiments.cli.stored_rows import newest
 from experiments.engine.graph import Wanted
 from experiments.measure.cell_result import by_configuration
 from experiments.measure.power import POWER, measured, seeds_for, smallest, stated
 from experiments.measure.summary import estimated, summarise
 from experiments.report.names import family_name, family_order
 from experiments.report.spelling import share
-from experiments.stages.row import RowStage
+from experiments.stages.row import RowStage, newest
 from experiments.store.store import Store
 
 LIKE = ("task", "teacher", "student")

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from configs.errors import ConfigError, MoatBenchError
+from configs.text import one_line
 from experiments.cli import store_views as views
 from experiments.cli.arguments import CommandLine
 from experiments.cli.consoles import count
 from experiments.cli.subcommand import CARE
-from experiments.compose.compose import compose_one
+from experiments.compose.compose import Composed, compose_one
 from experiments.publish.made import made
 from experiments.report.file_names import UNUSUAL
 from experiments.store.layout import kinds
@@ -60,7 +61,7 @@ def main(asked: CommandLine) -> int:
         if of_care and option not in action.options:
             raise ConfigError(f"--{option.replace('_', '-')}", value, f"means nothing to `moatbench store {name}`")
     cell = compose_one([word for word in asked.words if "=" in word])
-    return action.do(folder("store", str(cell.config.store)), words, asked.options)
+    return action.do(place_of(cell), words, asked.options)
 
 
 def shown(words: Sequence[str]) -> str:
@@ -81,7 +82,7 @@ def names(plain: Sequence[str], words: Sequence[str]) -> list[str]:
 
 
 def _ls(root: Path, words: Sequence[str], options: Namespace) -> int:
-    found = _there(root)
+    found = there(root)
     if not words:
         views.overview(found.root)
     elif words[0] not in kinds(found.root):
@@ -92,12 +93,12 @@ def _ls(root: Path, words: Sequence[str], options: Namespace) -> int:
 
 
 def _du(root: Path, words: Sequence[str], options: Namespace) -> int:
-    views.space(_there(root).root)
+    views.space(there(root).root)
     return 0
 
 
 def _gc(root: Path, words: Sequence[str], options: Namespace) -> int:
-    store = _there(root)
+    store = there(root)
     grace = collect.GRACE if options.older_than is None else seconds(options.older_than)
     tables, given_up = _chosen(root, options.keep)
     if not tables and not options.all:
@@ -117,7 +118,7 @@ def _gc(root: Path, words: Sequence[str], options: Namespace) -> int:
 
 
 def _verify(root: Path, words: Sequence[str], options: Namespace) -> int:
-    store, number, wrong = _there(root), 0, 0
+    store, number, wrong = there(root), 0, 0
     for ref, text in verify(root):
         number += 1
         if text:
@@ -135,7 +136,7 @@ def _export(root: Path, words: Sequence[str], options: Namespace) -> int:
     from experiments.publish.paper_artifact import artifact
 
     check_ending(Path(words[1]))
-    store = _there(root)
+    store = there(root)
     table = kept_named(root, words[0], "NAME")
     path = new_file("PATH", words[1])
     files = artifact(store, table, options.with_models)
@@ -144,13 +145,25 @@ def _export(root: Path, words: Sequence[str], options: Namespace) -> int:
     return 0
 
 
+def _import(root: Path, words: Sequence[str], options: Namespace) -> int:
+    from experiments.publish.import_archive import import_archive
+
+    found = import_archive(Store(root), Path(words[0]).expanduser(), options.name)
+    told = [count(found.added, "row") + " added", f"{found.known} there already"]
+    told += (
+        [f"{found.cut} with paths cut, whose keys cannot be checked against their configuration"] if found.cut else []
+    )
+    print(f"moatbench: {one_line(found.name)}: {', '.join(told)}; every byte checked", file=sys.stderr)
+    return 0
+
+
 def _made(root: Path, words: Sequence[str], options: Namespace) -> int:
-    print(made(_there(root), kept_named(root, words[0], "NAME")))
+    print(made(there(root), kept_named(root, words[0], "NAME")))
     return 0
 
 
 def _forget(root: Path, words: Sequence[str], options: Namespace) -> int:
-    store, (kind, _, part) = _there(root), words[0].partition("/")
+    store, (kind, _, part) = there(root), words[0].partition("/")
     if kind in KINDS and part and words[0] not in [table.name for table in kept(root)]:
         removed = [ref for ref in made_with(root, words[0]) if take_away(store, ref)]
         print(f"moatbench: {count(len(removed), 'result')} made with {words[0]} removed", file=sys.stderr)
@@ -179,6 +192,7 @@ ACTIONS = {
     "gc": Action(_gc, (), ("dry_run", "keep", "older_than", "all")),
     "verify": Action(_verify, (), ("repair",)),
     "export": Action(_export, ("NAME", "PATH"), ("with_models",)),
+    "import": Action(_import, ("ARCHIVE",), ("name",)),
     "made": Action(_made, ("NAME",)),
     "forget": Action(_forget, ("NAME",)),
     "migrate": Action(_migrate),
@@ -193,7 +207,17 @@ def seconds(text: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
-def _there(root: Path) -> Store:
+def place_of(cell: Composed) -> Path:
+    """The folder of the store that a command line names."""
+    return folder("store", str(cell.config.store))
+
+
+def existing(cell: Composed) -> Store:
+    """The store that a command line names, which must be there."""
+    return there(place_of(cell))
+
+
+def there(root: Path) -> Store:
     """The store, which must be there: a mistyped path should not look like an empty store."""
     if not root.is_dir():
         raise MoatBenchError(f"store = {str(root)!r}: there is no such folder; name a store with store=PATH")

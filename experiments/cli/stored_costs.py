@@ -16,7 +16,8 @@ from experiments.stages.offer import sampled_from
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.provider_models import ProxyStudentStage
 from experiments.stages.row import RowStage
-from experiments.store.layout import ref_of
+from experiments.store.layout import Ref, ref_of
+from experiments.store.maintenance.lineage import NOWHERE, Lineage, Lineages, joined
 from experiments.store.stage import Stage
 from experiments.store.store import Store
 from lm.types import Channel
@@ -87,12 +88,14 @@ class DefenseCosts:
         defense: its label.
         seeds: by seed.
         trained: keys of the models that were trained for it.
+        lineage: where the rows come from.
     """
 
     setting: tuple[Any, ...]
     defense: str
     seeds: dict[int, SeedCosts] = field(default_factory=dict)
     trained: set[str] = field(default_factory=set)
+    lineage: Lineage = NOWHERE
 
     def median(self, name: str) -> float | None:
         """Of one figure, over the seeds that have it."""
@@ -107,10 +110,12 @@ def stored_costs(rows: Iterable[RowStage], store: Store) -> list[DefenseCosts]:
         setting = tuple(row.cell.get(axis) for axis in SETTING)
         alike.setdefault((setting, str(row.cell["defense"]), int(row.cell["seed"])), []).append(row)
     found: dict[tuple[Any, ...], DefenseCosts] = {}
+    lineages = Lineages(store.root)
     for (setting, defense, seed), own in alike.items():
         costs = found.setdefault((setting, defense), DefenseCosts(setting, defense))
         costs.seeds[seed] = _of_seed(own, store)
         costs.trained |= {stage.key for stage in _trained(own[0])}
+        costs.lineage = joined([costs.lineage, *(lineages.of(Ref(row.name, row.key)) for row in own)])
     return list(found.values())
 
 

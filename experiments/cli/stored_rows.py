@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from experiments.compose.compose import Composed
 from experiments.compose.interning import Interning
 from experiments.engine.graph import Wanted
 from experiments.measure.cell_result import CellResult
-from experiments.stages.row import RowStage, resolved_of, result_of
+from experiments.stages.row import RowStage, result_of
 from experiments.store.entry import Entry
+from experiments.store.maintenance.lineage import Lineages
 from experiments.store.places import folder
 from experiments.store.stage import Stage
 from experiments.store.store import Store
@@ -77,7 +77,8 @@ def results_of(
     """
     wanted = wanted_rows(cells) if rows is None else rows
     asked = {row.stage.key: _said(row.stage, cell) for row, cell in zip(wanted, cells, strict=True)}
-    found = [(result_of(entry), asked.get(str(entry.manifest["key"]), {})) for entry in entries]
+    lineages = [Lineages(entry.path.parent.parent) for entry in entries[:1]]
+    found = [(result_of(entry, *lineages), asked.get(str(entry.manifest["key"]), {})) for entry in entries]
     return [replace(result, cell={**result.cell, **said}) if said else result for result, said in found]
 
 
@@ -85,13 +86,3 @@ def _said(row: Stage, cell: Composed) -> dict[str, Any]:
     """What a cell says of its row that the row's own numbers do not depend on."""
     settings = {"settings": by_class(row.resolved)} if isinstance(row, RowStage) else {}
     return settings if cell.calibrated is None else {**settings, f"calibrated_{cell.calibrated[0]}": cell.calibrated[1]}
-
-
-def newest(store: Store) -> Iterator[CellResult]:
-    """The newest row of every cell there is, of the present version."""
-    seen = set()
-    for entry in store.entries(RowStage.name):
-        cell = json.dumps(by_class(resolved_of(entry)), sort_keys=True)
-        if entry.manifest["version"] == RowStage.version and cell not in seen:
-            seen.add(cell)
-            yield result_of(entry)

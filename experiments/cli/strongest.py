@@ -24,6 +24,7 @@ from experiments.report.strongest_table import (
 from experiments.report.write_tables import write_tables
 from experiments.stages.row import result_of
 from experiments.store.entry import Entry
+from experiments.store.maintenance.lineage import Lineages
 from experiments.store.store import Store
 
 
@@ -37,7 +38,7 @@ class Strongest:
     """
 
     def __init__(self, contests: Sequence[Contest], store: Store, failed: Mapping[str, Mapping[str, str]]) -> None:
-        self.failed = failed
+        self.failed, self.store = failed, store
         self.searches: list[tuple[Contest, Standing, list[Chosen]]] = []
         for contest in contests:
             standing = contest.standing(store, failed[contest.defense])
@@ -74,7 +75,8 @@ class Strongest:
         Raises:
             MoatBenchError: no defense has its rows.
         """
-        results = {entry.key: result_of(entry) for entry in entries}
+        lineages = Lineages(self.store.root)
+        results = {entry.key: result_of(entry, lineages) for entry in entries}
         rows = [results.get(row.stage.key) for row in wanted_rows(self.cells())]
         own: dict[tuple[str, str], list[CellResult]] = {}
         at = 0
@@ -95,7 +97,7 @@ class Strongest:
         if not found:
             raise MoatBenchError("none of the chosen attacks has a row")
         tables = (strongest_table(found), search_table(self._searched()))
-        return write_tables(tables, strongest_sentences(found), folder, name)
+        return write_tables(tables, strongest_sentences(found), folder, name, [one.strongest.lineage for one in found])
 
     def _searched(self) -> list[Searched]:
         found = []

@@ -14,7 +14,7 @@ KINDS = (
     *PARTS_OF_ATTACKS,
 )  # fmt: skip
 SHELLS = ("bash", "zsh", "fish")
-CARE = ("ls", "du", "gc", "verify", "export", "made", "forget", "migrate")
+CARE = ("ls", "du", "gc", "verify", "export", "import", "made", "forget", "migrate")
 """What `moatbench store` can do."""
 
 

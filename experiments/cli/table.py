@@ -25,8 +25,9 @@ def main(asked: CommandLine) -> int:
     cells = [compose_one(asked.words)] if asked.options.all else compose_cells(asked.words)
     name = stem(asked.options.name, experiment_names(asked.words), "all" if asked.options.all else "table")
     from experiments.claims.reporting import reporting_of
-    from experiments.cli.stored_rows import newest, out_of, store_of, stored_results, wanted_rows
+    from experiments.cli.stored_rows import out_of, store_of, stored_results, wanted_rows
     from experiments.report import write_report
+    from experiments.stages.row import newest
 
     store, out = store_of(cells), out_of(cells)
     if asked.options.all:

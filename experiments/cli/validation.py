@@ -21,6 +21,8 @@ from experiments.report.write import summaries_of
 from experiments.report.write_tables import write_tables
 from experiments.stages.row import RowStage
 from experiments.store.entry import Entry
+from experiments.store.layout import Ref
+from experiments.store.maintenance.lineage import Lineages, joined
 from experiments.store.store import Store
 
 
@@ -100,4 +102,13 @@ class Validation:
         """See `Kind.report`: NAME.md, .csv, .tex, NAME_page.tex and .json."""
         by_key = {str(entry.manifest["key"]): entry for entry in entries}
         judged = [(one.claim, one.finding(by_key)) for one in self.asked]
-        return write_tables(validation_tables(judged), validation_words(judged), folder, name)
+        lineages = Lineages(entries[0].path.parent.parent) if entries else None
+        made = [
+            joined(
+                lineages.of(Ref(one.stage.name, one.stage.key))
+                for one in asked.stages
+                if lineages is not None and one.stage.key in by_key
+            )
+            for asked in self.asked
+        ]
+        return write_tables(validation_tables(judged), validation_words(judged), folder, name, made)

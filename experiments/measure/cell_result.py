@@ -11,6 +11,7 @@ import polars as pl
 
 from configs.errors import MoatBenchError
 from experiments.measure.honest_load import nobody
+from experiments.store.maintenance.lineage import NOWHERE, Lineage
 
 MODELS = ("student", "undefended", "base", "self", "teacher")
 """Keys of `CellResult.scores`; ``undefended`` and ``self`` may be absent."""
@@ -91,6 +92,7 @@ class CellResult:
         passes: samples of students before and after refining (`experiments.measure.pass_at_k`); None where the attack does
             not refine.
         judged: what judges say of texts (`experiments.measure.judged`); None where nobody judges.
+        lineage: where the row comes from; empty where it was not read from a store.
     """
 
     cell: Mapping[str, Any]
@@ -100,6 +102,7 @@ class CellResult:
     honest_load: pl.DataFrame = field(default_factory=nobody)
     passes: pl.DataFrame | None = None
     judged: pl.DataFrame | None = None
+    lineage: Lineage = field(default=NOWHERE, kw_only=True)
 
     @property
     def seed(self) -> int:

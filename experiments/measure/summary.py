@@ -29,6 +29,7 @@ from experiments.measure.panel import ALL, Column, Panel, honest_block, score_bl
 from experiments.measure.pass_at_k import pass_measures
 from experiments.measure.quantity import MISSING, Quantity, blank, difference, linear, mean_of, plain
 from experiments.measure.transfer import POOLED
+from experiments.store.maintenance.lineage import NOWHERE, Lineage, joined
 
 GRADERS = ("strict", "lenient")
 SYMBOLS = {"student": "S_def", "undefended": "S_undef", "base": "S_base", "self": "S_self", "teacher": "T_clean"}
@@ -71,6 +72,7 @@ class Summary:
         estimates: what to print of every measure; empty until `estimated`.
         agreements: how far judges agree, over the texts of all seeds (`experiments.measure.judged`).
         lengths: rank correlation of their ratings with the length of the texts, by texts and judge.
+        lineage: where its rows come from, seeds ascending.
     """
 
     configuration: Mapping[str, Any]
@@ -84,6 +86,7 @@ class Summary:
     estimates: Mapping[MeasureKey, Estimate] = field(default_factory=dict)
     agreements: Mapping[JudgedPair, Agreement] = field(default_factory=dict)
     lengths: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
+    lineage: Lineage = NOWHERE
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -155,6 +158,7 @@ def summarise(results: Sequence[CellResult]) -> Summary:
         quantities,
         agreements=agreements(judged),
         lengths=length_correlations(judged),
+        lineage=joined(r.lineage for r in results),
     )
 
 

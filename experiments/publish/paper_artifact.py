@@ -26,16 +26,22 @@ from experiments.publish.origin import without_paths, without_paths_in
 from experiments.publish.readme import readme
 from experiments.report import write_report
 from experiments.stages.row import RowStage, result_of
+from experiments.store.entry import FORMAT
 from experiments.store.layout import Ref
 from experiments.store.maintenance.collect import reached_by
 from experiments.store.maintenance.inventory import manifest_of
 from experiments.store.maintenance.kept import Kept
+from experiments.store.maintenance.lineage import Lineages
+from experiments.store.manifest import META
 
 if TYPE_CHECKING:
     from experiments.store.entry import Entry
     from experiments.store.store import Store
 
 TABLES = {"md": "table.md", "csv": "table.csv", "tex": "table.tex", "page": "table_page.tex", "json": "table.json"}
+RECORD = "export.json"
+EXPORT = 1
+"""Layout of an export, raised when an older one can no longer be imported."""
 ORIGIN = ("git", "dirty", "packages", "python", "platform", "cpu", "cores", "gpu")
 """Parts of a manifest that say where an entry was made."""
 
@@ -51,16 +57,18 @@ def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, 
     Raises:
         MoatBenchError: a row is not stored, or the table is of no rows.
     """
-    rows = _rows(store, table)
+    rows = rows_of(store, table)
     reached = {ref: manifest_of(store.root, ref) for ref in sorted(reached_by(store.root, [table]))}
     manifests = {ref: manifest for ref, manifest in reached.items() if manifest is not None}
-    files: dict[str, Content] = dict(_tables(rows, table))
+    files: dict[str, Content] = dict(tables_of(store, rows, table))
     for ref, entry in rows.items():
         for name in sorted(entry.manifest["files"]):
             if name.endswith(".parquet"):
                 files[f"rows/{ref.key}/{name}"] = _placeless(
                     entry.table(name.removesuffix(".parquet")), entry.path / name
                 )
+        meta = without_paths_in(entry.meta)
+        files[f"rows/{ref.key}/{META}"] = entry.path / META if meta == entry.meta else _json(meta)
         config = OmegaConf.create(without_paths_in(entry.meta["config"]))
         files[f"rows/{ref.key}/config.yaml"] = _text(OmegaConf.to_yaml(config))
         if with_models:
@@ -69,12 +77,27 @@ def artifact(store: Store, table: Kept, with_models: bool = False) -> dict[str, 
         files[f"manifests/{ref.stage}/{ref.key}.json"] = _json(manifest)
     origins = _origins(manifests)
     files["provenance.json"] = _json(origins)
+    files[RECORD] = _json(_record(table))
     command = " ".join(["moatbench", *map(shlex.quote, _without_places(table.command))]) if table.command else ""
     files["README.md"] = readme(table, command, origins, list(rows), with_models).encode()
     return files
 
 
-def _rows(store: Store, table: Kept) -> dict[Ref, Entry]:
+def _record(table: Kept) -> dict[str, Any]:
+    """What `experiments.publish.import_archive` reads first."""
+    return {
+        "export": EXPORT,
+        "store": FORMAT,
+        "name": table.name,
+        "written": table.written,
+        "command": _without_places(table.command),
+        "git": table.git,
+        "rows": [list(ref) for ref in table.rows],
+    }
+
+
+def rows_of(store: Store, table: Kept) -> dict[Ref, Entry]:
+    """The rows of a kept table, in its order; raises `MoatBenchError` where one is not stored."""
     found = {ref: store.entry(ref) for ref in table.rows}
     rows = {ref: entry for ref, entry in found.items() if entry is not None}
     if not rows or len(rows) < len(found):
@@ -83,7 +106,12 @@ def _rows(store: Store, table: Kept) -> dict[Ref, Entry]:
     return rows
 
 
-def _tables(rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
+def tables_of(store: Store, rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
+    """The report of a kept table in all formats that need no picture, by file name.
+
+    Raises:
+        MoatBenchError: the table is of no rows.
+    """
     entries = list(rows.values())
     if strange := {ref.stage for ref in rows} - {RowStage.name, CampaignStage.name}:
         told = f"holds what a claim measured ({', '.join(sorted(strange))}), not rows: only rows can be exported"
@@ -92,7 +120,8 @@ def _tables(rows: Mapping[Ref, Entry], table: Kept) -> dict[str, bytes]:
         if all(ref.stage == CampaignStage.name for ref in rows):
             written: Mapping[str, Path] = report(entries, _reading(table), Path(folder), "table").files
         else:
-            results = [result_of(entry) for entry in entries]
+            lineages = Lineages(store.root)
+            results = [result_of(entry, lineages) for entry in entries]
             placeless = [replace(result, cell=without_paths_in(result.cell)) for result in results]
             words = [word for word in table.command if re.match(rf"[+]?{REPORT}[.=]|[+]?{EXPERIMENT}=", word)]
             reporting = reporting_of(compose_one([w for w in words if REPORT in w]).plain, words)

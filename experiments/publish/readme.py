@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.report.markdown import escape
 from experiments.store.layout import Ref
 from experiments.store.maintenance.kept import Kept
 
@@ -18,6 +19,7 @@ FILES = """\
 | `rows/KEY/{epochs,harvest,accounts,clusters,edges,indicators}.parquet` | one campaign, see `docs/campaigns.md` |
 | `rows/KEY/config.yaml` | the resolved configuration |
 | `manifests/STAGE/KEY.json` | how each result was made: configuration, inputs, time, source, machine, hashes |
+| `rows/KEY/meta.json`, `export.json` | what `moatbench store import` needs besides |
 | `provenance.json` | source revision, package versions and hardware, each once, with what was made there |
 """
 MODELS = "| `models/KEY/` | the weights of the student of that row, as safetensors |\n"
@@ -47,9 +49,10 @@ def readme(
         "Paths are cut to `LOCAL/` and their last part, or to `LOCAL`. Hashes in manifests are those of the original files.",
     ]
     return (
-        f"# {table.name}\n\n"
+        f"# {escape(table.name)}\n\n"
         f"A table of MoatBench from {len(rows)} row{'' if len(rows) == 1 else 's'}, written {table.written}.\n\n"
         f"{FILES}{MODELS if with_models else ''}\n"
+        "`moatbench store import ARCHIVE` puts the rows into a store.\n"
         "`SHA256SUMS` covers all of these: `sha256sum -c SHA256SUMS`.\n\n"
         f"## Again\n\n```bash\n{source}{again}\n```\n\n"
         "Keys are hashes of configuration and code version: the same rows have the same keys. Numbers are the same bit for\n"

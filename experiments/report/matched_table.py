@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from experiments.measure.estimate import Estimate, estimates
@@ -19,6 +19,7 @@ from experiments.report.names import family_name, family_order, is_passive, seed
 from experiments.report.reference import EVERY_PAIR, FIRST, Reference, pairs
 from experiments.report.spelling import Value, share
 from experiments.report.structure import Column, Table
+from experiments.store.maintenance.lineage import Lineage, joined
 
 TOLD_APART = ("lost", "gained")
 LEAST_REACH = 0.005
@@ -39,6 +40,7 @@ class Comparison:
         slack: how much lower a student may be at most if the curve is convex, see `experiments.measure.matched`.
         reference: the defense compared with the others, first of each pair; `EVERY_PAIR` where each is with each.
         passive: whether the attack does not answer to the defense.
+        lineage: where the cells of each defense come from.
     """
 
     setting: str
@@ -50,6 +52,7 @@ class Comparison:
     slack: dict[str, float]
     reference: str
     passive: bool
+    lineage: dict[str, Lineage] = field(default_factory=dict)
 
     @property
     def of_reference(self) -> dict[str, HolmVerdict]:
@@ -69,6 +72,7 @@ class _Reading(NamedTuple):
     passive: bool
     students: tuple[Quantity, ...]
     undefended: Quantity
+    lineage: dict[str, Lineage]
 
 
 def comparisons(summaries: Sequence[Summary], reference: Reference = FIRST) -> tuple[list[Comparison], list[Summary]]:
@@ -129,6 +133,7 @@ def _estimated(read: Sequence[_Reading]) -> list[Comparison]:
             {name: each.slack for name, each in r.values.items()},
             r.reference,
             r.passive,
+            r.lineage,
         )
         for i, r in enumerate(read)
     ]
@@ -160,10 +165,12 @@ def _of_family(
     }
     students = tuple(a.on(seeds) for own in points.values() for _, a in own if a.known)
     found = []
+    origin = {name: joined(s.lineage for s in own) for name, own in by_defense.items()}
     for target, common in _targets([line for line in lines.values() if line is not None]):
         values = {name: at_drop(line, target) for name, line in lines.items()}
         if sum(read.value.known for read in values.values()) > 1:
-            found.append(_Reading(setting, family, target, common, values, reference, passive, students, undefended))
+            facts = setting, family, target, common, values, reference, passive, students, undefended, origin
+            found.append(_Reading(*facts))
     return found
 
 

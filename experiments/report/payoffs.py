@@ -14,6 +14,7 @@ from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
 from experiments.report.grouping import threat_text
 from experiments.report.names import told_apart
+from experiments.store.maintenance.lineage import Lineage
 
 SIDES = ("defense", "attack")
 
@@ -29,6 +30,7 @@ class Payoffs:
         losses: (R, C), all on the same seeds.
         seeds: these.
         left_out: a sentence for each method or seed that is in no cell of the matrix, why.
+        lineage: (R, C) where the losses come from.
     """
 
     setting: str
@@ -37,6 +39,7 @@ class Payoffs:
     losses: tuple[tuple[Quantity, ...], ...]
     seeds: tuple[int, ...]
     left_out: tuple[str, ...]
+    lineage: tuple[tuple[Lineage, ...], ...] = ()
 
 
 def payoffs(summaries: Sequence[Summary], price: float, family: str = POOLED) -> list[Payoffs]:
@@ -94,6 +97,7 @@ def _of_one_threat(group: Sequence[Summary], setting: str, price: float, family:
         tuple(tuple(on[at : at + width]) for at in range(0, len(on), width)),
         seeds,
         tuple(left_out),
+        tuple(tuple(cells[row, column].lineage for column in kept_columns) for row in kept_rows) if seeds else (),
     )
 
 

@@ -36,6 +36,7 @@ from experiments.report.sentences import sentences
 from experiments.report.spelling import Value
 from experiments.report.structure import Table
 from experiments.report.worst_table import worst_table
+from experiments.store.maintenance.lineage import joined
 
 
 @dataclass(frozen=True)
@@ -180,11 +181,13 @@ def _document(
                 "defense": s.defense,
                 "attack": s.attack,
                 "seeds": list(s.seeds),
+                "made": s.lineage.record(),
                 "attack_outcomes": {key: _plain(value) for key, value in s.facts.items()},
                 "measures": {column_name(m): _plain(e) for m, e in s.estimates.items()},
             }
             for s in summaries
         ],
+        "origins": [origin.record() for origin in joined(s.lineage for s in summaries).origins],
         "matched": [
             {
                 "setting": c.setting,

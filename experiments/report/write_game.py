@@ -20,8 +20,10 @@ from experiments.report.file_names import require_name
 from experiments.report.game_table import BY_VALUES, SHOWN, method_table, payoff_table, sentence
 from experiments.report.payoffs import payoffs
 from experiments.report.write import Report
+from experiments.store.maintenance.lineage import COLUMNS as MADE
+from experiments.store.maintenance.lineage import joined
 
-COLUMNS = ("threat", "what", "defense", "attack", "value", "low", "high")
+COLUMNS = ("threat", "what", "defense", "attack", "value", "low", "high", *MADE)
 
 
 def write_game(
@@ -61,7 +63,9 @@ def write_game(
     files = {kind: out / f"{name}.{kind}" for kind in ("md", "csv", "tex", "png", "pdf", "json")}
     files["page"] = out / f"{name}_page.tex"
     title = f"MoatBench: {name}"
+    made = joined(one for matrix in matrices for row in matrix.lineage for one in row)
     record = {"name": name, "price": price, "family": family, "words": words, "games": [_record(g) for g in games]}
+    record["origins"] = [origin.record() for origin in made.origins]
     texts = {
         "md": markdown.render(tables, words, title),
         "csv": _csv(games),
@@ -91,6 +95,7 @@ def _record(game: Equilibrium) -> dict[str, Any]:
     return {
         "threat": matrix.setting,
         "seeds": list(matrix.seeds),
+        "made": joined(one for row in matrix.lineage for one in row).record(),
         "value": _numbers(game.value),
         "pure": {
             "maxmin": _short(game.alone.maxmin),
@@ -120,11 +125,13 @@ def _csv(games: Sequence[Equilibrium]) -> str:
     writer = PlainWriter(out, COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
     for game in games:
-        matrix, head = game.payoffs, {"threat": game.payoffs.setting}
+        matrix, every = game.payoffs, joined(one for row in game.payoffs.lineage for one in row)
+        head = {"threat": game.payoffs.setting, **every.told()}
         for r, defense in enumerate(matrix.defenses):
             for c, attack in enumerate(matrix.attacks):
                 pair = {"what": "loss", "defense": defense, "attack": attack}
-                writer.writerow(head | pair | _texts(game.losses[r][c]))
+                own = matrix.lineage[r][c].told() if matrix.lineage else {}
+                writer.writerow(head | own | pair | _texts(game.losses[r][c]))
         for defense, played in zip(matrix.defenses, game.provider, strict=True):
             writer.writerow(head | {"what": "played", "defense": defense} | _texts(played))
         for attack, played in zip(matrix.attacks, game.attacker, strict=True):

@@ -15,12 +15,22 @@ from experiments.report.file_names import require_name
 from experiments.report.spelling import Value
 from experiments.report.structure import Table
 from experiments.report.write import Report
+from experiments.store.maintenance.lineage import COLUMNS, Lineage, joined
 
 PARTS = ("value", "low", "high")
 
 
-def write_tables(tables: Sequence[Table], words: Sequence[str], out: Path, name: str) -> Report:
+def write_tables(
+    tables: Sequence[Table], words: Sequence[str], out: Path, name: str, lineages: Sequence[Lineage] = ()
+) -> Report:
     """Write NAME.md, .csv, .tex, NAME_page.tex and .json. The CSV is of the first table.
+
+    Args:
+        tables: in order.
+        words: what they show.
+        out: folder, created if need be.
+        name: stem of the files.
+        lineages: where each row of the first table comes from; said in CSV and JSON.
 
     Raises:
         ConfigError: the name is none for files.
@@ -34,10 +44,12 @@ def write_tables(tables: Sequence[Table], words: Sequence[str], out: Path, name:
         "name": name,
         "words": list(words),
         "tables": [{"name": t.name, "rows": [_record(row) for row in t.rows], "notes": list(t.notes)} for t in tables],
+        **({"made": [one.record() for one in lineages]} if lineages else {}),
+        "origins": [origin.record() for origin in joined(lineages).origins],
     }
     texts = {
         "md": markdown.render(tables, words, title),
-        "csv": _csv(tables[0]),
+        "csv": _csv(tables[0], [one.told() for one in lineages] or [{} for _ in tables[0].rows]),
         "tex": latex.fragment(tables),
         "page": latex.page(files["tex"].name, title, words),
         "json": json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n",
@@ -58,19 +70,20 @@ def _parts(estimate: Estimate) -> dict[str, float]:
     return {part: float(f"{number:.12g}") for part, number in known.items() if number is not None}
 
 
-def _csv(table: Table) -> str:
-    """A line per row; of an estimate value, low and high."""
+def _csv(table: Table, made: Sequence[Mapping[str, str]]) -> str:
+    """A line per row; of an estimate value, low and high; where it comes from."""
     estimates = {key for row in table.rows for key, value in row.items() if isinstance(value, Estimate)}
     columns = [
         name
         for column in table.columns
         for name in ([f"{column.key}_{part}" for part in PARTS] if column.key in estimates else [column.key])
     ]
+    columns += [name for name in COLUMNS if name not in columns]
     out = io.StringIO()
     writer = PlainWriter(out, columns, lineterminator="\n", restval="")
     writer.writeheader()
-    for row in table.rows:
-        line: dict[str, Any] = {}
+    for row, origin in zip(table.rows, made, strict=True):
+        line: dict[str, Any] = dict(origin)
         for key, value in row.items():
             if isinstance(value, Estimate):
                 line |= {f"{key}_{part}": f"{number:.12g}" for part, number in _parts(value).items()}

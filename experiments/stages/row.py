@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,10 +31,13 @@ from experiments.stages.sold import SoldStage
 from experiments.stages.student import StudentStage
 from experiments.stages.tampering import TamperingStage
 from experiments.store.artifact import Artifact
+from experiments.store.layout import Ref
+from experiments.store.maintenance.lineage import Lineages
 from experiments.store.stage import Context, Stage
 
 if TYPE_CHECKING:
     from experiments.store.entry import Entry
+    from experiments.store.store import Store
 
 
 SUFFIXES = {"student": "", "undefended": "_clean", "self": "_self"}
@@ -207,14 +211,19 @@ class RowStage(Stage):
         }
 
 
-def result_of(entry: Entry) -> CellResult:
+def result_of(entry: Entry, lineages: Lineages | None = None) -> CellResult:
     """What a report needs of a stored row.
+
+    Args:
+        entry: the row.
+        lineages: of its store, which several rows share; looked up anew if not given.
 
     Raises:
         MoatBenchError: the row holds something else, which a store that somebody wrote by hand may.
     """
     with _reading(entry):
         items, users = entry.table("items"), entry.table("honest")
+        known = lineages or Lineages(entry.path.parent.parent)
         roles = items["model"].unique(maintain_order=True).to_list()
         return CellResult(
             {**entry.meta["cell"], "settings": by_class(resolved_of(entry))},
@@ -226,7 +235,18 @@ def result_of(entry: Entry) -> CellResult:
                 entry.table(name) if f"{name}.parquet" in entry.manifest["files"] else None
                 for name in ("passes", "judged")
             ),
+            lineage=known.of(Ref(RowStage.name, entry.key)),
         )
+
+
+def newest(store: Store) -> Iterator[CellResult]:
+    """The newest row of every cell there is, of the present version."""
+    seen, lineages = set(), Lineages(store.root)
+    for entry in store.entries(RowStage.name):
+        cell = json.dumps(by_class(resolved_of(entry)), sort_keys=True)
+        if entry.manifest["version"] == RowStage.version and cell not in seen:
+            seen.add(cell)
+            yield result_of(entry, lineages)
 
 
 def resolved_of(entry: Entry) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from experiments.store.manifest import META, wrong_with
+from experiments.store.manifest import FILE, META, wrong_with
 from lm.timing import timed
 
 if TYPE_CHECKING:
@@ -117,6 +117,25 @@ def write_entry(folder: Path, artifact: Artifact, facts: Mapping[str, Any]) -> N
     for name in files:
         sync(folder / name)
     manifest = signed({"format": FORMAT, **facts, "files": files})
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    sync(folder / MANIFEST)
+    sync(folder)
+
+
+def write_foreign(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, Any]) -> None:
+    """Write an entry that was made elsewhere into an existing empty folder and sync it to disk.
+
+    Args:
+        folder: where to; it is not renamed here.
+        files: content by name; names are those of `experiments.store.manifest.FILE`.
+        facts: the manifest, but for the sizes and sums of the files.
+    """
+    for name, content in files.items():
+        assert FILE.fullmatch(name), name
+        (folder / name).write_bytes(content)
+        sync(folder / name)
+    sums = {name: _fingerprint(folder / name) for name in sorted(files)}
+    manifest = signed({**facts, "format": FORMAT, "files": sums})
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
     sync(folder / MANIFEST)
     sync(folder)

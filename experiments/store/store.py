@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, Any
 from configs.errors import MoatBenchError
 from experiments.store import layout
 from experiments.store.disk import FULL, READ_ONLY
-from experiments.store.entry import MANIFEST, Corrupt, Entry, read_entry, read_manifest, sync, write_entry
+from experiments.store.entry import (
+    MANIFEST,
+    Corrupt,
+    Entry,
+    read_entry,
+    read_manifest,
+    sync,
+    write_entry,
+)
 from experiments.store.layout import FAILURES, LOCKS, RESERVED, SOURCES, Ref
 from experiments.store.lease import PATIENCE, Busy, LeasePatience, lease, sign
 from experiments.store.places import folder
@@ -198,6 +206,18 @@ class Store:
         """The last sign of life of the process that holds a stage, None where none does; see `lease.sign`."""
         return sign(self._lease(stage.name, stage.key))
 
+    def settle(self, draft: Path, place: Path) -> Entry | None:
+        """Give a whole entry its name, unless a whole one has it already: then that is returned. The rename alone decides:
+        no lease is needed where nothing is in the way."""
+        while not _renamed(draft, place):
+            name, key = place.parent.name, place.name
+            with self._lock(name, key):  # whatever is there, nobody else takes it away meanwhile
+                first = self._get(name, key)
+            if first is not None:
+                return first
+        sync(place.parent)
+        return None
+
     def _place(self, name: str, key: str) -> Path:
         assert name not in RESERVED, name
         return self.root / name / key
@@ -255,7 +275,7 @@ class Store:
                 self._note_sources(facts["sources"])
                 draft.mkdir(parents=True)
                 write_entry(draft, artifact, {**facts, **more})
-                first = self._settle(draft, place)
+                first = self.settle(draft, place)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
         entry = Entry(place, read_manifest(place)) if first is None else first
@@ -269,18 +289,6 @@ class Store:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.touch()
                 self._noted.add(place)
-
-    def _settle(self, draft: Path, place: Path) -> Entry | None:
-        """Give a whole entry its name, unless a whole one has it already: then that is returned. The rename alone decides:
-        no lease is needed where nothing is in the way."""
-        while not _renamed(draft, place):
-            name, key = place.parent.name, place.name
-            with self._lock(name, key):  # whatever is there, nobody else takes it away meanwhile
-                first = self._get(name, key)
-            if first is not None:
-                return first
-        sync(place.parent)
-        return None
 
     @contextmanager
     def _lock(self, name: str, key: str, wait: bool = True) -> Iterator[None]:

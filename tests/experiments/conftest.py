@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments.study import OpenCell, open_cell
+
 DEFENSE = '''\
 """A defense from another package."""
 
@@ -41,6 +43,20 @@ grids:
   - "defense=none attack=imitate seed=1,2"
   - defense=temperature defense.temperature.tau=1.2,1.5
 """
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `tiny_cell` is stored; not to be changed but by running more cells."""
+    return tmp_path_factory.mktemp("tiny") / "store"
+
+
+@pytest.fixture(scope="session")
+def tiny_cell(tiny_store: Path) -> OpenCell:
+    """A whole cell on a tiny recipe, run once for all tests that only read one."""
+    from tests.experiments.test_cell import TINY
+
+    return open_cell([*TINY, "defense=trace_hidden", "attack=imitate"], tiny_store).run(quiet=True)
 
 
 @pytest.fixture

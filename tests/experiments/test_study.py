@@ -17,13 +17,13 @@ from tests.experiments.test_cell import TINY
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store")
+def store(tiny_store: Path) -> Path:
+    return tiny_store
 
 
 @pytest.fixture(scope="module")
-def cell(store: Path) -> OpenCell:
-    return open_cell([*TINY, "defense=trace_hidden", "attack=imitate"], store).run(quiet=True)
+def cell(tiny_cell: OpenCell) -> OpenCell:
+    return tiny_cell
 
 
 @pytest.fixture(scope="module")

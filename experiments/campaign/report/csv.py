@@ -9,6 +9,8 @@ from experiments.campaign.measure.key import Measured
 from experiments.campaign.measure.policy_summary import PolicySummary, TransferRecord
 from experiments.measure.estimate import Estimate
 from experiments.report.cells import PlainWriter
+from experiments.store.maintenance.lineage import COLUMNS as MADE
+from experiments.store.maintenance.lineage import joined
 
 COLUMNS = (
     "preset",
@@ -24,6 +26,7 @@ COLUMNS = (
     "family",
     "use",
     "extrapolated",
+    *MADE,
 )
 ALL_SEEDS = "all"
 
@@ -38,11 +41,12 @@ def render(summaries: Sequence[PolicySummary]) -> str:
     writer = PlainWriter(out, COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
     for s in summaries:
-        of_seeds = [(str(seed), s.by_seed[i], s.transfer_by_seed[i]) for i, seed in enumerate(s.seeds)]
+        origins = [result.lineage for result in s.results]
+        of_seeds = [(str(seed), s.by_seed[i], s.transfer_by_seed[i], origins[i]) for i, seed in enumerate(s.seeds)]
         if len(s.seeds) > 1:
-            of_seeds.append((ALL_SEEDS, s.measured, s.transfer))
-        for seed, measured, transfer in of_seeds:
-            head = {"preset": s.results[0].preset, "policy": s.policy, "seed": seed}
+            of_seeds.append((ALL_SEEDS, s.measured, s.transfer, joined(origins)))
+        for seed, measured, transfer, origin in of_seeds:
+            head = {"preset": s.results[0].preset, "policy": s.policy, "seed": seed, **origin.told()}
             writer.writerows(head | row for row in _lines(measured, transfer))
     return out.getvalue()
 

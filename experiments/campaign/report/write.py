@@ -25,6 +25,7 @@ from experiments.report import latex, markdown, terminal
 from experiments.report.file_names import require_name
 from experiments.report.spelling import Value
 from experiments.report.structure import Table
+from experiments.store.maintenance.lineage import joined
 
 PLOTS = {"harvest": harvest_plot.draw, "roc": roc_plot.draw, "cost": cost_plot.draw, "graph": graph_plot.draw}
 
@@ -107,14 +108,17 @@ def write_campaign_report(
 def _document(
     name: str, summaries: Sequence[PolicySummary], tables: Sequence[Table], words: Sequence[str]
 ) -> dict[str, Any]:
+    made = joined(result.lineage for s in summaries for result in s.results)
     return {
         "name": name,
         "preset": summaries[0].results[0].preset,
         "words": list(words),
+        "origins": [origin.record() for origin in made.origins],
         "policies": [
             {
                 "policy": s.policy,
                 "seeds": list(s.seeds),
+                "made": joined(result.lineage for result in s.results).record(),
                 "measures": _measures(s.measured),
                 "transfer": [_transfer(record) for record in s.transfer],
                 "by_seed": [

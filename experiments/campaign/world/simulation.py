@@ -25,6 +25,7 @@ from experiments.campaign.world.library import library
 from experiments.campaign.world.past import fitted
 from experiments.campaign.world.provider import Provider
 from experiments.campaign.world.records import Records
+from experiments.store.maintenance.lineage import NOWHERE
 from lm.seeds import derived_seed, generator
 from teacher.api.traffic import PromptLists
 
@@ -118,6 +119,7 @@ class Simulation:
             seed=campaign.seed,
             facts=facts,
             **self.records.tables(self.mimics),
+            lineage=NOWHERE,
         )
 
 

@@ -90,14 +90,33 @@ def keep(
             frozenset(entries),
             run,
         )
-        content = asdict(table) | {
-            "rows": [list(ref) for ref in own],
-            "entries": [list(ref) for ref in sorted(entries)],
-        }
-        with store.writing():
-            layout.begin(store.root)
-            layout.write_json(_path(store.root, name), content)
+        _write(store, table)
     return table
+
+
+def keep_foreign(store: Store, table: Kept) -> bool:
+    """Record a table that was made elsewhere; whether it was not recorded yet.
+
+    Raises:
+        ConfigError: another table of that name has other rows.
+    """
+    before = _read_if_there(_path(store.root, table.name))
+    if before is not None and before.rows != table.rows:
+        reason = "is kept already, with other rows: give the imported one another name with --name"
+        raise ConfigError("NAME", table.name, reason)
+    if before is None:
+        _write(store, table)
+    return before is None
+
+
+def _write(store: Store, table: Kept) -> None:
+    content = asdict(table) | {
+        "rows": [list(ref) for ref in table.rows],
+        "entries": [list(ref) for ref in sorted(table.entries)],
+    }
+    with store.writing():
+        layout.begin(store.root)
+        layout.write_json(_path(store.root, table.name), content)
 
 
 @contextlib.contextmanager

@@ -42,7 +42,7 @@ def fake(tmp_path, monkeypatch):
     marks.mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("experiments.cli.stored_rows.cell_from", lambda config, sharing: FakeCell(config, marks))
-    monkeypatch.setattr("experiments.cli.stored_rows.result_of", lambda entry: entry)
+    monkeypatch.setattr("experiments.cli.stored_rows.result_of", lambda entry, *_: entry)
     monkeypatch.setattr("experiments.cli.execute.write_report", lambda results, *_: FakeReport(results))
     monkeypatch.setattr("experiments.report.write_report", lambda results, *_: FakeReport(results))
     return marks

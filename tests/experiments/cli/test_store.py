@@ -122,7 +122,7 @@ def test_a_kept_table_says_how_it_was_made(swept):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "choices: du, export, forget, gc, ls, made, migrate, verify"),
+        ("", "choices: du, export, forget, gc, import, ls, made, migrate, verify"),
         ("lss", "did you mean 'ls'?"),
         ("ls a b", "write `moatbench store ls [KIND]`"),
         ("export main", "write `moatbench store export NAME PATH`"),
@@ -147,7 +147,7 @@ def test_mistakes_end_with_code_2_and_one_message(swept, capsys, words, message)
 
 def test_completion(swept):
     assert complete("moatbench store ") == [
-        f"{a} " for a in ("ls", "du", "gc", "verify", "export", "made", "forget", "migrate")
+        f"{a} " for a in ("ls", "du", "gc", "verify", "export", "import", "made", "forget", "migrate")
     ]
     assert complete("moatbench store export ") == ["main ", "run ", "store="]
     assert complete("moatbench store ls f") == ["fake "]

@@ -1,0 +1,1 @@
+"""A defense that shows both ends of a trace and hides its middle."""
