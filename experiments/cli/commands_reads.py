@@ -25,6 +25,22 @@ READS = {
             NAME,
         ),
     ),
+    "report": Command(
+        "report_page",
+        "write one HTML page of stored rows, with filters, plots and transcripts, that opens from disk; runs nothing",
+        (
+            ("moatbench report +experiment=quick", "those of an experiment that are stored: results/quick.html"),
+            ("moatbench report --kept quick", "the rows of a table that `run` or `sweep` kept by name"),
+            ("moatbench report defense=none,trace_hidden seed=0,1 --name mine", "of these cells, as results/mine.html"),
+            ("moatbench report --all", "every row in the store"),
+        ),
+        (
+            Option("--all", "every row in the store", None),
+            Option("--kept", "the rows of this kept table (`moatbench store ls`)"),
+            Option("--reference", "defense that others are compared with at equal honest accuracy"),
+            NAME,
+        ),
+    ),
     "game": Command(
         "game",
         "defenses against attacks as a zero-sum game: value, minimax mixtures, dominated methods; from stored rows",
