@@ -20,7 +20,7 @@ from experiments.calibration.calibration import calibration_of
 from experiments.campaign.from_config import stage_from
 from experiments.cell_from import cell_from
 from experiments.claims.reporting import reporting_of
-from experiments.cli import frontier, game, validate, worst_case
+from experiments.cli import frontier, game, transcripts_of, validate, worst_case
 from experiments.cli.arguments import read
 from experiments.cli.calibrate import own_words
 from experiments.cli.campaign import POLICIES
@@ -279,6 +279,8 @@ def test_commands_compose(page, line, written):
         arguments = list(own.overrides)
     if command == "game":
         arguments = list(game.own_words(arguments).overrides)
+    if command == "transcripts":
+        arguments = list(transcripts_of.own_words(arguments).overrides)
     if command == "worst-case":
         own = worst_case.own_words(arguments, asked.options.seeds)
         arguments = [*own.overrides, *worst_case.grids(own)[0]]

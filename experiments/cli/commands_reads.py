@@ -41,6 +41,21 @@ READS = {
             NAME,
         ),
     ),
+    "transcripts": Command(
+        "transcripts_of",
+        "print what was said in a stored cell: prompts, working before and after the defense, students' answers, grades",
+        (
+            ("moatbench transcripts defense=trace_hidden seed=0", "of the cell that these overrides describe"),
+            ("moatbench transcripts 3f9a1c20", "of the row whose key begins like that (`moatbench store ls row`)"),
+            ("moatbench transcripts defense=trace_hidden seed=0 --what harvest --family chain --items 2", "some of it"),
+        ),
+        (
+            Option("--what", "answers to the attacker, to held-out items, or both", ("both", "harvest", "heldout")),
+            Option("--family", "items of this family of the task only"),
+            Option("--items", "most items of each family; default: all that are stored", kind=int),
+        ),
+        takes="first letters of a row's key, or overrides that pick one cell",
+    ),
     "game": Command(
         "game",
         "defenses against attacks as a zero-sum game: value, minimax mixtures, dominated methods; from stored rows",

@@ -182,15 +182,19 @@
     return node;
   }
   const word = (number) => data.transcripts.texts[number];
-  function side(title, said, kind, grade) {
+  const told = (number) => data.transcripts.said[number];
+  function side(title, said, kind, grade, lenient) {
     const node = make("div", null, {class: "side"});
     const head = make("h4", title);
-    if (grade !== undefined && grade !== null) head.append(" ", make("span", grade ? "right" : "wrong", {class: `chip ${grade ? "right" : "wrong"}`}));
+    if (grade !== undefined && grade !== null) {
+      head.append(" ", make("span", grade ? "right" : "wrong", {class: `chip ${grade ? "right" : "wrong"}`}));
+      if (lenient && !grade) head.append(" ", make("span", "right to the lenient grader", {class: "chip"}));
+    }
     node.append(head);
     if (typeof said === "string") { node.append(make("p", said, {class: "none"})); return node; }
     for (const [part, pieces] of said) {
       if (part) node.append(make("h5", part));
-      node.append(text(pieces.map(([changed, number]) => [changed, word(number)]), kind));
+      node.append(text(pieces, kind));
     }
     return node;
   }
@@ -202,9 +206,9 @@
       if (family !== FAMILY && item.family !== family) continue;
       if (which === "changed" && !item.changed) continue;
       if (which === "wrong" && item.grades.every((grade) => grade !== false)) continue;
-      const node = make("li"), head = make("div", null, {class: "item-head"}), sides = make("div", null, {class: "sides"});
+      const node = make("li"), head = make("div", null, {class: "item-head"}), sides = make("div", null, {class: `sides of${item.sides.length}`});
       head.append(make("b", item.title), ...item.facts.map((fact) => make("span", fact)));
-      item.sides.forEach(([title, said, kind], i) => sides.append(side(title, said, kind, item.grades[i])));
+      item.sides.forEach(([title, said, kind], i) => sides.append(side(title, told(said), kind, item.grades[i], item.lenient[i])));
       node.append(head, make("p", word(item.prompt), {class: "prompt text"}), sides);
       list.push(node);
     }

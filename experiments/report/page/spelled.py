@@ -16,7 +16,7 @@ BARS = ("transfer ", "T_def")
 IN_FAMILY = {name: key for key, name in FAMILIES.items()}
 
 
-class Shown(NamedTuple):
+class ShownValue(NamedTuple):
     """One cell of a table.
 
     Args:
@@ -45,7 +45,7 @@ class ShownRow(NamedTuple):
         defense, attack, family: by which it can be filtered, "" where it is of none or several.
     """
 
-    cells: tuple[Shown, ...]
+    cells: tuple[ShownValue, ...]
     cell: int | None
     defense: str
     attack: str
@@ -93,7 +93,7 @@ def shown_rows(table: Table, cells: Sequence[int] | None, names: Mapping[str, st
     return found
 
 
-def _shown(value: Value, column: Column, family: str) -> Shown:
+def _shown(value: Value, column: Column, family: str) -> ShownValue:
     own = [*numbers(value), None, None][:3]  # of a plain number low and high are missing
     digits = ["" if part is None else f"{part:.12g}" for part in own]
     bar = None
@@ -101,7 +101,7 @@ def _shown(value: Value, column: Column, family: str) -> Shown:
         v, low, high = (round(100 * min(max(part or 0.0, 0.0), 1.0), 1) for part in own)
         bar = (v, low, high)
     text, limits = spell(value, column.kind), interval(value, column.kind)
-    return Shown(text, limits, column.kind != "text", (digits[0], digits[1], digits[2]), bar, family)
+    return ShownValue(text, limits, column.kind != "text", (digits[0], digits[1], digits[2]), bar, family)
 
 
 def _short(number: float | None) -> float | None:

@@ -22,7 +22,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from configs.text import one_line, printable
-from experiments.measure.cell_result import CellResult
+from experiments.measure.cell_result import CellResult, by_configuration
 from experiments.measure.guards import tripped
 from experiments.measure.panel import ALL
 from experiments.measure.summary import Summary
@@ -41,6 +41,7 @@ from experiments.report.page.losses_by_family import losses_table
 from experiments.report.page.pareto_vectors import looks, pareto_svg
 from experiments.report.page.spelled import shown_rows, words
 from experiments.report.page.tiles import tiles
+from experiments.report.page.told_page import told_page
 from experiments.report.plot import MAX_ROWS
 from experiments.report.reference import FIRST, Reference
 from experiments.report.structure import Table
@@ -74,6 +75,7 @@ def render(held: Contents, results: Sequence[CellResult], name: str) -> str:
     labels = {s.defense: "+".join(s.names) or "none" for s in summaries}
     filters = filters_of(summaries)
     tables = {table.name: table for table in held.tables}
+    told = told_page(by_configuration(results))
     style, script = (_asset(file) for file in ("page.css", "page.js"))
     environment = Environment(loader=PackageLoader(ROOM, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)  # fmt: skip
@@ -100,7 +102,7 @@ def render(held: Contents, results: Sequence[CellResult], name: str) -> str:
         data={
             "cells": [_cell(s, summaries) for s in summaries],
             "pairs": any_pair(summaries),
-            "transcripts": {"cells": []},
+            "transcripts": told,
         },
         style=Markup(style),  # noqa: S704  # files of this folder
         script=Markup(script),  # noqa: S704
