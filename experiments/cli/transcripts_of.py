@@ -49,10 +49,8 @@ def main(asked: CommandLine) -> int:
     console = consoles.results()
     console.print(_heading(entry, result), highlight=False, markup=False)
     families = {item.family for items in told.values() for item in items}
-    if options.family is not None:
-        require(
-            options.family in families, "--family", options.family, "has no texts here", sorted(filter(None, families))
-        )
+    if options.family is not None and options.family not in families:
+        raise ConfigError("--family", options.family, "has no texts here", tuple(sorted(filter(None, families))))
     titles = {"harvest": "The attacker's prompts", "heldout": "Held-out items"}
     for kind, items in told.items():
         own = [item for item in items if options.family in (None, item.family)]
