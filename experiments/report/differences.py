@@ -49,4 +49,13 @@ def joined(pieces: Sequence[Piece]) -> list[Piece]:
             found[-1] = Piece(own.changed, found[-1].text + own.text)
         else:
             found.append(own)
-    return found
+    return [part for piece in found for part in _trimmed(piece)]
+
+
+def _trimmed(piece: Piece) -> list[Piece]:
+    """A changed phrase without the blanks around it, which are no change; blanks alone may be one."""
+    core = piece.text.strip()
+    if not piece.changed or not core:
+        return [piece]
+    lead, _, trail = piece.text.partition(core)
+    return [part for part in (Piece(False, lead), Piece(True, core), Piece(False, trail)) if part.text]

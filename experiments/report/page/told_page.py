@@ -36,8 +36,8 @@ def told_page(groups: Sequence[Sequence[CellResult]]) -> dict[str, Any]:
     items = "1 item" if most == 1 else f"{most} items"
     note = (
         f"What was said, word for word: up to {items} of each family, of the first seed of each configuration. The attacker "
-        f"asks other items than those on which students are scored. What the defense took away is marked on the left, what "
-        f"it put there on the right.{room}"
+        f"asks other items than those on which students are scored. What the defense took away is marked in the text before "
+        f"it, what it put there in the text as released.{room}"
     )
     return {**found, "note": note}
 

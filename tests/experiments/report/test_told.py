@@ -25,7 +25,7 @@ def test_pieces_are_the_texts_and_what_did_not_change_is_in_both(before, after):
     assert "".join(p.text for p in new) == after
     kept = ["".join(p.text for p in side if not p.changed) for side in (old, new)]
     assert len({"".join(text.split()) for text in kept}) == 1
-    assert any(p.changed for p in (*old, *new)) == (before != after)
+    assert any(p.changed for p in (*old, *new)) == (before != after), "blanks alone are a change too"
 
 
 def test_a_changed_phrase_is_one_piece():
