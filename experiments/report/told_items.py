@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import polars as pl
 
@@ -12,6 +12,7 @@ from experiments.measure.cell_result import CellResult, defense_names
 from experiments.report.differences import Piece, differences
 from experiments.report.names import family_name
 
+T = TypeVar("T")
 Sign = Literal["ins", "del"]
 NOT_ASKED = "Not among the stored answers: the attack asked other prompts here."
 REFUSED = "Refused: this request was never answered."
@@ -78,13 +79,14 @@ def told_items(result: CellResult, most: int | None = None) -> dict[str, list[To
         # attackers may ask the same item in words of their own, so it is the prompt that says what belongs together
         roles.setdefault((row["kind"], row["role"]), {}).setdefault(row["prompt"], row)
     student, bare = roles.get(("harvest", "student"), {}), roles.get(("harvest", "undefended"), {})
-    harvest = [_harvested(prompt, student.get(prompt), bare.get(prompt), defended) for prompt in {**bare, **student}]
+    asked = first_of_families([(str(row["family"]), prompt) for prompt, row in {**bare, **student}.items()], most)
+    harvest = [_harvested(prompt, student.get(prompt), bare.get(prompt), defended) for prompt in asked]
     scored = {role: roles.get(("heldout", role), {}) for role in ("student", "undefended", "teacher")}
     titles = {"student": "student" + " behind the defense" * defended, "teacher": "teacher"}
     if defended:
         titles = {"student": titles["student"], "undefended": "its twin without the defense", "teacher": "teacher"}
-    heldout = [_answered(prompt, scored, titles) for prompt in scored["student"]]
-    return {"harvest": _first(harvest, most), "heldout": _first(heldout, most)}
+    items = first_of_families([(str(row["family"]), prompt) for prompt, row in scored["student"].items()], most)
+    return {"harvest": harvest, "heldout": [_answered(prompt, scored, titles) for prompt in items]}
 
 
 def _harvested(
@@ -128,17 +130,16 @@ def _side(title: str, own: Mapping[str, Any] | None, other: Mapping[str, Any] | 
         text = printable(str(own[part] or ""))
         beside = printable(str((other or {}).get(part) or "")) if against else text
         pieces = differences(beside, text)[1] if sign == "ins" else differences(text, beside)[0]
-        parts.append(({"trace": "working", "answer": "answer"}[part], tuple(pieces)))
+        parts.append(({"trace": "working", "answer": "answer"}[part], pieces))
     return Side(title, tuple(parts), sign, own["strict"], own["lenient"])
 
 
-def _first(items: Sequence[ToldItem], most: int | None) -> list[ToldItem]:
-    if most is None:
-        return list(items)
+def first_of_families(told: Sequence[tuple[str, T]], most: int | None) -> list[T]:
+    """Of pairs of a family and something, what at most so many of each family are with; all of it for None."""
     seen: dict[str, int] = {}
     found = []
-    for item in items:
-        seen[item.family] = seen.get(item.family, 0) + 1
-        if seen[item.family] <= most:
-            found.append(item)
+    for family, own in told:
+        seen[family] = seen.get(family, 0) + 1
+        if most is None or seen[family] <= most:
+            found.append(own)
     return found

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.measure.cell_result import CellResult
-from experiments.report.told_items import Side, ToldItem, told_items
+from experiments.report.told_items import Side, ToldItem, first_of_families, told_items
 
 LARGEST = 2_500_000
 """Characters of all transcripts of a page, as JSON."""
 
 FEWEST = 1
+ONE, LONG = ("kind", "role", "family"), ("prompt", "trace", "answer")
+"""Columns that say whose items they are, and those that are long."""
 
 
 def told_page(groups: Sequence[Sequence[CellResult]]) -> dict[str, Any]:
@@ -25,13 +27,13 @@ def told_page(groups: Sequence[Sequence[CellResult]]) -> dict[str, Any]:
     chosen = [(i, result) for i, group in enumerate(groups) if (result := _first_told(group)) is not None]
     if not chosen:
         return {"cells": [], "texts": [], "said": [], "note": ""}
-    stored = max(len(told) for _, result in chosen for told in _by_family(result))
-    most = stored
-    while True:
-        found = _told(chosen, most)
-        if most <= FEWEST or len(json.dumps(found)) <= LARGEST:
-            break
-        most = max(most // 2, FEWEST)
+    tables = [result.transcripts for _, result in chosen if result.transcripts is not None]
+    stored = max(max(table.group_by(*ONE).len()["len"].to_list()) for table in tables)
+    letters = sum(sum(table[name].str.len_chars().sum() for name in LONG) for table in tables)
+    most = max(min(stored, int(stored * LARGEST / max(letters, 1))), FEWEST)
+    told = [(i, result.seed, told_items(result, most)) for i, result in chosen]
+    while len(json.dumps(found := _told(told, most))) > LARGEST and most > FEWEST:
+        most = max(most * 3 // 4, FEWEST)
     room = "" if most == stored else " The page has no room for more; moatbench transcripts shows all that are stored."
     items = "1 item" if most == 1 else f"{most} items"
     note = (
@@ -46,15 +48,7 @@ def _first_told(group: Sequence[CellResult]) -> CellResult | None:
     return next((result for result in group if result.transcripts is not None and result.transcripts.height), None)
 
 
-def _by_family(result: CellResult) -> list[list[ToldItem]]:
-    found: dict[tuple[str, str], list[ToldItem]] = {}
-    for kind, items in told_items(result).items():
-        for item in items:
-            found.setdefault((kind, item.family), []).append(item)
-    return list(found.values()) or [[]]
-
-
-def _told(chosen: Sequence[tuple[int, CellResult]], most: int) -> dict[str, Any]:
+def _told(told: Sequence[tuple[int, int, dict[str, list[ToldItem]]]], most: int) -> dict[str, Any]:
     texts: dict[str, int] = {}
     said: dict[str, int] = {}
 
@@ -74,8 +68,8 @@ def _told(chosen: Sequence[tuple[int, CellResult]], most: int) -> dict[str, Any]
             "changed": item.changed,
         }
 
-    cells = [
-        {"cell": i, "seed": result.seed, **{k: [shown(x) for x in v] for k, v in told_items(result, most).items()}}
-        for i, result in chosen
-    ]
+    def some(items: Sequence[ToldItem]) -> list[dict[str, Any]]:
+        return [shown(item) for item in first_of_families([(item.family, item) for item in items], most)]
+
+    cells = [{"cell": i, "seed": seed, **{kind: some(own) for kind, own in items.items()}} for i, seed, items in told]
     return {"cells": cells, "texts": list(texts), "said": [json.loads(text) for text in said]}
