@@ -277,10 +277,9 @@ def test_commands_compose(page, line, written):
         own = frontier.own_words(arguments)
         assert not own.defenses or len(frontier.grids(own)) == 1 + len(own.defenses)
         arguments = list(own.overrides)
-    if command == "game":
-        arguments = list(game.own_words(arguments).overrides)
-    if command == "transcripts":
-        arguments = list(transcripts_of.own_words(arguments).overrides)
+    if command in ("game", "transcripts"):
+        taking = {"game": game, "transcripts": transcripts_of}[command]
+        arguments = list(taking.own_words(arguments).overrides)
     if command == "worst-case":
         own = worst_case.own_words(arguments, asked.options.seeds)
         arguments = [*own.overrides, *worst_case.grids(own)[0]]
