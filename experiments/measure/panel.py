@@ -166,21 +166,21 @@ def _honest_frame(table: pl.DataFrame) -> pl.DataFrame:
         "input_tokens",
         "output_tokens",
     )
-    frame = table.with_columns(pl.col(*numeric, "dollars").cast(pl.Float64), pl.col("account").cast(pl.String))
-    frame = frame.with_columns(
+    asked = table.lazy().with_columns(pl.col(*numeric, "dollars").cast(pl.Float64), pl.col("account").cast(pl.String))
+    asked = asked.with_columns(
         *(pl.when(ok).then(pl.col(m)).otherwise(0.0).alias(m) for m in ("strict", "lenient")),
         *(pl.when(ok).then(pl.col(m)).alias(f"{m}_accepted") for m in ("strict", "lenient")),
         *(pl.when(ok).then(pl.col(m)).alias(m) for m in ("finished", "trace_kept", "trace_audited")),
         pl.when(ok & (pl.col("finished") == 1)).then(pl.col("strict")).alias("strict_finished"),
         ok.cast(pl.Float64).alias("accepted"),
     )
-    return frame.group_by(*keys).agg(pl.col(*HONEST_METRICS).mean()).sort(*keys)
+    return asked.group_by(*keys).agg(pl.col(*HONEST_METRICS).mean()).sort(*keys).collect()
 
 
 def _honest_array(
     frames: dict[str, pl.DataFrame], families: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    keys = {side: list(zip(f["family"], f["item"], f["account"], strict=True)) for side, f in frames.items()}
+    keys = {side: f.select("family", "item", "account").rows() for side, f in frames.items()}
     place = {key: row for row, key in enumerate(sorted({k for ks in keys.values() for k in ks}))}
     family = np.array([key[0] for key in place], dtype=object)
     columns = []
