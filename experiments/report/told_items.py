@@ -16,6 +16,9 @@ T = TypeVar("T")
 Sign = Literal["ins", "del"]
 NOT_ASKED = "Not among the stored answers: the attack asked other prompts here."
 REFUSED = "Refused: this request was never answered."
+LONGEST_NAME = 40
+"""Letters of an item's id that are shown; the prompt says the rest."""
+
 OWN_TEXT = "text of the attacker's own"
 
 
@@ -43,7 +46,7 @@ class ToldItem(NamedTuple):
     """One item.
 
     Args:
-        name: its id.
+        name: its id, or the beginning of a long one.
         family: of the task, "" for a text of the attacker's own.
         prompt: as it was asked.
         facts: a few words each.
@@ -116,7 +119,9 @@ def _item(prompt: str, row: Mapping[str, Any], sides: tuple[Side, ...]) -> ToldI
     facts += [f"reference answer: {one_line(str(row['reference']))}"] if row.get("reference") is not None else []
     facts += ["cut by the provider"] if row.get("cut") else []
     facts += ["did not end by itself"] if row.get("finished") is False else []
-    return ToldItem(one_line(str(row.get("item"))), family, printable(prompt), tuple(facts), sides)
+    name = one_line(str(row.get("item")))
+    name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return ToldItem(name, family, printable(prompt), tuple(facts), sides)
 
 
 def _side(title: str, own: Mapping[str, Any] | None, other: Mapping[str, Any] | None, sign: Sign) -> Side:
