@@ -42,7 +42,7 @@ test-lm: $(STAMP)  ## run the checks on a real pretrained model (SmolLM2-135M)
 # the browser is the system's own: what playwright would download is built for few systems
 test-web: $(STAMP)  ## run the checks of pages in a real browser (Chromium)
 	$(BIN)/python -m pip install --quiet -c $(LOCK) -e '.[$(EXTRAS),web]'
-	test -n "$$MOATBENCH_CHROMIUM" || command -v chromium chromium-browser google-chrome >/dev/null \
+	test -n "$$MOATBENCH_CHROMIUM" || command -v chromium || command -v chromium-browser || command -v google-chrome \
 		|| { apt-get update && apt-get install --yes --no-install-recommends chromium; }
 	$(BIN)/python -m pytest -m web
 
