@@ -103,14 +103,13 @@ Scored = dict[tuple[str, str, str], tuple[NDArray[np.object_], NDArray[np.float6
 
 def _scored(table: pl.DataFrame) -> Scored:
     place = ("split", "family", "decoding")
-    # one query in the place of four: a report asks this of thousands of small tables
-    asked = table.lazy().with_columns(pl.col(*GRADES, *CONDITIONS, "step_correct", "tokens").cast(pl.Float64))
-    asked = asked.with_columns(
+    frame = table.with_columns(pl.col(*GRADES, *CONDITIONS, "step_correct", "tokens").cast(pl.Float64))
+    frame = frame.with_columns(
         pl.when(pl.col(condition) == 1).then(pl.col(grade)).alias(f"{grade}_{condition}")
         for condition in CONDITIONS
         for grade in GRADES
     )
-    frame = asked.group_by(*place, "item").agg(pl.col(*SCORE_METRICS).mean()).sort(*place, "item").collect()
+    frame = frame.group_by(*place, "item").agg(pl.col(*SCORE_METRICS).mean()).sort(*place, "item")
     values, ids = _floats(frame, SCORE_METRICS), np.array(frame["item"].to_list(), object)
     lengths = frame.group_by(*place, maintain_order=True).len()
     found, start = {}, 0
@@ -166,21 +165,21 @@ def _honest_frame(table: pl.DataFrame) -> pl.DataFrame:
         "input_tokens",
         "output_tokens",
     )
-    asked = table.lazy().with_columns(pl.col(*numeric, "dollars").cast(pl.Float64), pl.col("account").cast(pl.String))
-    asked = asked.with_columns(
+    frame = table.with_columns(pl.col(*numeric, "dollars").cast(pl.Float64), pl.col("account").cast(pl.String))
+    frame = frame.with_columns(
         *(pl.when(ok).then(pl.col(m)).otherwise(0.0).alias(m) for m in ("strict", "lenient")),
         *(pl.when(ok).then(pl.col(m)).alias(f"{m}_accepted") for m in ("strict", "lenient")),
         *(pl.when(ok).then(pl.col(m)).alias(m) for m in ("finished", "trace_kept", "trace_audited")),
         pl.when(ok & (pl.col("finished") == 1)).then(pl.col("strict")).alias("strict_finished"),
         ok.cast(pl.Float64).alias("accepted"),
     )
-    return asked.group_by(*keys).agg(pl.col(*HONEST_METRICS).mean()).sort(*keys).collect()
+    return frame.group_by(*keys).agg(pl.col(*HONEST_METRICS).mean()).sort(*keys)
 
 
 def _honest_array(
     frames: dict[str, pl.DataFrame], families: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    keys = {side: f.select("family", "item", "account").rows() for side, f in frames.items()}
+    keys = {side: list(zip(f["family"], f["item"], f["account"], strict=True)) for side, f in frames.items()}
     place = {key: row for row, key in enumerate(sorted({k for ks in keys.values() for k in ks}))}
     family = np.array([key[0] for key in place], dtype=object)
     columns = []
