@@ -9,7 +9,7 @@ EXTRAS := dev,lm,ray,slurm
 UV := build/uv/bin/uv
 RESOLVE := $(UV) pip compile --quiet --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml
 
-.PHONY: help bench test test-slow test-lm test-newest test-oldest pages lock lint format clean
+.PHONY: help bench test test-slow test-lm test-web test-newest test-oldest pages lock lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -38,6 +38,13 @@ test-lm: $(STAMP)  ## run the checks on a real pretrained model (SmolLM2-135M)
 	$(BIN)/python -m lm.gguf fetch-smollm2 build
 	test -d build/smollm2 || $(BIN)/python -m lm.gguf convert build/SmolLM2-135M-Instruct.Q4_1.gguf build/smollm2
 	MOATBENCH_SMOLLM2=$(CURDIR)/build/smollm2 $(BIN)/python -m pytest -m lm
+
+# the browser is the system's own: what playwright would download is built for few systems
+test-web: $(STAMP)  ## run the checks of pages in a real browser (Chromium)
+	$(BIN)/python -m pip install --quiet -c $(LOCK) -e '.[$(EXTRAS),web]'
+	test -n "$$MOATBENCH_CHROMIUM" || command -v chromium || command -v chromium-browser || command -v google-chrome \
+		|| { apt-get update && apt-get install --yes --no-install-recommends chromium; }
+	$(BIN)/python -m pytest -m web
 
 test-newest:  ## run the tests with the newest versions that pyproject.toml allows, without the lock
 	rm -rf build/newest

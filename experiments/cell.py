@@ -300,6 +300,7 @@ class Cell:
             proxy_student=serving._proxy_student(served, proxy) if isinstance(served, TeacherStage) else None,
             proxy=None if proxy.key == base.key else proxy,
             knowledge=self.knowledge,
+            transcripts=self.measure.transcripts,
         )
         one = self.interning.one
         with_teacher = isinstance(served, TeacherStage)

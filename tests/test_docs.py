@@ -19,7 +19,7 @@ from experiments.calibration.calibration import calibration_of
 from experiments.campaign.from_config import stage_from
 from experiments.cell_from import cell_from
 from experiments.claims.reporting import reporting_of
-from experiments.cli import frontier, game, validate, worst_case
+from experiments.cli import frontier, game, transcripts_of, validate, worst_case
 from experiments.cli.arguments import read
 from experiments.cli.calibrate import own_words
 from experiments.cli.campaign import POLICIES
@@ -276,8 +276,9 @@ def test_commands_compose(page, line, written):
         own = frontier.own_words(arguments)
         assert not own.defenses or len(frontier.grids(own)) == 1 + len(own.defenses)
         arguments = list(own.overrides)
-    if command == "game":
-        arguments = list(game.own_words(arguments).overrides)
+    if command in ("game", "transcripts"):
+        taking = {"game": game, "transcripts": transcripts_of}[command]
+        arguments = list(taking.own_words(arguments).overrides)
     if command == "worst-case":
         own = worst_case.own_words(arguments, asked.options.seeds)
         arguments = [*own.overrides, *worst_case.grids(own)[0]]

@@ -25,6 +25,37 @@ READS = {
             NAME,
         ),
     ),
+    "report": Command(
+        "report_page",
+        "write one HTML page of stored rows, with filters, plots and transcripts, that opens from disk; runs nothing",
+        (
+            ("moatbench report +experiment=quick", "those of an experiment that are stored: results/quick.html"),
+            ("moatbench report --kept quick", "the rows of a table that `run` or `sweep` kept by name"),
+            ("moatbench report defense=none,trace_hidden seed=0,1 --name mine", "of these cells, as results/mine.html"),
+            ("moatbench report --all", "every row in the store"),
+        ),
+        (
+            Option("--all", "every row in the store", None),
+            Option("--kept", "the rows of this kept table (`moatbench store ls`)"),
+            Option("--reference", "defense that others are compared with at equal honest accuracy"),
+            NAME,
+        ),
+    ),
+    "transcripts": Command(
+        "transcripts_of",
+        "print what was said in a stored cell: prompts, working before and after the defense, students' answers, grades",
+        (
+            ("moatbench transcripts defense=trace_hidden seed=0", "of the cell that these overrides describe"),
+            ("moatbench transcripts 3f9a1c20", "of the row whose key begins like that (`moatbench store ls row`)"),
+            ("moatbench transcripts defense=trace_hidden seed=0 --what harvest --family chain --items 2", "some of it"),
+        ),
+        (
+            Option("--what", "answers to the attacker, to held-out items, or both", ("both", "harvest", "heldout")),
+            Option("--family", "items of this family of the task only"),
+            Option("--items", "most items of each family; default: all that are stored", kind=int),
+        ),
+        takes="first letters of a row's key, or overrides that pick one cell",
+    ),
     "game": Command(
         "game",
         "defenses against attacks as a zero-sum game: value, minimax mixtures, dominated methods; from stored rows",

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from configs.errors import ConfigError, MoatBenchError
-from experiments.calibration.settle import settle
+from configs.errors import ConfigError
 from experiments.cli import consoles
 from experiments.cli.arguments import CommandLine
-from experiments.compose.compose import compose_cells, compose_one
 from experiments.compose.grids import experiment_names
 from experiments.measure.transfer import POOLED
 from experiments.report.file_names import stem
 from experiments.store.places import somewhere
-
-if TYPE_CHECKING:
-    from experiments.measure.cell_result import CellResult
 
 COMMAND = "game"
 WORDS = ("price=", "family=")
@@ -28,39 +23,12 @@ FILES = {"markdown": "md", "csv": "csv", "latex": "tex"}
 def main(asked: CommandLine) -> int:
     """Solve the game, print it, and write it in all formats."""
     own, options = own_words(asked.words), asked.options
-    if options.all and options.kept:
-        raise ConfigError("--kept", options.kept, "is of one table, and --all of every row: give one of them")
     name = options.name or (f"{options.kept}_{COMMAND}" if options.kept else None)
     name = stem(name, [f"{one}_{COMMAND}" for one in experiment_names(own.overrides)], COMMAND)
-    whole = options.all or options.kept
-    cells = [compose_one(own.overrides)] if whole else compose_cells(own.overrides)
-    from experiments.cli.stored_rows import out_of, store_of, stored_results, wanted_rows
+    from experiments.cli.chosen_rows import chosen_rows
     from experiments.report.write_game import write_game
-    from experiments.stages.row import RowStage, newest, result_of
-    from experiments.store.maintenance.kept import kept_named
-    from experiments.store.maintenance.lineage import Lineages
 
-    store, out = store_of(cells), out_of(cells)
-    results: list[CellResult]
-    if options.all:
-        results, missing = list(newest(store)), 0
-    elif options.kept:
-        table = kept_named(store.root, options.kept, "--kept")
-        rows = [store.entry(ref) for ref in table.rows if ref.stage == RowStage.name]
-        lineages = Lineages(store.root)
-        results = [result_of(entry, lineages) for entry in rows if entry is not None]
-        missing = len(rows) - len(results)
-    else:
-        settled = settle(cells)
-        wanted = wanted_rows(settled.cells)
-        results = stored_results(wanted, store, settled.cells)
-        missing = len({row.stage.key for row in wanted}) - len(results) + sum(waiting for _, waiting in settled.open)
-    if missing:
-        print(f"moatbench: {consoles.count(missing, 'cell')} not stored yet: run them with sweep", file=sys.stderr)
-    if not results:
-        raise MoatBenchError(
-            f"no such rows in the store {store.root}: run the cells first, or name another with store="
-        )
+    results, _, out = chosen_rows(own.overrides, options)
     with somewhere(out) as place:
         report = write_game(results, place, name, own.price, own.family)
         if options.format == "terminal":

@@ -92,6 +92,9 @@ class CellResult:
         passes: samples of students before and after refining (`experiments.measure.pass_at_k`); None where the attack does
             not refine.
         judged: what judges say of texts (`experiments.measure.judged`); None where nobody judges.
+        transcripts: texts for people to read: kind (``harvest``: of the API to the attacker; ``heldout``: of a model to what
+            it is scored on), role (``student``, ``undefended``, ``teacher``), item, family, prompt, reference, trace,
+            answer, strict, lenient, finished, cut, refused (`experiments.stages.sample_texts`); None where none were kept.
         lineage: where the row comes from; empty where it was not read from a store.
     """
 
@@ -102,6 +105,7 @@ class CellResult:
     honest_load: pl.DataFrame = field(default_factory=nobody)
     passes: pl.DataFrame | None = None
     judged: pl.DataFrame | None = None
+    transcripts: pl.DataFrame | None = None
     lineage: Lineage = field(default=NOWHERE, kw_only=True)
 
     @property

@@ -38,9 +38,10 @@ NOTES = (
 )
 
 
-def honest_table(summaries: Sequence[Summary]) -> Table | None:
-    """Four rows a defense that judges requests; None where there is none. Attacks that make no difference to honest
-    users, as where each account is judged for itself, share these rows."""
+def honest_table(summaries: Sequence[Summary], every_kind: bool = False) -> Table | None:
+    """Four rows a defense that judges requests, and with ``every_kind`` one for each kind of user besides; None where there
+    is no such defense. Attacks that make no difference to honest users, as where each account is judged for itself, share
+    these rows."""
     rows: list[dict[str, Value]] = []
     groups = by_threat(summaries)
     attacks_told = False
@@ -55,10 +56,11 @@ def honest_table(summaries: Sequence[Summary]) -> Table | None:
             told = lost_by.count(alike[0].defense) > 1
             attacks_told |= told
             attack = ", ".join(dict.fromkeys(s.attack for s in alike)) if told else "any"
-            for group in POOLED_GROUPS:
+            for group in (*POOLED_GROUPS, *(_kinds(alike[0]) if every_kind else ())):
                 own = _row(alike[0], group)
                 if own["load_requests"] is not None:
-                    names = {"defense": alike[0].defense, "threat": where, "attack": attack, "group": GROUPS[group]}
+                    named = GROUPS.get(group, group.replace("_", " "))
+                    names = {"defense": alike[0].defense, "threat": where, "attack": attack, "group": named}
                     rows.append({**names, **own})
     if not rows:
         return None
@@ -70,6 +72,11 @@ def honest_table(summaries: Sequence[Summary]) -> Table | None:
         *COLUMNS.values(),
     )
     return Table("honest_load", "What honest users lose", columns, tuple(rows), NOTES)
+
+
+def _kinds(summary: Summary) -> list[str]:
+    """The kinds of users whose requests were judged."""
+    return sorted({key.family for key in summary.estimates if key.name == "load_requests"} - set(POOLED_GROUPS))
 
 
 def _row(summary: Summary, group: str) -> dict[str, float | None]:

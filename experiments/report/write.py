@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -93,26 +93,7 @@ def write_report(
     """
     if not results:
         raise MoatBenchError("a report needs at least one result")
-    summaries = summaries_of(results)
-    found, used = comparisons(summaries, reference)
-    judged = [(claim, finding) for claim in claims if (finding := claim.judge(summaries)) is not None]
-    extra = (
-        claims_table(judged),
-        *(finding.table for _, finding in judged),
-        frontier_table(summaries),
-        matched_table(found, used),
-        pairs_table(found),
-        worst_table(summaries),
-        quality_table(summaries),
-        pass_table(summaries),
-        judge_table(summaries),
-        judges_agree_table(summaries),
-        evidence_table(summaries),
-        findings_table(summaries),
-        honest_table(summaries),
-    )
-    tables = (main_table(summaries), *(table for table in extra if table is not None))
-    words = tuple(sentences(summaries, found, [finding for _, finding in judged]))
+    summaries, found, tables, words, judged = contents(results, reference, claims)
     require_name("name", name)
     out.mkdir(parents=True, exist_ok=True)
     files = {kind: out / f"{name}.{kind}" for kind in ("md", "csv", "tex", "png", "pdf", "json")}
@@ -138,6 +119,49 @@ def write_report(
         files |= {f"frontier {kind}": out / f"{name}_frontier.{kind}" for kind in ("png", "pdf")}
         _draw("frontier_plot", summaries, files["frontier png"], files["frontier pdf"])
     return Report(name, tables, words, files, {claim.name: finding for claim, finding in judged})
+
+
+class Contents(NamedTuple):
+    """What a report says, before any format.
+
+    Args:
+        summaries: a cell each, told apart and estimated together.
+        found: defenses at equal honest accuracy.
+        tables: main table first.
+        words: a sentence each.
+        judged: the claims that the cells let be judged.
+    """
+
+    summaries: list[Summary]
+    found: list[Comparison]
+    tables: tuple[Table, ...]
+    words: tuple[str, ...]
+    judged: list[tuple[Judge, Finding]]
+
+
+def contents(results: Sequence[CellResult], reference: Reference = FIRST, claims: Sequence[Judge] = ()) -> Contents:
+    """What these results say; see `write_report`."""
+    summaries = summaries_of(results)
+    found, used = comparisons(summaries, reference)
+    judged = [(claim, finding) for claim in claims if (finding := claim.judge(summaries)) is not None]
+    extra = (
+        claims_table(judged),
+        *(finding.table for _, finding in judged),
+        frontier_table(summaries),
+        matched_table(found, used),
+        pairs_table(found),
+        worst_table(summaries),
+        quality_table(summaries),
+        pass_table(summaries),
+        judge_table(summaries),
+        judges_agree_table(summaries),
+        evidence_table(summaries),
+        findings_table(summaries),
+        honest_table(summaries),
+    )
+    tables = (main_table(summaries), *(table for table in extra if table is not None))
+    words = tuple(sentences(summaries, found, [finding for _, finding in judged]))
+    return Contents(summaries, found, tables, words, judged)
 
 
 def summaries_of(results: Sequence[CellResult]) -> list[Summary]:

@@ -25,7 +25,8 @@ from experiments.stages.offer import Offer, open_gateway
 from experiments.stages.prepare import PrepareStage
 from experiments.stages.prompts import draw, prompts_of, public_rows, scored_items, shares
 from experiments.stages.provider_models import ProviderModels, ProxyStudentStage
-from experiments.stages.settings import Measure
+from experiments.stages.sample_texts import TEXTS, harvested_texts
+from experiments.stages.settings import TRANSCRIPTS, Measure
 from experiments.stages.student_view import for_student
 from experiments.stages.users import Visit, drawn_users, honest_params
 from experiments.store.artifact import Artifact
@@ -62,6 +63,7 @@ class HarvestStage(Stage):
         max_tokens: per response.
         seed: of the cell.
         knowledge: what the attacker knows of the API.
+        transcripts: see `Measure`; in no key.
         measure: of the honest users who call in the meantime; None where no defense looks across accounts, so that they get
             the same from a gateway of their own (`experiments.stages.honest`).
     """
@@ -85,11 +87,12 @@ class HarvestStage(Stage):
     proxy_student: ProxyStudentStage | None = None
     proxy: BaseStage | None = None
     knowledge: Knowledge = field(default_factory=Knowledge)
+    transcripts: int = TRANSCRIPTS
 
     def config(self) -> dict[str, Any]:
         """See `Stage.config`. The objective and the student enter only where the harvest trains in between."""
         trained = {"objective": identity(self.objective), "student": identity(self.student)}
-        together = {} if self.measure is None else {"together": identity(self.measure)}
+        together = {} if self.measure is None else {"together": self.measure.identity()}
         return {
             **together,
             **({} if self.knowledge.reaches("interface") else {"knows": self.knowledge.level}),
@@ -122,8 +125,9 @@ class HarvestStage(Stage):
         return "base" if self.proxy is None else "proxy"
 
     def run(self, context: Context) -> Artifact:
-        """Responses, the pool's items they answer, the attacker's part of the ledger, and what was spent; with
-        ``measure`` also what `experiments.stages.users.Served` holds."""
+        """Responses, the pool's items they answer, the attacker's part of the ledger, what was spent, and some of the
+        responses as text (`experiments.stages.sample_texts`); with ``measure`` also what `experiments.stages.users.Served`
+        holds."""
         served = model_of(self.served, context.inputs["served"])
         base = model_of(self.base, context.inputs["base"])
         items, mix = pool_items(self.task, self.budget, self.seed)
@@ -187,6 +191,10 @@ class HarvestStage(Stage):
         ledger = gateway.ledger.frame().filter(pl.col("account").is_in(client.accounts.tolist()))
         asked, refused = harvested.item, refused_items(client)
         shift = len(prompts.texts) - len(items)  # honest users' prompts lie between the pool and texts of his own
+        texts = {}
+        if self.transcripts:
+            told = (self.task, items, client.prompts.texts, served, harvested, refused, self.transcripts)
+            texts[TEXTS] = harvested_texts(*told)
         return Artifact(
             tensors={
                 "responses": to_arrays(harvested.responses),
@@ -197,7 +205,7 @@ class HarvestStage(Stage):
                 },
                 **({} if met is None else {"honest": met.tensors}),
             },
-            tables={"ledger": ledger, **({} if met is None else met.tables)},
+            tables={"ledger": ledger, **texts, **({} if met is None else met.tables)},
             meta={
                 "asked": harvested.asked,
                 "own_texts": client.owned,

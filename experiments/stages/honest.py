@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from configs.identity import identity
 from experiments.stages.harvest import HarvestStage
 from experiments.stages.loading import model_of
 from experiments.stages.models import BaseStage, TeacherStage
@@ -70,7 +69,7 @@ class HonestStage(Stage):
         other = {} if self.split == "heldout" else {"split": self.split}
         return {
             "offer": self.offer.identity(),
-            "measure": identity(self.measure),
+            "measure": self.measure.identity(),
             "max_tokens": self.max_tokens,
             "seed": self.seed,
             **other,

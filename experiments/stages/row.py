@@ -25,6 +25,7 @@ from experiments.stages.honest import HonestStage
 from experiments.stages.judgement import JudgementStage
 from experiments.stages.pass_at_k import PassAtKStage
 from experiments.stages.refine import RefineStage
+from experiments.stages.sample_texts import kept_texts
 from experiments.stages.scores import ScoreStage
 from experiments.stages.serving_costs import CostStage
 from experiments.stages.sold import SoldStage
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
     from experiments.store.entry import Entry
     from experiments.store.store import Store
 
+
+HARVESTS = {"student": "harvest", "undefended": "harvest_undefended"}
+"""Who asked, behind the defenses and without any -> the harvest."""
+
+TOLD = ("student", "undefended", "teacher")
+"""Models whose answers to held-out items a row has as text."""
 
 SUFFIXES = {"student": "", "undefended": "_clean", "self": "_self"}
 """Whom defenses look into -> how the names of what they say end."""
@@ -131,6 +138,7 @@ class RowStage(Stage):
         ]
         passes = pl.concat(drawn) if drawn else None
         judged = self._judged(context)
+        transcripts = self._transcripts(context)
         row = cell_row(facts, scores, honest, clean, honest_load=load, passes=passes, judged=judged)
         items = pl.concat([table.with_columns(model=pl.lit(role)) for role, table in scores.items()])
         users = pl.concat([honest.with_columns(defended=pl.lit(True)), clean.with_columns(defended=pl.lit(False))])
@@ -142,9 +150,21 @@ class RowStage(Stage):
                 "load": load,
                 **({} if passes is None else {"passes": passes}),
                 **({} if judged is None else {"judged": judged}),
+                **({} if transcripts is None else {"transcripts": transcripts}),
             },
             meta={"cell": facts, "config": dict(self.resolved)},
         )
+
+    def _transcripts(self, context: Context) -> pl.DataFrame | None:
+        """What the stages kept as text, with whose it is; None where they kept nothing, as entries older than that."""
+        places = {("harvest", role): name for role, name in HARVESTS.items()}
+        places |= {("heldout", role): f"scores.{role}" for role in TOLD if role in self.scores}
+        found = [
+            texts.with_columns(kind=pl.lit(kind), role=pl.lit(role))
+            for (kind, role), name in places.items()
+            if (texts := kept_texts(context.inputs[name])) is not None
+        ]
+        return pl.concat(found) if found else None
 
     def _judged(self, context: Context) -> pl.DataFrame | None:
         """All ratings, with who rates whose texts."""
@@ -233,7 +253,7 @@ def result_of(entry: Entry, lineages: Lineages | None = None) -> CellResult:
             entry.table("load"),
             *(
                 entry.table(name) if f"{name}.parquet" in entry.manifest["files"] else None
-                for name in ("passes", "judged")
+                for name in ("passes", "judged", "transcripts")
             ),
             lineage=known.of(Ref(RowStage.name, entry.key)),
         )

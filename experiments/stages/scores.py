@@ -16,6 +16,7 @@ from experiments.stages.loading import model_of
 from experiments.stages.models import BaseStage, TeacherStage
 from experiments.stages.prompts import prompts_of, reference_examples, scored_items
 from experiments.stages.refine import RefineStage
+from experiments.stages.sample_texts import TEXTS, answered_texts, first_of_each, parts_of
 from experiments.stages.settings import Measure
 from experiments.stages.student import StudentStage
 from experiments.store.artifact import Artifact
@@ -68,7 +69,8 @@ class ScoreStage(Stage):
         return json.dumps([cohort_key, {**self.config(), "seed": None}]) if cohort_key else ""
 
     def run(self, context: Context) -> Artifact:
-        """The item table."""
+        """The item table, and the texts of some of the greedy answers to held-out items
+        (`experiments.stages.sample_texts`)."""
         return self.run_together([self], [context])[0]
 
     @classmethod
@@ -79,42 +81,61 @@ class ScoreStage(Stage):
         ]
         drawn = [stage.items() for stage in stages]
         tables: list[list[pl.DataFrame]] = [[] for _ in stages]
+        kept: list[dict[str, pl.DataFrame]] = [{} for _ in stages]
         for split in drawn[0]:
             items = [one[split] for one in drawn]
             if items[0]:
-                for own, table in zip(tables, _scored(stages, models, items), strict=True):
-                    own.append(table.with_columns(split=pl.lit(split)))
-        return [Artifact(tables={"items": pl.concat(own)}) for own in tables]
+                scored = _scored(stages, models, items, split == "heldout")
+                for stage, asked, own, texts, table in zip(stages, items, tables, kept, scored, strict=True):
+                    own.append(table.drop("trace", "answer").with_columns(split=pl.lit(split)))
+                    if split == "heldout" and stage.measure.transcripts:
+                        texts[TEXTS] = answered_texts(asked, table.filter(pl.col("decoding") == "greedy"))
+        return [Artifact(tables={"items": pl.concat(own), **texts}) for own, texts in zip(tables, kept, strict=True)]
 
 
 def _scored(
-    stages: Sequence[ScoreStage], models: Sequence[LanguageModel], items: Sequence[Sequence[Item]]
+    stages: Sequence[ScoreStage], models: Sequence[LanguageModel], items: Sequence[Sequence[Item]], texts: bool
 ) -> list[pl.DataFrame]:
-    """The table of one split for each of several models, asked at once where they are asked as many items."""
+    """The table of one split for each of several models, asked at once where they are asked as many items. With ``texts``,
+    what was said of the sample is in ``trace`` and ``answer``, which else are null."""
     if len({len(own) for own in items}) > 1:
-        return [_scored([s], [m], [own])[0] for s, m, own in zip(stages, models, items, strict=True)]
+        return [_scored([s], [m], [own], texts)[0] for s, m, own in zip(stages, models, items, strict=True)]
     from lm.ensemble import ensemble
 
     task, measure, lm = stages[0].model.task, stages[0].measure, ensemble(models)
     every = [item for own in items for item in own]
     seeds = [derived_seed(s.seed, s.name, item.id) for s, own in zip(stages, items, strict=True) for item in own]
     steps = pl.concat([step_accuracy(own, model) for own, model in zip(items, models, strict=True)])
+    sample = [row for s, own in zip(stages, items, strict=True) for row in _sampled(own, s.measure.transcripts * texts)]
     found = []
     for decoding, temperature in (("greedy", 0.0), ("sampled", measure.temperature)):
         sampling = Sampling(temperature, stages[0].max_tokens)
-        answers = _answered(task, every, lm, sampling, np.array(seeds, np.int64))
+        kept = np.array(sample, np.bool_) & (decoding == "greedy")
+        answers = _answered(task, every, lm, sampling, np.array(seeds, np.int64), kept)
         found.append(answers.with_columns(decoding=pl.lit(decoding), step_correct=steps))
     size = len(items[0])
     return [pl.concat([table[at : at + size] for table in found]) for at in range(0, len(every), size)]
 
 
 def _answered(
-    task: Task, items: Sequence[Item], lm: LanguageModel, sampling: Sampling, seeds: NDArray[np.int64]
+    task: Task,
+    items: Sequence[Item],
+    lm: LanguageModel,
+    sampling: Sampling,
+    seeds: NDArray[np.int64],
+    kept: NDArray[np.bool_],
 ) -> pl.DataFrame:
     prompts = prompts_of(task, items, lm)
     drawn = lm.generate(prompts.tokens, sampling, seeds, tools=prompts.tools)
     texts = lm.decode(drawn.tokens)
     verdicts = task.verdicts(items, texts)
+    rows = np.flatnonzero(kept)
+    said: dict[str, list[str | None]] = {"trace": [None] * len(items), "answer": [None] * len(items)}
+    if len(rows):
+        parts = parts_of(lm, drawn.tokens.take(rows), drawn.channel[drawn.tokens.value_index(rows)])
+        for name, own in zip(said, parts, strict=True):
+            for row, text in zip(rows.tolist(), own, strict=True):
+                said[name][row] = text
     return pl.DataFrame(
         {
             "item": [item.id for item in items],
@@ -125,8 +146,14 @@ def _answered(
             "finished": drawn.finished,
             "formed": pl.Series([task.formed(i, text) for i, text in zip(items, texts, strict=True)], dtype=pl.Boolean),
             "tokens": drawn.tokens.lengths,
+            **{name: pl.Series(own, dtype=pl.String) for name, own in said.items()},
         }
     )
+
+
+def _sampled(items: Sequence[Item], most: int) -> list[bool]:
+    found: list[bool] = first_of_each([item.family for item in items], most).tolist()
+    return found
 
 
 def step_accuracy(items: Sequence[Item], lm: LanguageModel) -> pl.Series:

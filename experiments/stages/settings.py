@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from configs.errors import require
+from configs.identity import added, identity
 from experiments.campaign.config.population import Population
+
+TRANSCRIPTS = 8
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,9 @@ class Measure:
             random sample of these.
         hours: window over which honest requests arrive, virtual time.
         patience: seconds an honest user waits for one answer before giving up.
+        transcripts: answers of each family that are kept as text, of the API to the attacker and of students to held-out
+            items, for people to read; 0 for none. In no key: no number depends on it, and rows that are stored keep what
+            they have.
     """
 
     heldout: int = 200
@@ -28,6 +35,7 @@ class Measure:
     population: Population = field(default_factory=lambda: Population(accounts=1000))
     hours: float = 24.0
     patience: float = 600.0
+    transcripts: int = added(TRANSCRIPTS)
 
     def __post_init__(self) -> None:
         require(self.heldout >= 1, "heldout", self.heldout, "must be at least 1")
@@ -35,6 +43,11 @@ class Measure:
         require(self.temperature > 0, "temperature", self.temperature, "must be positive")
         require(self.hours > 0, "hours", self.hours, "must be positive")
         require(self.patience >= 0, "patience", self.patience, "must be at least 0")
+        require(self.transcripts >= 0, "transcripts", self.transcripts, "must be at least 0")
+
+    def identity(self) -> Any:
+        """What of it is in the keys of stages that depend on all of it."""
+        return identity(replace(self, transcripts=TRANSCRIPTS))
 
     def memory(self) -> int:
         """Bytes that the honest population takes at least."""
