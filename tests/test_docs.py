@@ -31,6 +31,7 @@ from experiments.cli.subcommand import CARE, KINDS, SHELLS
 from experiments.compose.asked import asked_of
 from experiments.compose.compose import ROOT as CELL
 from experiments.compose.compose import compose_cells, compose_one
+from experiments.compose.table_files import table_words
 from experiments.report import write_report
 from lm.batch import collate
 from lm.types import Channel
@@ -54,7 +55,7 @@ MOVED = {
     "experiments.claims.cheap_noise": "mine.cheap_noise",
 }
 """Module in the tree -> module in a package of one's own."""
-TEACHING = ("add-a-claim.md", "add-a-defense.md", "add-an-attack.md", "campaigns.md")
+TEACHING = ("add-a-claim.md", "add-a-defense.md", "add-an-attack.md", "campaigns.md", "tables.md")
 """Pages that say which files to write."""
 
 
@@ -277,8 +278,8 @@ def test_commands_compose(page, line, written):
         own = frontier.own_words(arguments)
         assert not own.defenses or len(frontier.grids(own)) == 1 + len(own.defenses)
         arguments = list(own.overrides)
-    if command == "game":
-        arguments = list(game.own_words(arguments).overrides)
+    if command in ("game", "table"):
+        arguments = list(game.own_words(arguments)[0] if command == "game" else table_words(arguments).others)
     if command == "worst-case":
         own = worst_case.own_words(arguments, asked.options.seeds)
         arguments = [*own.overrides, *worst_case.grids(own)[0]]

@@ -34,20 +34,15 @@ def main(asked: CommandLine) -> int:
     name = stem(name, [f"{one}_{COMMAND}" for one in experiment_names(own.overrides)], COMMAND)
     whole = options.all or options.kept
     cells = [compose_one(own.overrides)] if whole else compose_cells(own.overrides)
-    from experiments.cli.stored_rows import newest, out_of, store_of, stored_results, wanted_rows
+    from experiments.cli.stored_rows import kept_results, newest, out_of, store_of, stored_results, wanted_rows
     from experiments.report.write_game import write_game
-    from experiments.stages.row import RowStage, result_of
-    from experiments.store.maintenance.kept import kept_named
 
     store, out = store_of(cells), out_of(cells)
     results: list[CellResult]
     if options.all:
         results, missing = list(newest(store)), 0
     elif options.kept:
-        table = kept_named(store.root, options.kept, "--kept")
-        rows = [store.entry(ref) for ref in table.rows if ref.stage == RowStage.name]
-        results = [result_of(entry) for entry in rows if entry is not None]
-        missing = len(rows) - len(results)
+        results, missing = kept_results(store, options.kept)
     else:
         settled = settle(cells)
         wanted = wanted_rows(settled.cells)

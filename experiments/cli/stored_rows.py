@@ -18,6 +18,7 @@ from experiments.engine.graph import Wanted
 from experiments.measure.cell_result import CellResult
 from experiments.stages.row import RowStage, resolved_of, result_of
 from experiments.store.entry import Entry
+from experiments.store.maintenance.kept import kept_named
 from experiments.store.places import folder
 from experiments.store.stage import Stage
 from experiments.store.store import Store
@@ -85,6 +86,17 @@ def _said(row: Stage, cell: Composed) -> dict[str, Any]:
     """What a cell says of its row that the row's own numbers do not depend on."""
     settings = {"settings": by_class(row.resolved)} if isinstance(row, RowStage) else {}
     return settings if cell.calibrated is None else {**settings, f"calibrated_{cell.calibrated[0]}": cell.calibrated[1]}
+
+
+def kept_results(store: Store, name: str) -> tuple[list[CellResult], int]:
+    """The rows of a table that was kept by name, and how many of them are not stored.
+
+    Raises:
+        ConfigError: there is no such table.
+    """
+    rows = [store.entry(ref) for ref in kept_named(store.root, name, "--kept").rows if ref.stage == RowStage.name]
+    found = [result_of(entry) for entry in rows if entry is not None]
+    return found, len(rows) - len(found)
 
 
 def newest(store: Store) -> Iterator[CellResult]:
