@@ -55,7 +55,7 @@ MOVED = {
     "experiments.claims.cheap_noise": "mine.cheap_noise",
 }
 """Module in the tree -> module in a package of one's own."""
-TEACHING = ("add-a-claim.md", "add-a-defense.md", "add-an-attack.md", "campaigns.md", "tables.md")
+TEACHING = ("add-a-claim.md", "add-a-defense.md", "add-an-attack.md", "campaigns.md", "experiments.md", "tables.md")
 """Pages that say which files to write."""
 
 

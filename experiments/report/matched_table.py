@@ -243,15 +243,15 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
         notes.append(f"No difference is resolved in {', '.join(left_out)}: left out here, in the CSV.")
     if any(c.common for c in shown):
         notes.append("* the largest drop that all defenses with a value in the row reach.")
+    beneath = "Difference" if len(references) > 1 else f"Difference: {reference} less the other"
+    beneath = "Letters" if every else beneath
     return Table(
         "matched",
         "Student accuracy at equal honest accuracy",
         columns,
         tuple(rows),
         tuple(filter(None, (*notes, seeds_caveat(used)))),
-        ("Student accuracy", "Letters")
-        if every
-        else ("Student accuracy", f"Difference: {reference} less the other" if len(references) == 1 else "Difference"),
+        ("Student accuracy", beneath),
     )
 
 
