@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hydra.errors import OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
 from configs.build import build
 from configs.errors import ConfigError
+from experiments.compose.fields import RefusedError, set_fields
 from experiments.compose.grids import choice_of
+from experiments.compose.hydra_errors import in_words
 from experiments.compose.hydra_session import session
+from experiments.compose.resolved import resolved
 from experiments.compose.search_path import SEARCH_PATH
 from experiments.report.paper.table_spec import TableSpec
 
@@ -54,6 +61,15 @@ def table_specs(words: Sequence[str]) -> dict[str, TableSpec]:
     own = table_words(words)
     fields = [w if w.startswith("~") else f"++{w.lstrip('+')}" for w in own.fields]  # the class says which there are
     search = [w for w in own.others if w.lstrip("+").startswith(f"{SEARCH_PATH}=")]
+    found = {}
     with session(search) as hydra:
-        nodes = {name: choice_of(TABLE, name, [*search, *fields], hydra) for name in own.names}
-    return {name: build(node, TableSpec, TABLE) for name, node in nodes.items()}
+        for name in own.names:
+            config = OmegaConf.create({TABLE: choice_of(TABLE, name, search, hydra)})
+            try:
+                set_fields(config, hydra.parse(fields))
+            except OverrideParseException as error:
+                raise in_words(error, own.fields) from error
+            except (RefusedError, OmegaConfBaseException) as error:
+                raise ConfigError(TABLE, " ".join(own.fields), "sets what is not there, or several values") from error
+            found[name] = build(resolved(config)[TABLE], TableSpec, TABLE)
+    return found

@@ -207,6 +207,8 @@ def test_what_cannot_be_is_refused(summaries):
         table_specs(["+table=mian"])
     with pytest.raises(ConfigError, match=r"table\.wdth"):
         table_specs(["+table=main", "table.wdth=single"])
+    with pytest.raises(ConfigError, match="several values"):
+        table_specs(["+table=main", "table.width=single,double"])
     with pytest.raises(ConfigError, match="control characters"):
         spec(caption="a\x1b[31mb")
     with pytest.raises(ConfigError, match=r"say which with \+table=NAME"):
@@ -258,3 +260,12 @@ def test_latex_compiles_as_it_is(written, tmp_path):
         said = done.stdout + done.stderr
         assert done.returncode == 0, (name, said[-2000:])
         assert "Overfull" not in said, name
+
+
+def test_a_table_of_somebody_elses_package(elsewhere, tmp_path):
+    folder = tmp_path / "elsewhere" / "configs" / "table"
+    folder.mkdir()
+    target = "experiments.report.paper.table_spec.TableSpec"
+    (folder / "mine.yaml").write_text(f"_target_: {target}\ncolumns: [{{measure: transfer}}]\nattack: imitate\n")
+    found = table_specs([elsewhere, "+table=mine", "table.names.shout='Shout & {x}'", "table.width=single"])["mine"]
+    assert (found.names, found.width, found.attack) == ({"shout": "Shout & {x}"}, "single", "imitate")
