@@ -18,10 +18,9 @@ import numpy as np
 import polars as pl
 
 from benchmarks.stopwatch import timed
-from experiments.stages.row import newest
 from experiments.report.page.write_page import render
 from experiments.report.write import contents
-from experiments.stages.row import RowStage
+from experiments.stages.row import RowStage, newest
 from experiments.stages.sample_texts import SCHEMA
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage

@@ -50,6 +50,10 @@ GROUPS = {
         "Who rates released texts and students' answers besides: `judge=NAME`, `judge=[NAME,NAME]`, see "
         "[language-models.md](language-models.md#judges).",
     ),
+    "table": (
+        "Tables",
+        "Tables and figures of a paper from stored rows: `moatbench table +table=NAME`, see [tables.md](tables.md).",
+    ),
     "campaign": (
         "Campaigns",
         "`moatbench campaign campaign=NAME`, see [campaigns.md](campaigns.md). Sources: who reported it; P primary text, S "

@@ -30,6 +30,7 @@ from experiments.cli.subcommand import CARE, KINDS, SHELLS
 from experiments.compose.asked import asked_of
 from experiments.compose.compose import ROOT as CELL
 from experiments.compose.compose import compose_cells, compose_one
+from experiments.compose.table_files import table_words
 from experiments.report import write_report
 from lm.batch import collate
 from lm.types import Channel
@@ -53,7 +54,7 @@ MOVED = {
     "experiments.claims.cheap_noise": "mine.cheap_noise",
 }
 """Module in the tree -> module in a package of one's own."""
-TEACHING = ("add-a-claim.md", "add-a-defense.md", "add-an-attack.md", "campaigns.md")
+TEACHING = ("add-a-claim.md", "add-a-defense.md", "add-an-attack.md", "campaigns.md", "experiments.md", "tables.md")
 """Pages that say which files to write."""
 
 
@@ -279,6 +280,8 @@ def test_commands_compose(page, line, written):
     if command in ("game", "transcripts"):
         taking = {"game": game, "transcripts": transcripts_of}[command]
         arguments = list(taking.own_words(arguments).overrides)
+    if command == "table":
+        arguments = list(table_words(arguments).others)
     if command == "worst-case":
         own = worst_case.own_words(arguments, asked.options.seeds)
         arguments = [*own.overrides, *worst_case.grids(own)[0]]

@@ -33,6 +33,7 @@ GROUPS = {
     "experiments": ("experiment", "experiment/published", "experiment/campaign"),
     "claims": ("claim",),
     "judges": ("judge",),
+    "tables": ("table",),
     **{part: (f"attack/{part}",) for part in PARTS_OF_ATTACKS},
 }
 
@@ -42,6 +43,7 @@ SELF = "_self_"
 TYPED = {
     "operation": "+operation@campaign.operations.OWN_NAME",
     "claim": "+claim",
+    "table": "+table",
     "experiment": "+experiment",
     "experiment/published": "+experiment",
     "experiment/campaign": "+experiment",

@@ -15,12 +15,21 @@ READS = {
             ("moatbench table +experiment=decoding --reference temperature", "others against temperature, not its own"),
             ("moatbench table +experiment=decoding --reference all", "every pair of defenses at equal honest accuracy"),
             ("moatbench table --all --format csv", "every row in the store"),
+            ("moatbench table +experiment=quick +table=main --format latex", "a table for a paper, with its figure"),
+            ("moatbench table +experiment=decoding +table=matched --reference temperature", "with this one as ours"),
+            (
+                "moatbench table --kept worst-case +table=worst table.width=single",
+                "of a kept table, with another width",
+            ),
         ),
         (
             Option("--all", "every row in the store", None),
+            Option("--kept", "the rows of this kept table (`moatbench store ls`)"),
             Option("--format", "how", FORMATS),
             Option(
-                "--reference", "defense that others are compared with at equal honest accuracy; all: each with each"
+                "--reference",
+                "defense that others are compared with at equal honest accuracy; all: each with each. With +table=: the "
+                "defense that the paper is about; all: letters",
             ),
             NAME,
         ),

@@ -14,9 +14,10 @@ RUNS = {
             ("moatbench run defense=trace_hidden seed=1", "hide the teacher's working"),
             ("moatbench run defense=temperature defense.temperature.tau=1.5", "set a field of the defense"),
             ("moatbench run defense=[token_bucket,trace_summary] budget=sybil", "two defenses, ten accounts"),
+            ("moatbench run defense=kgw --dry-run", "what it would take; runs nothing"),
             ("moatbench run tracking=wandb", "also show the row in wandb, offline"),
         ),
-        (WORKERS, NAME, PROFILE),
+        (DRY_RUN, WORKERS, NAME, PROFILE),
     ),
     "sweep": Command(
         "run",
@@ -30,6 +31,10 @@ RUNS = {
             ("moatbench sweep +experiment=quick --dry-run --difference 0.05", "how many seeds show a loss of .05"),
             ("moatbench sweep defense=none,trace_hidden attack=imitate,prefix seed=0,1", "2 x 2 x 2 cells"),
             ("moatbench sweep defense=temperature defense.temperature.tau=1,1.5,2", "a sweep over a field"),
+            (
+                "moatbench sweep defense=temperature,kgw defense.temperature.tau=1.2,1.5 defense.kgw.delta=1,2",
+                "strengths of several defenses, each for its own",
+            ),
             ("moatbench sweep +experiment=quick seed=5 --workers 1", "your own overrides win over the file's"),
         ),
         (

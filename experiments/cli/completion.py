@@ -19,6 +19,7 @@ from experiments.cli.suggestions import suggested
 from experiments.compose.compose import ROOT, expand
 from experiments.compose.grids import CLAIM, EXPERIMENT, experiments_of
 from experiments.compose.hydra_session import HydraSession, session
+from experiments.compose.table_files import TABLE, table_words
 
 BASH = """\
 _moatbench() {
@@ -87,6 +88,8 @@ def complete(line: str) -> list[str]:
         kinds = [own for own in own_words if own.startswith(word)]
         words = [w for w in words if not w.startswith(own_words)]
     others = [w for w in words[1:] if "=" in w and not w.startswith("-")]
+    if words[0] == TABLE:
+        others = list(table_words(others).others)
     return kinds + sorted({f for root in _roots(words[0], [word, *others]) for f in _overrides(word, others, root)})
 
 
@@ -125,15 +128,14 @@ def _within_cell(word: str, others: list[str], hydra: HydraSession, root: str) -
         if equals and start.lstrip("+") == EXPERIMENT:
             names = experiments_of(root, hydra.files(others))
             return [f"{start}={name}" for name in names if f"{start}={name}".startswith(word)]
-        if equals and start.lstrip("+") == CLAIM:
-            return [
-                f"{start}={name}" for name in hydra.files(others).options(CLAIM) if f"{start}={name}".startswith(word)
-            ]
+        if equals and (group := start.lstrip("+")) in (CLAIM, TABLE):
+            options = hydra.files(others).options(group)
+            return [f"{start}={name}" for name in options if f"{start}={name}".startswith(word)]
         known = {str(part) for part in hydra.base(root, ())}
         found = suggested(word, others, hydra, root)
     except (MoatBenchError, HydraException):
         return []
-    more = [f"+{group}=" for group in (EXPERIMENT, CLAIM) if group.startswith(word.lstrip("+"))]
+    more = [f"+{group}=" for group in (EXPERIMENT, CLAIM, TABLE) if group.startswith(word.lstrip("+"))]
     return [f for f in found if _part(f) in known and not f.endswith("_target_=")] + more
 
 

@@ -182,14 +182,18 @@ def carry_out(
         if keeps:
             table = keep(store, name, stages, command, run=run)
             found = [entry for ref in table.rows if (entry := store.entry(ref)) is not None] if run else own
-        files = _report(lambda at: kind.report(found, cells, at, name), place, out, told) if own else []
-    written = list(files or ())
+        files = _report(lambda at: kind.report(found, cells, at, name), place, out, told) if own else {}
+    if files:
+        tracking.report(name, files)
+    written = list((files or {}).values())
     if profile:
         written += show_profile(outcome, engine.width(), place / f"{name}_profile.json", told)
     if display.written:
         written.append(display.path)
     if written:
         told.print(f"written: {', '.join(str(path) for path in written)}", highlight=False, soft_wrap=True)
+    if where := tracking.remark():
+        told.print(f"moatbench: {where}", highlight=False, soft_wrap=True, markup=False)
     code = conclude(outcome, len(graph.wanted), len(graph.wanted) - len(own), store.root, told)
     return code or int(files is None)
 
@@ -213,8 +217,8 @@ def _keep_if_possible(keep: Callable[[], Kept], graph: StageGraph, store: Store,
     return True
 
 
-def _report(write: Callable[[Path], Shown], place: Path, out: Console, told: Console) -> list[Path] | None:
-    """Write and show the report; the files, or None where they cannot be written. The rows are stored all the same."""
+def _report(write: Callable[[Path], Shown], place: Path, out: Console, told: Console) -> dict[str, Path] | None:
+    """Write and show the report; the files by kind, or None where there is no room. The rows are stored all the same."""
     try:
         with somewhere(place) as at:
             written = write(at)
@@ -227,4 +231,4 @@ def _report(write: Callable[[Path], Shown], place: Path, out: Console, told: Con
     if at != place:
         told.print(not_written(place), highlight=False)
         return None
-    return list(written.files.values())
+    return dict(written.files)

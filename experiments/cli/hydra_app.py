@@ -1,7 +1,8 @@
 """The same cells under plain Hydra, for its multirun launchers: ``python -m experiments.cli.hydra_app --multirun seed=0,1``.
 
 Each job is one cell; what the store has is not done again, so jobs may overlap, be killed and be repeated. The jobs of a
-multirun make one table and one report together, which the last to end leaves whole.
+multirun make one table and one report together, which the last to end leaves whole. ``hydra.job.name=NAME``
+names both, so that the next multirun does not replace them.
 """
 
 from __future__ import annotations
@@ -40,12 +41,19 @@ def _run(config: DictConfig) -> int:
     from experiments.cli.execute import Cells, carry_out
 
     if EXPERIMENT in config:
-        raise ConfigError(EXPERIMENT, "", "is a union of grids, which Hydra cannot sweep: use moatbench sweep")
+        raise ConfigError(
+            EXPERIMENT, "", "is a union of grids, which Hydra cannot sweep: use moatbench sweep (docs/experiments.md)"
+        )
     overrides = tuple(HydraConfig.get().overrides.task)
     admit(HydraConfig.get().overrides.hydra)
     cell = Composed(overrides, resolved(config), " ".join(overrides))
     kind = Cells(reporting=reporting_of(cell.plain, HydraConfig.get().overrides.hydra))
-    return carry_out([cell], "hydra", run=_multirun(HydraConfig.get()), kind=kind)
+    return carry_out([cell], _name(HydraConfig.get()), run=_multirun(HydraConfig.get()), kind=kind)
+
+
+def _name(settings: DictConfig) -> str:
+    """Of table and report: ``hydra.job.name`` where one was chosen."""
+    return "hydra" if settings.job.name in ("hydra_app", "moatbench") else str(settings.job.name)
 
 
 def _multirun(settings: DictConfig) -> str:

@@ -10,7 +10,7 @@ FORMATS = ("terminal", "markdown", "csv", "latex")
 PARTS_OF_ATTACKS = ("harvest", "recover", "objective", "refine")
 KINDS = (
     "tasks", "teachers", "defenses", "attacks", "students", "apis", "budgets", "campaigns", "policies", "experiments",
-    "claims", "judges",
+    "claims", "judges", "tables",
     *PARTS_OF_ATTACKS,
 )  # fmt: skip
 SHELLS = ("bash", "zsh", "fish")

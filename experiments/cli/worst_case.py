@@ -14,6 +14,7 @@ from experiments.cli.arguments import CommandLine
 from experiments.cli.consoles import count, remarks, results
 from experiments.cli.settling import calibrated
 from experiments.compose.compose import Composed, compose_sweep
+from experiments.compose.grids import experiment_names
 from experiments.compose.hydra_session import session
 from experiments.compose.search_path import SEARCH_PATH
 from experiments.report.file_names import stem
@@ -38,19 +39,21 @@ Failed = dict[str, dict[str, str]]
 def main(asked: CommandLine) -> int:
     """Search, run the cells of what was found, and report them."""
     options, command = asked.options, (asked.command, *asked.words)
-    own = own_words(asked.words, options.seeds)
-    name = stem(options.name, [], COMMAND)
+    experiments = experiment_names(asked.words)
+    name = stem(options.name, [f"{COMMAND}_{one.replace('/', '_')}" for one in experiments], COMMAND)
     with collecting():
         with timed("planning"):
-            sweep = compose_sweep(own.overrides, lines=grids(own))
-        cells, code = calibrated(sweep.cells, options.workers, options.dry_run, command)
+            asked_for, seeds = (
+                of_experiment(asked.words, options.seeds) if experiments else of_words(asked.words, options.seeds)
+            )
+        cells, code = calibrated(asked_for, options.workers, options.dry_run, command)
         if not cells:  # a calibration failed; or of a plan, all of whose cells wait
             return code
         from experiments.cli.execute import carry_out
         from experiments.cli.stored_rows import store_of
         from experiments.cli.strongest import Strongest
 
-        contests, store = contests_of(cells, own.seeds), store_of(cells)
+        contests, store = contests_of(cells, seeds), store_of(cells)
         for contest in contests:
             for attack, why in contest.left_out.items():
                 print(f"moatbench: left out on {contest.defense}: {attack} ({why})", file=sys.stderr)
@@ -63,6 +66,33 @@ def main(asked: CommandLine) -> int:
             return code
         kind = Strongest(contests, store, failed)
         return carry_out(kind.cells(), name, options.workers, False, options.profile, command, kind)
+
+
+def of_words(words: Sequence[str], seeds: int | None = None) -> tuple[list[Composed], tuple[int, ...]]:
+    """The cells of `own_words`, each attack on each defense in the first seed, and all seeds."""
+    own = own_words(words, seeds)
+    return compose_sweep(own.overrides, lines=grids(own)).cells, own.seeds
+
+
+def of_experiment(words: Sequence[str], seeds: int | None = None) -> tuple[list[Composed], tuple[int, ...]]:
+    """The cells of an experiment's grids, each once whatever its seed, and all their seeds.
+
+    Args:
+        words: that were typed, ``+experiment=NAME`` among them; other overrides win over the file's, as in a sweep.
+        seeds: how many; None for those of the cells.
+
+    Raises:
+        ConfigError: seeds that are said twice, or none.
+    """
+    typed = any(word.startswith("seed=") for word in words)
+    require(seeds is None or not typed, "--seeds", seeds, "is said twice: seed= names them")
+    require(seeds is None or seeds >= 1, "--seeds", seeds, "must be at least 1")
+    found: dict[str, Composed] = {}
+    cells = compose_sweep(words).cells
+    for cell in cells:
+        found.setdefault(json.dumps({part: value for part, value in cell.content().items() if part != "seed"}), cell)
+    named = sorted({int(cell.plain["seed"]) for cell in cells}) if seeds is None else range(seeds)
+    return list(found.values()), tuple(named)
 
 
 class SearchWords(NamedTuple):
@@ -152,6 +182,11 @@ def contests_of(cells: Sequence[Composed], seeds: tuple[int, ...]) -> list[Conte
         groups.setdefault(json.dumps(rest), []).append(cell)  # unsorted: the order of a stack matters
     interning, searched = Interning(), []
     for group in groups.values():
+        attacks = Counter(str(cell.plain["attack"]["name"]) for cell in group)
+        for attack, times_named in attacks.items():
+            require(
+                times_named == 1, "attack", attack, f"has {times_named} settings here: a search changes them itself"
+            )
         named, left_out = candidates(group, interning)
         if not named:
             why = "; ".join(f"{attack}: {reason}" for attack, reason in left_out.items())

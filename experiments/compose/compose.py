@@ -34,6 +34,8 @@ PATHS = ("store", "out", "tracking", "launcher")
 """Parts of a configuration that say where and how a cell runs, not what it is."""
 REPORT = "report"
 """Part of a configuration that says what a report compares, not what a cell is."""
+DEFENSE = "defense"
+"""Group of which a grid may name several choices and set fields of each."""
 MOST_CELLS, MANY_CELLS = 20_000, 2_000
 
 
@@ -151,9 +153,35 @@ def expand(
             rest.append(override)
     search = [o.input_line for o in rest if o.is_hydra_override()] + own
     lines = [*lines, *(line for group, name in names for line in grids_of(group, name, hydra, search, root))]
-    grids = [_merged(_parsed(line, hydra), rest) for line in lines] if names or lines else [rest]
+    merged = [_merged(_parsed(line, hydra), rest) for line in lines] if names or lines else [rest]
+    grids = [part for grid in merged for part in _by_defense(grid, hydra)]
     _require_few(sum(math.prod(_count(o) for o in _last(grid).values()) for grid in grids), arguments)
     return [_product(grid) for grid in grids]
+
+
+def _by_defense(grid: list[Override], hydra: HydraSession) -> list[list[Override]]:
+    """A grid of several defenses, some of whose fields are set: one grid each, with the fields of its own defenses alone.
+    Else the grid itself. A field of what is no choice of the grid (a part of a stack) stays in all."""
+    last = list(_last(grid).values())
+    defense = next((o for o in last if o.key_or_group == DEFENSE and o.is_sweep_override()), None)
+    if defense is None:
+        return [grid]
+    words = _choices(defense)
+    named = {word: set(word.partition("=")[2].strip("[]").split(",")) for word in words}
+    every = set.union(*named.values())
+    others = [(o, _part_of(o)) for o in last if o is not defense]
+    if not any(part in every for _, part in others):
+        return [grid]
+    return [
+        [*_parsed([word], hydra), *(o for o, part in others if part not in every - names)]
+        for word, names in named.items()
+    ]
+
+
+def _part_of(override: Override) -> str:
+    """The defense of which an override sets a field; "" for other overrides."""
+    group, _, below = str(override.key_or_group).partition(".")
+    return below.partition(".")[0] if group == DEFENSE else ""
 
 
 def _composed(overrides: Sequence[str], hydra: HydraSession, assembly: Assembly, root: str) -> Plain:

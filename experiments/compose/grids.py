@@ -21,6 +21,7 @@ CELL = "cell"
 """What grids are of, where a file does not say otherwise."""
 EXPERIMENT, CLAIM = "experiment", "claim"
 """Groups whose files have grids."""
+PAGE = "docs/experiments.md"
 FIELDS = (*NOTES, "grids", "claims", "of", "reference", "setting")
 """Of an experiment's file. ``setting`` is what its grids have in common: command lines that each of them begins with.
 ``claims`` are fields of claims that differ here, by the claim's name: families and strengths, where these are others."""
@@ -105,7 +106,7 @@ def grids_of(
         raise ConfigError(group, name, f"has grids of a {of}: run it with {how} +{group}={name}")
     setting, grids = node.get("setting") or [], node.get("grids") or []
     if not grids or not _are_texts(grids):
-        raise ConfigError(f"{field}.grids", grids, "must be a list of at least one command line")
+        raise ConfigError(f"{field}.grids", grids, f"must be a list of at least one command line ({PAGE} shows one)")
     require(_are_texts(setting), f"{field}.setting", setting, "must be a list of command lines")
     common = [word for line in setting for word in _words(line, f"{field}.setting")]
     return [[*common, *_words(line, f"{field}.grids")] for line in grids]
@@ -162,11 +163,13 @@ def _experiment(name: str, hydra: HydraSession, search: Sequence[str], root: str
     folder, _, last = f"{EXPERIMENT}/{name}".rpartition("/")
     files = hydra.files(search)
     if last not in files.options(folder):
-        raise ConfigError(EXPERIMENT, name, "there is no such experiment", experiments_of(root, files))
+        reason = f"there is no such experiment ({PAGE} says how to write one)"
+        raise ConfigError(EXPERIMENT, name, reason, experiments_of(root, files))
     node: Mapping[str, Any] = whole((*search, f"+{EXPERIMENT}={name}"), hydra, root)[EXPERIMENT]
     for key in node:
         if key not in FIELDS:
-            raise ConfigError(f"{EXPERIMENT}.{name}.{key}", node[key], "is not a field here", FIELDS)
+            reason = f"is not a field of an experiment's file ({PAGE} shows one)"
+            raise ConfigError(f"{EXPERIMENT}.{name}.{key}", node[key], reason, FIELDS, meant=str(key))
     notes_in(node, f"{EXPERIMENT}.{name}")
     return node
 
@@ -176,7 +179,7 @@ def _words(line: str, field: str) -> list[str]:
     try:
         words = shlex.split(line)
     except ValueError as error:
-        raise ConfigError(field, line, f"is not a command line ({error})") from error
+        raise ConfigError(field, line, f"is not a command line ({error}; {PAGE} shows some)") from error
     for word in words:
         require(not word.lstrip("+~").startswith("hydra."), field, word, "is for the user's own command line only")
     return words

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.measure.panel import ALL
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
+from experiments.report.catalogue import CATALOGUE
 from experiments.report.floor import floor_note
 from experiments.report.grouping import axis_text, varying_axes
 from experiments.report.guard_notes import guard_notes
@@ -21,6 +21,22 @@ from experiments.report.spelling import Value
 from experiments.report.structure import Column, Table
 
 Row = dict[str, Value]
+
+MEASURES = {
+    "relative": "relative",
+    "relative_own": "relative_own",
+    "T_def": "honest_accuracy",
+    "refusals": "refused",
+    "wait": "wait",
+    "trace": "trace_seen",
+    "extra passes": "extra_passes",
+    "sold_l1": "sold_l1",
+    "sold_top1": "sold_top1",
+    "queries accepted": "accepted",
+    "prompts": "distinct_prompts",
+    "dollars": "attack_cost",
+}
+"""Columns behind the transfers, by what the catalogue calls them."""
 
 EXTRA_PASSES = "Extra passes: forward passes of other models than the teacher per token that it generates."
 
@@ -46,41 +62,22 @@ def main_table(summaries: Sequence[Summary]) -> Table:
         row: Row = {"defense": s.defense, "attack": s.attack}
         row |= {axis: axis_text(s.configuration.get(axis)) for axis in varying}
         row |= {f"transfer {f}": s.headline_estimate("transfer", f) for f in (*families, POOLED)}
-        row |= {
-            "relative": s.headline_estimate("relative", POOLED),
-            "relative_own": s.headline_estimate("relative_own", POOLED),
-            "T_def": s.estimate("T_def", ALL, "", "strict"),
-            "refusals": s.estimate("refusals", ALL).value,
-            "wait": s.estimate("wait_seconds", ALL).value,
-            "trace": s.estimate("trace_kept", ALL).value,
-            "extra passes": s.estimate("extra_passes").value,
-            "sold_l1": s.estimate("sold_l1").value,
-            "sold_top1": s.estimate("sold_top1").value,
-            "queries accepted": s.facts["accepted"],
-            "prompts": s.facts["distinct_prompts"],
-            "dollars": s.facts["dollars"],
-        }
+        row |= {key: _value(s, name) for key, name in MEASURES.items()}
         rows.append(row)
+    left = {
+        *([] if runs_models(summaries) else ["extra passes"]),
+        *([] if sells_changed_probabilities(summaries) else ["sold_l1", "sold_top1"]),
+    }
     columns = (
         Column("defense", "defense", "text", 0),
         *(Column(axis, AXES[axis], "text", 0) for axis in varying),
         Column("attack", "attack", "text", 0),
         *(Column(f"transfer {f}", family_name(f)) for f in (*families, POOLED)),
-        Column("relative", "relative", "share", 2),
-        Column("relative_own", "relative to own", "share", 2),
-        Column("T_def", "honest accuracy", "share", 2),
-        Column("refusals", "refused", "share", 2),
-        Column("wait", "wait", "seconds", 2),
-        Column("trace", "trace seen", "share", 2),
-        *([Column("extra passes", "extra passes", "share", 2)] if runs_models(summaries) else []),
         *(
-            [Column("sold_l1", "L1 sold", "share", 2), Column("sold_top1", "first token kept", "share", 2)]
-            if sells_changed_probabilities(summaries)
-            else []
+            Column(key, CATALOGUE[name].title, CATALOGUE[name].kind, 2)
+            for key, name in MEASURES.items()
+            if key not in left
         ),
-        Column("queries accepted", "accepted", "count", 2),
-        Column("prompts", "distinct prompts", "count", 2),
-        Column("dollars", "attack cost", "dollars", 2),
     )
     setting = ", ".join(f"{AXES[axis]} {axis_text(summaries[0].configuration.get(axis))}" for axis in fixed)
     return Table(
@@ -91,6 +88,12 @@ def main_table(summaries: Sequence[Summary]) -> Table:
         _main_notes(summaries),
         ("What moved: transfer per family", "What it cost: honest users and attacker"),
     )
+
+
+def _value(summary: Summary, name: str) -> Value:
+    """As the catalogue has it; of means over users and cells the number alone."""
+    found = CATALOGUE[name].estimate(summary)
+    return found if CATALOGUE[name].of in ("student", "honest") else found.value
 
 
 def runs_models(summaries: Sequence[Summary]) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from string import ascii_letters
 from typing import NamedTuple
 
 from experiments.measure.estimate import Estimate, estimates
+from experiments.measure.letters import letters
 from experiments.measure.matched import TARGETS, Read, TradeOff, at_drop, common_drop, curve
 from experiments.measure.panel import ALL
 from experiments.measure.quantity import Quantity, difference, shared_seeds
@@ -22,6 +24,7 @@ from experiments.report.structure import Column, Table
 from experiments.store.maintenance.lineage import Lineage, joined
 
 TOLD_APART = ("lost", "gained")
+LETTERS = "Sharing a letter does not say that students are equal."
 LEAST_REACH = 0.005
 """A defense that costs honest users less than this at its greatest strength does not limit the common drop."""
 
@@ -95,12 +98,12 @@ def comparisons(summaries: Sequence[Summary], reference: Reference = FIRST) -> t
         groups.setdefault((s.threat, s.attack), []).append(s)
     read: list[_Reading] = []
     used: list[Summary] = []
-    reference.require({_curve_name(s) for s in strong})
+    reference.require({curve_name(s) for s in strong})
     for group in groups.values():
         shared = set.intersection(*(set(s.seeds) for s in group))
         curves: dict[str, list[Summary]] = {}
         for s in group if shared else ():
-            curves.setdefault(_curve_name(s), []).append(s)
+            curves.setdefault(curve_name(s), []).append(s)
         if len(curves) > 1:
             used += group
             for family in family_order([*sorted({f for s in group for f in s.families}), POOLED]):
@@ -139,7 +142,7 @@ def _estimated(read: Sequence[_Reading]) -> list[Comparison]:
     ]
 
 
-def _curve_name(summary: Summary) -> str:
+def curve_name(summary: Summary) -> str:
     """Names of the defense with what tells it apart from others but for its strength."""
     own = str(summary.configuration.get("defense") or "")
     return "+".join(summary.names) + summary.defense.removeprefix(own)
@@ -148,7 +151,7 @@ def _curve_name(summary: Summary) -> str:
 def _of_family(
     by_defense: dict[str, list[Summary]], family: str, setting: str, passive: bool, wanted: Reference
 ) -> list[_Reading]:
-    points = {name: _points(cells, family) for name, cells in by_defense.items()}
+    points = {name: points_of_curve(cells, family) for name, cells in by_defense.items()}
     every = [q for drop, accuracy in (p for own in points.values() for p in own) for q in (drop, accuracy) if q.known]
     cells = [s for own in by_defense.values() for s in own]
     undefended = next((q for q in (s.headline("S_undef", family) for s in cells) if q.known), None)
@@ -184,7 +187,8 @@ def _targets(lines: Sequence[TradeOff]) -> list[tuple[float, bool]]:
     return sorted(targets)
 
 
-def _points(cells: Sequence[Summary], family: str) -> list[tuple[Quantity, Quantity]]:
+def points_of_curve(cells: Sequence[Summary], family: str) -> list[tuple[Quantity, Quantity]]:
+    """(drop of honest accuracy, student accuracy) of each strength."""
     honest = ALL if family == POOLED else family
     return [(s.quantity("honest_drop", honest, "", "strict"), s.headline("S_def", family)) for s in cells]
 
@@ -211,6 +215,8 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
             row |= {
                 _minus(pair, references): verdict.estimate for pair, verdict in c.difference.items() if pair[1] in names
             }
+        else:
+            row["letters"] = letters_text(c)
         rows.append(row)
     compared = sorted({pair for c in found if not every for pair in c.difference if pair[1] in names})
     columns = (
@@ -218,13 +224,14 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
         Column("family", "family", "text", 0),
         Column("drop", "drop", "text", 0),
         *(Column(name, name) for name in defenses),
+        *([Column("letters", "share a letter: not told apart", "text", 2)] if every else []),
         *(Column(_minus(pair, references), _less(pair, references), "share", 2) for pair in compared),
     )
     notes = [
         "Drop: points of honest accuracy in the family (pooled: of all honest users). Of strengths that cost honest users "
         "nothing the best counts; in between, student accuracy lies on straight lines. Blank (–) where the drop was not "
         "reached: nothing is extrapolated.",
-        *([] if every else [corrected(found)]),
+        f"{corrected(found)} {LETTERS}" if every else corrected(found),
     ]
     slack = max((value for c in shown for value in c.slack.values()), default=0.0)
     if slack > 0:
@@ -243,14 +250,26 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
         notes.append(f"No difference is resolved in {', '.join(left_out)}: left out here, in the CSV.")
     if any(c.common for c in shown):
         notes.append("* the largest drop that all defenses with a value in the row reach.")
+    beneath = "Difference" if len(references) > 1 else f"Difference: {reference} less the other"
+    beneath = "Letters" if every else beneath
     return Table(
         "matched",
         "Student accuracy at equal honest accuracy",
         columns,
         tuple(rows),
         tuple(filter(None, (*notes, seeds_caveat(used)))),
-        ("Student accuracy", f"Difference: {reference} less the other" if len(references) == 1 else "Difference"),
+        ("Student accuracy", beneath),
     )
+
+
+def letters_text(c: Comparison) -> str:
+    """``a antidistillation; b permuted, temperature``: the defenses of a line by letter, the lowest student first; two share
+    a letter if and only if they are not told apart (`experiments.measure.letters`)."""
+    known = {name: e.value for name, e in c.accuracy.items() if e.value is not None}
+    order = sorted(known, key=lambda name: (known[name], name))
+    found = letters(order, [pair for pair, verdict in c.difference.items() if verdict.reading in TOLD_APART])
+    every = sorted(set("".join(found.values())), key=ascii_letters.index)
+    return "; ".join(f"{letter} {', '.join(n for n in order if letter in found[n])}" for letter in every)
 
 
 def corrected(found: Sequence[Comparison]) -> str:

@@ -21,6 +21,7 @@ from experiments.cli.roots import CAMPAIGN, ROOTS, parts_of_one_root
 from experiments.compose.asked import asked_of, with_value
 from experiments.compose.compose import compose_cells, compose_one
 from experiments.compose.interning import Interning
+from experiments.compose.table_files import table_specs
 from experiments.stages.row import RowStage
 from experiments.store.stage import Stage
 from tests.lm import tiny
@@ -37,7 +38,8 @@ OF_CELLS = [name for name in EXPERIMENTS if name not in OF_CAMPAIGNS and not nam
 OPERATION = "operation"
 """A group whose choices are put into a campaign under a name."""
 CLAIMS = [name for name in YAMLS if name.startswith("claim/")]
-CHOICES = [name for name in YAMLS if name not in (*ROOTS, *EXPERIMENTS, *CLAIMS)]
+TABLES = [name for name in YAMLS if name.startswith("table/")]
+CHOICES = [name for name in YAMLS if name not in (*ROOTS, *EXPERIMENTS, *CLAIMS, *TABLES)]
 
 
 def in_campaigns_only(name: str) -> bool:
@@ -164,6 +166,12 @@ def test_a_file_of_grids_becomes_cells(name):
     assert cells
     keys = {cell_from(stated(cell.plain, interning), interning).row_stage().key for cell in cells}
     assert len(keys) == len(cells)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_of_a_paper_is_read(name):
+    choice = name.partition("/")[2]
+    assert list(table_specs([f"+table={choice}"])) == [choice]
 
 
 def stated(plain, interning):

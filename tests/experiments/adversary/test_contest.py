@@ -11,7 +11,7 @@ from attacks.recover.verify_answers import VerifyAnswers
 from configs.errors import ConfigError, MoatBenchError
 from experiments.cell_from import cell_from
 from experiments.cli import main
-from experiments.cli.worst_case import contests_of, grids, own_words
+from experiments.cli.worst_case import contests_of, grids, of_experiment, own_words
 from experiments.compose.compose import compose_sweep
 from experiments.store.artifact import Artifact
 from experiments.store.store import Store
@@ -102,6 +102,22 @@ def test_words_of_its_own():
 def test_a_field_of_one_defense_is_set_for_it_alone():
     words = ["defense=kgw,temperature,none", "defense.kgw.delta=1,3", "defense.temperature.tau=1.4", "attack=imitate"]
     assert [one.defense for one in contests(*words)] == ["kgw(delta=1)", "kgw(delta=3)", "temperature(tau=1.4)", "none"]
+
+
+def test_an_experiment_says_defenses_attacks_and_seeds():
+    cells, seeds = of_experiment(["+experiment=decoding", "attack=imitate,clean", "seed=3,1"])
+    assert seeds == (1, 3)
+    found = contests_of(cells, seeds)
+    assert len(found) == 10
+    assert {"none", "temperature(tau=1.1)", "permuted(lam=0.25)"} <= {one.defense for one in found}
+    assert all({"imitate", "clean"} <= set(one.candidates) for one in found)
+    assert of_experiment(["+experiment=decoding"], 2)[1] == (0, 1)
+    assert of_experiment(["+experiment=decoding"])[1] == (0, 1, 2, 3, 4)
+    with pytest.raises(ConfigError, match="said twice"):
+        of_experiment(["+experiment=decoding", "seed=1"], 2)
+    twice, _ = of_experiment(["+experiment=decoding", "defense=none", "attack=imitate", "student.recipe.steps=3,4"])
+    with pytest.raises(ConfigError, match="one interface"):
+        contests_of(twice, (0,))
 
 
 def test_defenses_of_one_label_have_the_names_of_their_files():

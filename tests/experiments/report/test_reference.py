@@ -62,6 +62,9 @@ def test_every_pair(tmp_path):
     assert list(told) == list(combinations(DEFENSES, 2))
     assert told["antidistillation", "permuted"]["reading"] == "lower"
     assert not any(c.key.startswith("minus") for c in matched(report).columns)
+    row = next(r for r in matched(report).rows if (r["family"], r["drop"]) == ("reasoning", "5.0"))
+    assert row["letters"] == "a antidistillation; b permuted, temperature"
+    assert any("does not say that students are equal" in note for note in matched(report).notes)
     document = json.loads(report.files["json"].read_text())["matched"]
     assert {c["reference"] for c in document} == {EVERY_PAIR}
     names = [name for c in document for name in c["difference"]]

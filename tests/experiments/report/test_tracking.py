@@ -48,3 +48,23 @@ def test_wandb_offline_needs_no_account(tmp_path, monkeypatch, recwarn):
     assert not [w for w in recwarn if "tracking stopped" in str(w.message)]
     (run,) = (tmp_path / "wandb").glob("offline-run-*abc123")
     assert not any(b"hush" in path.read_bytes() for path in run.rglob("*") if path.is_file())
+
+
+def test_a_report_has_its_tables_and_plots_and_where_they_are_is_said(tmp_path, monkeypatch, recwarn, report):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    tracking = WandbTracking()
+    assert tracking.remark() == ""
+    tracking.row("abc123", "quick", {"seed": 0}, {"defense": "kgw(delta=2)", "attack": "imitate", "seed": 0, "x": 0.5})
+    tracking.report("quick", report.files)
+    assert not [w for w in recwarn if "tracking stopped" in str(w.message)]
+    runs = list((tmp_path / "wandb").glob("offline-run-*"))
+    assert len(runs) == 2
+    stored = b"".join(p.read_bytes() for run in runs for p in run.glob("*.wandb"))
+    assert "kgw(delta=2) × imitate seed 0".encode() in stored
+    assert b"quick: report" in stored
+    media = [p.name for run in runs for p in (run / "files" / "media").rglob("*") if p.is_file()]
+    assert any(name.startswith("quick") and name.endswith(".png") for name in media), media
+    assert any(name.startswith("main") and name.endswith(".table.json") for name in media), media
+    assert str(tmp_path / "wandb") in tracking.remark()
+    assert "wandb sync" in tracking.remark()
