@@ -25,9 +25,8 @@ def attending(model: PreTrainedModel, longest: int) -> Iterator[None]:
         model: on any device; on others than a CPU, and where something else than the fused way was chosen, nothing changes.
         longest: tokens of the longest row.
     """
-    chosen = getattr(model.config, "_attn_implementation", "")
     own = type(model).__module__.startswith(KINDS)
-    if not own or chosen != FUSED or longest > LONGEST or model.device.type != "cpu":
+    if not own or model.config._attn_implementation != FUSED or longest > LONGEST or model.device.type != "cpu":
         yield
         return
     model.set_attn_implementation(PLAIN)
