@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def judge_log(asked: CommandLine, cells: list[Composed]) -> int:
     """Show the log to the detectors of all policies that were asked for, and report."""
+    from experiments.campaign.logs.log_reference import SIMULATED
     from experiments.campaign.logs.log_report import write_log_report
-    from experiments.campaign.logs.reference import SIMULATED
     from experiments.campaign.logs.replay import replay
     from experiments.cli.consoles import results
 

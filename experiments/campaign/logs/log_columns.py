@@ -40,7 +40,7 @@ _NAMED = 2**30
 """Numbers of networks that are names begin here."""
 
 
-class Place(NamedTuple):
+class RowPlace(NamedTuple):
     """Where a batch stands, for messages.
 
     Args:
@@ -52,20 +52,20 @@ class Place(NamedTuple):
     first: int
 
 
-def wrong(place: Place, column: str, row: int, value: object, reason: str) -> ConfigError:
+def wrong(place: RowPlace, column: str, row: int, value: object, reason: str) -> ConfigError:
     """An error that names the column, the row (from 1, the heading not counted) and the value."""
     shown = repr(value)[:80]
     return ConfigError(f"{place.field}: column {column}, row {place.first + row}", shown, reason)
 
 
-def complete(values: pl.Series, column: str, place: Place) -> None:
+def complete(values: pl.Series, column: str, place: RowPlace) -> None:
     """Raise `ConfigError` at the first row without a value."""
     if values.null_count():
         row = int(values.is_null().arg_max() or 0)
         raise wrong(place, column, row, None, "is empty: give a value in every row, or leave the column out")
 
 
-def names(values: pl.Series, column: str, place: Place) -> pl.Series:
+def names(values: pl.Series, column: str, place: RowPlace) -> pl.Series:
     """Names as text; whole numbers are names too.
 
     Raises:
@@ -89,13 +89,13 @@ def names(values: pl.Series, column: str, place: Place) -> pl.Series:
     return values
 
 
-def texts(values: pl.Series, column: str, place: Place) -> pl.Series:
+def texts(values: pl.Series, column: str, place: RowPlace) -> pl.Series:
     """Prompts, cut at `LONGEST_TEXT` characters."""
     require(values.dtype == pl.String, f"{place.field}: column {column}", values.dtype, "must be text")
     return values.str.head(LONGEST_TEXT)
 
 
-def whole(values: pl.Series, column: str, place: Place, most: int = MOST_TOKENS) -> NDArray[np.int32]:
+def whole(values: pl.Series, column: str, place: RowPlace, most: int = MOST_TOKENS) -> NDArray[np.int32]:
     """(B,) whole numbers from 0 to ``most``."""
     numbers = values.cast(pl.Float64, strict=False) if values.dtype == pl.String or values.dtype.is_numeric() else None
     require(numbers is not None, f"{place.field}: column {column}", values.dtype, "must be whole numbers")
@@ -109,7 +109,7 @@ def whole(values: pl.Series, column: str, place: Place, most: int = MOST_TOKENS)
     return numbers.to_numpy().astype(np.int32)
 
 
-def seconds(values: pl.Series, column: str, place: Place) -> NDArray[np.float64]:
+def seconds(values: pl.Series, column: str, place: RowPlace) -> NDArray[np.float64]:
     """(B,) Unix seconds, NaN where there is no value.
 
     Raises:

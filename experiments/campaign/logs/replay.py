@@ -13,8 +13,7 @@ from configs.errors import ConfigError, require
 from defenses.admission.detector import Detector
 from defenses.base import AdmissionState, Prepared
 from experiments.campaign.config.campaign import Campaign
-from experiments.campaign.logs.log_traffic import accounts_of, requests_of, tokens_of
-from experiments.campaign.logs.reference import (
+from experiments.campaign.logs.log_reference import (
     SIMULATED,
     LeftOut,
     in_words,
@@ -24,6 +23,7 @@ from experiments.campaign.logs.reference import (
     share_of,
     usable,
 )
+from experiments.campaign.logs.log_traffic import accounts_of, requests_of, tokens_of
 from experiments.campaign.logs.request_log import Numbering, RequestLog, read
 from experiments.campaign.world.library import library
 from teacher.api.clock import DAY

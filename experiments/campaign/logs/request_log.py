@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from configs.errors import ConfigError, require
 from experiments.campaign.logs import log_columns as columns
-from experiments.campaign.logs.log_columns import COLUMNS, FILLED, HONEST, NEEDED, Place
+from experiments.campaign.logs.log_columns import COLUMNS, FILLED, HONEST, NEEDED, RowPlace
 from teacher.api.clock import DAY
 
 ROWS = 131_072
@@ -152,7 +152,7 @@ class _Reader:
         )
 
     def _add(self, batch: pl.DataFrame) -> None:
-        place = Place(self.option, self.rows + 1)
+        place = RowPlace(self.option, self.rows + 1)
         self.rows += batch.height
         require(self.rows <= MOST_ROWS, self.option, self.rows, f"has more than {MOST_ROWS:,} rows: give a part of it")
         for name in FILLED:
@@ -196,7 +196,7 @@ class _Reader:
                 numbers.append(found[0])
         return name.replace_strict(distinct, pl.Series(numbers, dtype=pl.Int32), return_dtype=pl.Int32).to_numpy()
 
-    def _note_accounts(self, batch: pl.DataFrame, who: NDArray[np.int32], place: Place) -> None:
+    def _note_accounts(self, batch: pl.DataFrame, who: NDArray[np.int32], place: RowPlace) -> None:
         """What rows say of their account: the first that says anything counts; labels, kinds and dates may not differ."""
         more = len(self.accounts) - len(self.opened)
         self.opened = np.concatenate([self.opened, np.full(more, np.nan)])
@@ -212,7 +212,7 @@ class _Reader:
             self.of_account[name] = held
 
     def _once(
-        self, name: str, held: Any, who: Any, given: Any, blank: Any, batch: pl.DataFrame, place: Place, strict: bool
+        self, name: str, held: Any, who: Any, given: Any, blank: Any, batch: pl.DataFrame, place: RowPlace, strict: bool
     ) -> Any:
         said = np.flatnonzero(~blank(given))[::-1]  # the first of an account is written last, and stays
         fresh = held.copy()
