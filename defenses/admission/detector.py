@@ -19,6 +19,10 @@ from defenses.base import AdmissionState, Defense, Preparation, Prepared, Traffi
 from defenses.strength import Strength
 from teacher.api.schema import FORBIDDEN, Requests, Verdicts
 
+READABLE = ("prompt", "input_tokens", "output_tokens", "network", "asn", "payment", "fingerprint", "opened")
+"""What a detector can read of a request (its prompt, lengths and network, the block of networks it is in) and of its account
+(means of payment, client, when it was opened). Everybody sees accounts and times."""
+
 
 class Suspicion(NamedTuple):
     """What one examination found, a row for each account that there was enough to say about.
@@ -106,6 +110,11 @@ class Detector(Defense):
         if self.action not in ("refuse", "mark"):
             raise ConfigError("detector.action", self.action, "is not allowed", ["refuse", "mark"])
         require(self.delay_hours >= 0, "detector.delay_hours", self.delay_hours, "must be at least 0")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What of a request and its account it needs, of `READABLE`: a log that lacks one cannot be judged by it."""
+        return READABLE
 
     @abstractmethod
     def fit(self, benign: Traffic, red_team: Traffic | None, rng: np.random.Generator) -> Prepared:

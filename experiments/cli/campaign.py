@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configs.errors import ConfigError, MoatBenchError
+from configs.errors import ConfigError, MoatBenchError, require
 from experiments.cli.arguments import CommandLine
 from experiments.compose.compose import Composed, compose_sweep
 from experiments.compose.grids import experiment_names
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 ROOT = "campaign"
 POLICIES = "policy=none,limits,accounts,linking,full"
 """Compared where the command line names no policy."""
+WATCHING = "policy=accounts,linking"
+"""Whose detectors are shown a log where the command line names no policy."""
 
 
 def main(asked: CommandLine) -> int:
     """Compose everything, then simulate what is not stored yet."""
     names = experiment_names(asked.words)
     given = any(word.lstrip("+").startswith("policy=") for word in asked.words)
-    words = asked.words if given or names else (POLICIES, *asked.words)
+    policies = WATCHING if asked.options.logs else POLICIES
+    words = asked.words if given or names else (policies, *asked.words)
     with collecting():
         with timed("planning"):
             sweep = compose_sweep(words, ROOT)
@@ -38,6 +41,14 @@ def main(asked: CommandLine) -> int:
         for remark in repetitions(sweep):
             print(f"moatbench: {remark}", file=sys.stderr)
         options = asked.options
+        if options.logs or options.write_logs:
+            require(
+                not (options.logs and options.write_logs), "--logs", options.logs, "and --write-logs exclude each other"
+            )
+            from experiments.cli.campaign_logs import judge_log, write_log
+
+            return (judge_log if options.logs else write_log)(asked, sweep.cells)
+        require(options.reference is None, "--reference", options.reference, "needs --logs")
         presets = list(dict.fromkeys(str(cell.plain["campaign"]["name"]) for cell in sweep.cells))
         name = stem(options.name, names, "+".join(presets))
         command = (asked.command, *asked.words)

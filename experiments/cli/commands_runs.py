@@ -154,8 +154,25 @@ RUNS = {
             ("moatbench campaign policy=linking policy.ladder.delay_hours=0,24,168", "a sweep over a field"),
             ("moatbench campaign +experiment=campaign/bans", "the grids of configs/experiment/campaign/bans.yaml"),
             ("moatbench campaign campaign=labs_feb2026 market=three --dry-run", "check it, run nothing"),
+            ("moatbench campaign --logs requests.parquet", "what detectors would have alarmed on in a log of your own"),
+            (
+                "moatbench campaign campaign=small population=small policy=watch --write-logs log.parquet",
+                "the request log of a simulated campaign",
+            ),
         ),
-        (DRY_RUN, WORKERS, NAME, PROFILE),
+        (
+            Option("--logs", "show a request log (.parquet, .csv) to the policies' detectors; simulates no campaign"),
+            Option(
+                "--reference",
+                "with --logs: what detectors take for honest: simulated (default), another log, or the share of the log's "
+                "time, from its begin on, that is not judged",
+            ),
+            Option("--write-logs", "simulate one campaign and write its request log to this .parquet file"),
+            DRY_RUN,
+            WORKERS,
+            NAME,
+            PROFILE,
+        ),
         more=CAMPAIGN,
     ),
 }

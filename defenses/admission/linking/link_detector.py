@@ -53,6 +53,11 @@ class LinkDetector(Detector):
         require(self.least >= 2, "detector.least", self.least, "must be at least 2")
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Detector.reads`: what its constraints are."""
+        return tuple("prompt" if kind == "template" else kind for kind in self.constraints if kind != "release")
+
+    @property
     def slot(self) -> float:
         """Seconds of a slot, the grain in which time is kept."""
         return HOUR

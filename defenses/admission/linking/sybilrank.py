@@ -104,6 +104,11 @@ class SybilRank(FittedLinkDetector):
         super().__post_init__()
         require(0 < self.oldest <= 1, "detector.oldest", self.oldest, "must be above 0 and at most 1")
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Detector.reads`: trust starts from the oldest accounts."""
+        return (*super().reads, "opened")
+
     def rank(self, state: AdmissionState, tokens: Tokens, now: float) -> Ranked:
         """Spread trust, and group those with less than the threshold."""
         index = incidence(tokens.account, tokens.key, _EVERYBODY)

@@ -80,6 +80,11 @@ class Behaviour(Detector):
         reason = "must be at least one over false_alarms"
         require(self.most_accounts * share >= 1, "behaviour.most_accounts", self.most_accounts, reason)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Detector.reads`; what `habits.FEATURES` are made of."""
+        return ("prompt", "input_tokens", "output_tokens", "network", "opened")
+
     def fit(self, benign: Traffic, red_team: Traffic | None, rng: np.random.Generator) -> Prepared:
         """See `Detector.fit`."""
         assert red_team is not None, "needs_red_team"

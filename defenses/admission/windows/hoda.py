@@ -58,6 +58,11 @@ class HODA(WindowDetector):
         require(float(share.std()) > 1e-6, "hoda.levels", self.levels, f"benign output lengths {text}")
         return {"edges": torch.from_numpy(edges), "share": torch.from_numpy(share)}
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Detector.reads`."""
+        return ("output_tokens",)
+
     def values(self, requests: Requests, output_tokens: NDArray[np.int32], prepared: Prepared) -> NDArray[np.int32]:
         """(B,) level of each request."""
         edges = np.expm1(prepared["edges"].numpy())

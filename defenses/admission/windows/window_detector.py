@@ -124,6 +124,11 @@ class WindowDetector(Detector):
         require(self.draws >= least, f"{name}.draws", self.draws, text)
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Detector.reads`: prompts, unless `values` is overridden."""
+        return ("prompt",)
+
+    @property
     def windows_needed(self) -> int:
         """Benign windows that the quantile needs."""
         return math.ceil(BEYOND / (1 - self.quantile) - 1e-6)

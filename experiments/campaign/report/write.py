@@ -18,6 +18,7 @@ from experiments.campaign.measure.policy_summary import PolicySummary, TransferR
 from experiments.campaign.report import cost_plot, csv, graph_plot, harvest_plot, roc_plot
 from experiments.campaign.report.detection_tables import detection_tables
 from experiments.campaign.report.naming import ordered
+from experiments.campaign.report.ranking import ranking
 from experiments.campaign.report.sentences import sentences
 from experiments.campaign.report.tables import policy_table
 from experiments.measure.estimate import Estimate
@@ -81,8 +82,7 @@ def write_campaign_report(
         OSError: the folder cannot be written.
     """
     summaries = ordered(summarise(results, transfer))
-    tables = (policy_table(summaries, note), *detection_tables(summaries))
-    words = tuple(sentences(summaries, note))
+    tables, words = tables_and_words(summaries, note)
     title = f"Campaign {summaries[0].results[0].preset}: {name}"
     require_name("name", name)
     out.mkdir(parents=True, exist_ok=True)
@@ -103,6 +103,19 @@ def write_campaign_report(
         with rc_context({"text.parse_math": False}):  # a name with dollar signs is no formula
             draw(summaries, png, pdf)
     return CampaignReport(name, tables, words, files)
+
+
+def tables_and_words(summaries: Sequence[PolicySummary], note: str) -> tuple[tuple[Table, ...], tuple[str, ...]]:
+    """All that a report on campaigns says, before any format: the policies first, then their ranking, then detection.
+
+    Args:
+        summaries: of one preset, in the order in which they are shown.
+        note: how exchanges of the campaign stand for queries of the laboratory.
+    """
+    ranked, advice = ranking(summaries)
+    several = (ranked,) if len(summaries) > 1 else ()
+    words = tuple(sentence for sentence in (*sentences(summaries, note), advice) if sentence)
+    return (policy_table(summaries, note), *several, *detection_tables(summaries)), words
 
 
 def _document(

@@ -141,7 +141,7 @@ class Records:
 
     def tables(self, mimics: Mapping[str, NDArray[np.int32]]) -> dict[str, pl.DataFrame]:
         """``epochs``, ``harvest``, ``accounts``, ``clusters`` and ``edges``, see `CampaignResult`."""
-        labels = {p.name: self._labels(p, mimics if p is self._providers[0] else {}) for p in self._providers}
+        labels = {p.name: self.labels(p, mimics) for p in self._providers}
         before = np.cumsum([0, *(len(p.clusters) for p in self._providers)])  # rows of clusters, of other providers
         return {
             "epochs": pl.DataFrame(self._epochs, infer_schema_length=None),
@@ -210,11 +210,11 @@ class Records:
                     }
                 )
 
-    def _labels(self, provider: Provider, mimics: Mapping[str, NDArray[np.int32]]) -> NDArray[np.object_]:
-        """(A,) operation of every account, `HONEST` for none."""
+    def labels(self, provider: Provider, mimics: Mapping[str, NDArray[np.int32]]) -> NDArray[np.object_]:
+        """(A,) operation of every account, `HONEST` for none; ``mimics`` are accounts of the first provider."""
         names = np.array([*self._operators, HONEST], object)
         label = np.concatenate([np.full(provider.honest, HONEST, object), names[self._owner(provider)]])
-        for name, accounts in mimics.items():
+        for name, accounts in mimics.items() if provider is self._providers[0] else ():
             label[accounts] = name
         return label
 

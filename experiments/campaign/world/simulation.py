@@ -23,7 +23,7 @@ from experiments.campaign.world.climb import Acted
 from experiments.campaign.world.indicator_exchange import Shared
 from experiments.campaign.world.library import library
 from experiments.campaign.world.past import fitted
-from experiments.campaign.world.provider import Provider
+from experiments.campaign.world.provider import Provider, Watched
 from experiments.campaign.world.records import Records
 from experiments.store.maintenance.lineage import NOWHERE
 from lm.seeds import derived_seed, generator
@@ -51,15 +51,24 @@ class Simulation:
         self.records = Records(campaign, self.providers, self.operators, generator(campaign.seed, "contamination"))
         self.shared = Shared(campaign.policy, self.providers, derived_seed(campaign.seed, "sharing"))
 
-    def run(self, progress: Callable[[int, int, str], None] = lambda *_: None) -> CampaignResult:
-        """The whole campaign."""
+    def run(
+        self,
+        progress: Callable[[int, int, str], None] = lambda *_: None,
+        listen: Callable[[Provider, Watched], None] = lambda *_: None,
+    ) -> CampaignResult:
+        """The whole campaign.
+
+        Args:
+            progress: told after each epoch: how many, of how many, the day.
+            listen: given what came of each provider's requests in each epoch, before anything follows from it.
+        """
         begun = time.perf_counter()
         for epoch in range(self.campaign.epochs):
-            self._epoch(epoch)
+            self._epoch(epoch, listen)
             progress(epoch + 1, self.campaign.epochs, f"day {(epoch + 1) * self.campaign.epoch_hours / 24:g}")
         return self._result(time.perf_counter() - begun)
 
-    def _epoch(self, epoch: int) -> None:
+    def _epoch(self, epoch: int, listen: Callable[[Provider, Watched], None]) -> None:
         hours = self.campaign.epoch_hours
         days, now, end = hours / 24.0, epoch * 3600.0 * hours, (epoch + 1) * 3600.0 * hours
         for operator in self.operators.values():
@@ -67,6 +76,7 @@ class Simulation:
         came = {name: np.zeros(2, np.int64) for name in self.operators}
         for provider in self.providers:
             seen = provider.serve(end)
+            listen(provider, seen)
             for name, counts in self.records.traffic(epoch, provider, seen).items():
                 came[name] += counts
             alarms = provider.watch(seen, end)

@@ -66,9 +66,9 @@ def test_the_undefended_run_comes_first_and_is_compared_with(report):
 
 def test_tables(report):
     names = [table.name for table in report.tables]
-    assert names == ["campaign", "detectors", "alarms", "honest_kinds", "groups", "operations", "providers"]
-    assert {row["detector"] for row in report.tables[2].rows} == {"linker", "window", "any of them"}
-    assert {row["operation"] for row in report.tables[5].rows} == {"alpha", "beta two"}
+    assert names == ["campaign", "ranking", "detectors", "alarms", "honest_kinds", "groups", "operations", "providers"]
+    assert {row["detector"] for row in report.tables[3].rows} == {"linker", "window", "any of them"}
+    assert {row["operation"] for row in report.tables[6].rows} == {"alpha", "beta two"}
 
 
 def test_every_column_of_a_table_is_filled_in_every_row(report):
