@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from experiments.measure.quantity import MISSING, NOISE, PSEUDO, Array, Quantity
@@ -105,19 +106,26 @@ def estimates(quantities: Sequence[Quantity], beside: Sequence[Quantity] = ()) -
     for row, q in zip(values, column, strict=True):
         row[[places[s] for s in q.seeds]] = q.values
     noise = np.array([q.noise for q in column])
+    extra = np.array([np.add.reduce(q.extra) / len(q.seeds) for q in column])
     learnt = spread(values, noise)
-    variance = learnt.variance + _clumped(learnt.variance, noise, np.array([q.extra.mean() for q in column]))
+    variance = learnt.variance + _clumped(learnt.variance, noise, extra)
     several = any(len(q.seeds) > 1 for q in column)
-    halves = stdtrit(np.minimum(learnt.freedom, MOST), (1 + LEVEL) / 2)
-    errors = np.sqrt(variance[: len(rows)] / [len(quantities[i].seeds) for i in rows])
-    for i, error, half, freedom in zip(rows, errors.tolist(), halves.tolist(), learnt.freedom.tolist(), strict=False):
-        q, point = quantities[i], quantities[i].point
-        if not several and error == 0:
-            found[i] = Estimate(point, reason=q.reason, seeds=len(q.seeds), mark=q.mark)
+    kept = slice(len(rows))
+    freedom = np.minimum(learnt.freedom[kept], MOST)
+    count = np.array([len(quantities[i].seeds) for i in rows])
+    error = np.sqrt(variance[kept] / count)
+    point = np.array([quantities[i].point for i in rows])
+    half = error * stdtrit(freedom, (1 + LEVEL) / 2)
+    bounded = np.array([quantities[i].bounded for i in rows])
+    low, high = np.where(bounded, _share_limits(point, half, extra[kept], count), (point - half, point + half))
+    printed = zip(point.tolist(), low.tolist(), high.tolist(), error.tolist(), freedom.tolist(), strict=True)
+    for i, (value, lower, upper, off, degrees) in zip(rows, printed, strict=True):
+        q = quantities[i]
+        if not several and off == 0:
+            found[i] = Estimate(value, reason=q.reason, seeds=len(q.seeds), mark=q.mark)
             continue
-        low, high = share_interval(q, error * half) if q.bounded else (point - error * half, point + error * half)
-        known = min(freedom, MOST) if several else None
-        found[i] = Estimate(point, low, high, q.reason, error, known, len(q.seeds), q.mark, q.bounded)
+        known = degrees if several else None
+        found[i] = Estimate(value, lower, upper, q.reason, off, known, len(q.seeds), q.mark, q.bounded)
     return found
 
 
@@ -131,14 +139,22 @@ def share_interval(quantity: Quantity, half: float) -> tuple[float, float]:
         quantity: of a share; without items p(1 - p) may be 0, and the interval is then p ± half within [0, 1].
         half: t·error.
     """
-    p = quantity.point
-    steep = p * (1 - p) + np.sqrt(PSEUDO * float(quantity.extra.mean()) / len(quantity.seeds))
-    if steep <= 0:
-        return max(p - half, 0.0), min(p + half, 1.0)
-    a = half**2 / steep
-    away = np.sqrt(a * p * (1 - p) + a**2 / 4)
-    low, high = (p + a / 2 - away) / (1 + a), (p + a / 2 + away) / (1 + a)
-    return max(min(float(low), p), 0.0), min(max(float(high), p), 1.0)
+    extra, count = quantity.extra.mean(), len(quantity.seeds)
+    low, high = _share_limits(*(np.atleast_1d(x) for x in (quantity.point, half, extra, count)))
+    return float(low[0]), float(high[0])
+
+
+def _share_limits(p: Array, half: Array, extra: Array, count: NDArray[np.int64]) -> Array:
+    """(2, C) limits of `share_interval` of C shares; where p is none, they mean nothing."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steep = p * (1 - p) + np.sqrt(PSEUDO * extra / count)
+        a = half**2 / steep
+        away = np.sqrt(a * p * (1 - p) + a**2 / 4)
+        low, high = (p + a / 2 - away) / (1 + a), (p + a / 2 + away) / (1 + a)
+    flat = ~(steep > 0)
+    low = np.where(flat, p - half, np.minimum(low, p))
+    high = np.where(flat, p + half, np.maximum(high, p))
+    return np.array([np.maximum(low, 0.0), np.minimum(high, 1.0)])
 
 
 def _clumped(variance: Array, noise: Array, extra: Array) -> Array:
