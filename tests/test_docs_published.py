@@ -14,7 +14,8 @@ from experiments.cell_from import cell_from
 from experiments.cli.arguments import read
 from experiments.compose.compose import compose_cells
 from tests.experiments.test_published import NAMES, QUERIES, rows_like
-from tests.test_docs import ROOT, generate
+from tests.test_docs import ROOT
+from tests.test_docs_generated import generate
 
 PAGE = ROOT / "docs" / "published.md"
 FENCE = re.compile(r"^```shell\n(.*?)^```$", re.MULTILINE | re.DOTALL)

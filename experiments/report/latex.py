@@ -46,13 +46,18 @@ SPECIAL = {
     "‡": r"$^\ddagger$",
 }
 
+FIT = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}"
+"""Before a table in braces: one that is wider than the text is set smaller, and no other."""
 ROWS_PER_PAGE = 28
 """More rows than fit on a page go into a further float."""
 
 
 def fragment(tables: Sequence[Table]) -> str:
-    """One ``table`` float per block; needs only the package booktabs."""
-    return "\n".join(["% Needs \\usepackage{booktabs}.", *(part for table in tables for part in _floats(table))]) + "\n"
+    """One ``table`` float per block; needs the packages booktabs and graphicx."""
+    return (
+        "\n".join(["% Needs \\usepackage{booktabs,graphicx}.", *(part for table in tables for part in _floats(table))])
+        + "\n"
+    )
 
 
 def page(fragment_name: str, title: str, words: Sequence[str]) -> str:
@@ -60,7 +65,7 @@ def page(fragment_name: str, title: str, words: Sequence[str]) -> str:
     body = "\n\n".join(escape(sentence) for sentence in words)
     return (
         "\\documentclass[10pt]{article}\n\\usepackage[T1]{fontenc}\n\\usepackage[utf8]{inputenc}\n"
-        "\\usepackage[a4paper,margin=18mm]{geometry}\n\\usepackage{booktabs}\n\\begin{document}\n"
+        "\\usepackage[a4paper,margin=18mm]{geometry}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n"
         f"\\section*{{{escape(title)}}}\n{body}\n\\input{{{fragment_name}}}\n\\end{{document}}\n"
     )
 
@@ -82,7 +87,8 @@ def _floats(table: Table) -> list[str]:
             label += f"-page{page_number}" if page_number > 1 else ""
             parts.append(
                 "\\begin{table}[htbp]\n\\centering\\footnotesize\\setlength{\\tabcolsep}{3.5pt}\n"
-                f"\\caption{{{escape(caption)}}}\\label{{{label}}}\n\\smallskip\n{tabular(rows, columns)}\n\\end{{table}}"
+                f"\\caption{{{escape(caption)}}}\\label{{{label}}}\n\\smallskip\n"
+                f"{FIT}{{%\n{tabular(rows, columns)}}}\n\\end{{table}}"
             )
     return parts
 

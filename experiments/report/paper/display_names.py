@@ -3,7 +3,9 @@ rule, so that a method of somebody's own package needs no entry: ``trace_budget`
 
 from __future__ import annotations
 
+import csv
 import re
+from importlib import resources
 from typing import NamedTuple
 
 from experiments.report import latex
@@ -11,33 +13,12 @@ from experiments.report.names import FAMILIES, family_name
 from experiments.report.paper.table_spec import TableSpec
 
 WORDS = {
-    "none": "No defense",
-    "adfp": "ADFP",
-    "cmi_transform": "CMI transform",
-    "doge": "DOGe",
-    "hoda": "HODA",
-    "kgw": "KGW",
-    "lads": "LADS",
-    "mad": "MAD",
-    "mad_argmax": "MAD, argmax kept",
-    "mmd_window": "MMD window",
-    "modelguard_w": "ModelGuard-W",
-    "prada": "PRADA",
-    "seat": "SEAT",
-    "synthid": "SynthID-Text",
-    "trace_hidden": "Hidden trace",
-    "trace_summary": "Trace summary",
-    "trace_truncated": "Truncated trace",
-    "trace_rewritten": "Rewritten trace",
-    "trace_reordered": "Reordered trace",
-    "imitate": "Imitation",
-    "gad": "GAD",
-    "gkd": "GKD",
-    "lord": "LoRD",
-    "rl": "RL",
-    "rl_kl": "RL with KL",
+    row["name"]: row["words"]
+    for row in csv.DictReader((resources.files(__package__) / "display_names.csv").read_text("utf-8").splitlines())
 }
-"""Where the rule is wrong: acronyms, authors' own spelling, order of words."""
+"""Where the rule is wrong: acronyms, authors' own spelling, order of words. In a table of their own: no code of reports
+names a method."""
+
 
 GREEK = ("alpha", "beta", "gamma", "delta", "epsilon", "lambda", "sigma", "tau", "rho", "mu", "kappa", "theta", "eta")
 LETTERS = dict(zip(GREEK, "αβγδελστρμκθη", strict=True))

@@ -160,9 +160,9 @@ def test_the_row_of_a_calibrated_cell_says_so(store, monkeypatch):
     cells = settle(compose_cells([*TINY, f"store={store.root}", "defense=temperature", f"{TAU}=drop:0.05"])).cells
     key = cell_from(cells[0].plain).row_stage().key
 
-    stored = SimpleNamespace(manifest={"key": key})
+    stored = SimpleNamespace(manifest={"key": key}, path=store.root / "row" / key)
     empty = CellResult({"seed": 0, "defense": "x"}, {}, pl.DataFrame(), pl.DataFrame())
-    monkeypatch.setattr("experiments.cli.stored_rows.result_of", lambda entry: empty)
+    monkeypatch.setattr("experiments.cli.stored_rows.result_of", lambda entry, lineages: empty)
     (result,) = results_of([stored], cells)
     assert result.configuration["calibrated_drop"] == 0.05
     assert result.cell["settings"] == by_class(cell_from(cells[0].plain).resolved), "a row may be older than a field"

@@ -24,7 +24,11 @@ OPTIONS = [
 ]
 OF_CAMPAIGNS = {"campaign", "population", "market", "policy", "link"}
 GROUPS = sorted(
-    {name.rpartition("/")[0] for name in OPTIONS if name.partition("/")[0] not in ("claim", "experiment", "operation")}
+    {
+        name.rpartition("/")[0]
+        for name in OPTIONS
+        if name.partition("/")[0] not in ("claim", "experiment", "operation", "table")
+    }
 )
 
 TOGETHER = [

@@ -128,7 +128,7 @@ def test_mistakes_are_said_in_words(arguments, message):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("empty", "at least one command line"), ("strange", "choices: description, differs, expected, grids")],
+    [("empty", "at least one command line"), ("strange", "choices: claims, description, differs, expected, grids")],
 )
 def test_bad_experiments_are_refused(elsewhere, name, message):
     with pytest.raises(ConfigError) as caught:

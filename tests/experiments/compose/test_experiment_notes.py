@@ -96,7 +96,7 @@ def test_without_an_experiment_there_is_nothing_to_say():
         ("expected: [68]", r"experiment\.noted\.expected = \[68\]: must be a list of sentences"),
         (
             "expects: [68 %]",
-            r"experiment\.noted\.expects = .*: is not a field here \(choices: claims, description, differs",
+            r"experiment\.noted\.expects = .*: is not a field of .* \(choices: claims, description, differs",
         ),
         ("setting: max_tokens=3", r"experiment\.noted\.setting = 'max_tokens=3': must be a list of command lines"),
         ("setting: ['hydra.searchpath=[x]']", "is for the user's own command line only"),

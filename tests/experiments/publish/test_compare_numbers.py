@@ -131,7 +131,8 @@ def test_a_store_with_its_export(written, capsys):
     assert "computed from rows with the same keys" in shown
 
 
-def test_what_differs_is_listed_and_ends_with_code_1(written, capsys):
+def test_what_differs_is_listed_and_ends_with_code_1(written, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # a narrow table breaks words
     lines = (written / "main.csv").read_text().splitlines(keepends=True)
     head = lines[0].strip().split(",")
     at, told = head.index("value"), []
