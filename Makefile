@@ -96,6 +96,7 @@ pages: $(STAMP)  ## measure the pages of docs/results anew, from a committed tre
 	$(BIN)/moatbench worst-case --name worst-case_industry api=logprobs defense=none,industry attack=$(SEARCHED),logprobs
 	$(BIN)/moatbench campaign campaign=aggregate_feb2026 seed=0,1,2,3,4 --name aggregate_feb2026
 	$(BIN)/python docs/pages.py $(PAGES) validation validation_worded $(WORST) aggregate_feb2026
+	$(BIN)/python docs/generate.py
 
 lock: $(UV)  ## renew requirements/lock.txt: the newest version of everything, for every Python and platform
 	(sed -n '/^#/p' $(LOCK); $(RESOLVE) --universal --fork-strategy fewest --upgrade) > build/lock.txt
