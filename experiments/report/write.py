@@ -14,7 +14,6 @@ from rich.text import Text
 
 from configs.errors import MoatBenchError
 from experiments.measure.cell_result import CellResult, by_configuration
-from experiments.measure.estimate import Estimate
 from experiments.measure.row import column_name
 from experiments.measure.summary import Summary, against_best, estimated, summarise
 from experiments.report import csv, latex, markdown, terminal
@@ -33,8 +32,8 @@ from experiments.report.pass_table import pass_table
 from experiments.report.quality_table import quality_table
 from experiments.report.reference import FIRST, Reference
 from experiments.report.sentences import sentences
-from experiments.report.spelling import Value
 from experiments.report.structure import Table
+from experiments.report.table_records import json_value, table_records
 from experiments.report.worst_table import worst_table
 from experiments.store.maintenance.lineage import joined
 
@@ -187,7 +186,7 @@ def claim_record(claim: Judge, finding: Finding) -> dict[str, Any]:
         "verdict": finding.verdict,
         "sentence": finding.sentence,
         "evidence": [
-            {"what": g.what, "says": g.says, "estimate": _plain(g.found.estimate), "p_holm": _plain(g.found.p)}
+            {"what": g.what, "says": g.says, "estimate": json_value(g.found.estimate), "p_holm": json_value(g.found.p)}
             for g in finding.evidence
         ],
     }
@@ -206,8 +205,8 @@ def _document(
                 "attack": s.attack,
                 "seeds": list(s.seeds),
                 "made": s.lineage.record(),
-                "attack_outcomes": {key: _plain(value) for key, value in s.facts.items()},
-                "measures": {column_name(m): _plain(e) for m, e in s.estimates.items()},
+                "attack_outcomes": {key: json_value(value) for key, value in s.facts.items()},
+                "measures": {column_name(m): json_value(e) for m, e in s.estimates.items()},
             }
             for s in summaries
         ],
@@ -216,36 +215,18 @@ def _document(
             {
                 "setting": c.setting,
                 "family": c.family,
-                "drop": _plain(c.drop),
+                "drop": json_value(c.drop),
                 "largest_common": c.common,
                 "reference": c.reference,
-                "student": {d: _plain(e) for d, e in c.accuracy.items()},
+                "student": {d: json_value(e) for d, e in c.accuracy.items()},
                 "difference": {
-                    second if c.reference == first else f"{first} less {second}": _plain(v.estimate)
-                    | {"p_holm": _plain(v.p)}
+                    second if c.reference == first else f"{first} less {second}": json_value(v.estimate)
+                    | {"p_holm": json_value(v.p)}
                     for (first, second), v in c.difference.items()
                 },
-                "slack": {d: _plain(value) for d, value in c.slack.items() if value},
+                "slack": {d: json_value(value) for d, value in c.slack.items() if value},
             }
             for c in found
         ],
-        "tables": [
-            {
-                "name": table.name,
-                "title": table.title,
-                "rows": [{k: _plain(v) for k, v in row.items()} for row in table.rows],
-                "notes": list(table.notes),
-            }
-            for table in tables
-        ],
+        "tables": table_records(tables),
     }
-
-
-def _plain(value: Value) -> Any:
-    """JSON-able, floats to twelve significant digits."""
-    if isinstance(value, Estimate):
-        known = {
-            key: _plain(part) for key, part in value._asdict().items() if part not in (None, "") and part is not False
-        }
-        return known if value.p is None else known | {"p": _plain(value.p)}
-    return float(f"{value:.12g}") if isinstance(value, float) else value

@@ -15,11 +15,11 @@ from rich.text import Text
 
 from experiments.campaign.logs.alarm_tables import sentences_of, tables_of
 from experiments.campaign.logs.replay import Replayed
-from experiments.measure.estimate import Estimate
 from experiments.report import markdown, terminal
 from experiments.report.cells import PlainWriter
 from experiments.report.file_names import require_name
 from experiments.report.structure import Table
+from experiments.report.table_records import table_records
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,5 @@ def _document(found: Replayed, tables: tuple[Table, ...], words: tuple[str, ...]
         "columns": sorted(found.log.has - {"asn"}),
         "left_out": [one._asdict() for one in found.left_out],
         "words": list(words),
-        "tables": [
-            {
-                "name": table.name,
-                "title": table.title,
-                "rows": [{key: _plain(value) for key, value in row.items()} for row in table.rows],
-                "notes": list(table.notes),
-            }
-            for table in tables
-        ],
+        "tables": table_records(tables),
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Estimate):
-        return {key: part for key, part in value._asdict().items() if part not in (None, "") and part is not False}
-    return value

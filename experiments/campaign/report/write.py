@@ -21,11 +21,10 @@ from experiments.campaign.report.naming import ordered
 from experiments.campaign.report.ranking import ranking
 from experiments.campaign.report.sentences import sentences
 from experiments.campaign.report.tables import policy_table
-from experiments.measure.estimate import Estimate
 from experiments.report import latex, markdown, terminal
 from experiments.report.file_names import require_name
-from experiments.report.spelling import Value
 from experiments.report.structure import Table
+from experiments.report.table_records import json_value, table_records
 from experiments.store.maintenance.lineage import joined
 
 PLOTS = {"harvest": harvest_plot.draw, "roc": roc_plot.draw, "cost": cost_plot.draw, "graph": graph_plot.draw}
@@ -146,33 +145,16 @@ def _document(
             }
             for s in summaries
         ],
-        "tables": [
-            {
-                "name": table.name,
-                "title": table.title,
-                "rows": [{key: _plain(value) for key, value in row.items()} for row in table.rows],
-                "notes": list(table.notes),
-            }
-            for table in tables
-        ],
+        "tables": table_records(tables),
     }
 
 
 def _measures(measured: Measured) -> list[dict[str, Any]]:
     return [
-        {"measure": key.measure} | ({"part": key.part, "of": key.of} if key.part else {}) | _plain(estimate)
+        {"measure": key.measure} | ({"part": key.part, "of": key.of} if key.part else {}) | json_value(estimate)
         for key, estimate in measured.items()
     ]
 
 
 def _transfer(record: TransferRecord) -> dict[str, Any]:
-    return record._asdict() | {"transfer": _plain(record.transfer)}
-
-
-def _plain(value: Value) -> Any:
-    """JSON-able, floats to twelve significant digits; of an estimate only what it has."""
-    if isinstance(value, Estimate):
-        return {
-            key: _plain(part) for key, part in value._asdict().items() if part not in (None, "") and part is not False
-        }
-    return float(f"{value:.12g}") if isinstance(value, float) else value
+    return record._asdict() | {"transfer": json_value(record.transfer)}
