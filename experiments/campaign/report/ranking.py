@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from experiments.campaign.measure.policy_summary import PolicySummary
@@ -11,8 +12,14 @@ from experiments.measure.estimate import Estimate
 from experiments.report.spelling import Value, enumeration
 from experiments.report.structure import Column, Table
 
-FEWEST_SEEDS = 3
-"""Seeds from which a range over them is taken as an interval that can carry a recommendation."""
+LEVEL = 0.05
+"""Chance, at most, that a policy is recommended where all do the same."""
+
+
+def seeds_needed(policies: int) -> int:
+    """Seeds from which a policy that is ahead in each of them can be recommended: where all of ``policies`` (at least 2) do
+    the same, the chance that one of them is ahead in all n seeds is policies^(1 - n), a sign test for many."""
+    return 1 + math.ceil(round(math.log(1 / LEVEL) / math.log(policies), 9))
 
 
 def ranking(summaries: Sequence[PolicySummary]) -> tuple[Table, str]:
@@ -41,17 +48,20 @@ def ranking(summaries: Sequence[PolicySummary]) -> tuple[Table, str]:
 
 
 def recommendation(summaries: Sequence[PolicySummary]) -> str:
-    """Which policy harvests least, if the ranges over seeds lie apart; otherwise what is undecided and why."""
+    """Which policy harvests least, if it does so in each of `seeds_needed` and its range lies apart from all others' (ranges
+    alone lie apart by luck in few seeds); otherwise what is undecided and why."""
     known = [s for s in sorted(summaries, key=_harvest) if s.of("usable_share").value is not None]
     if len(known) < 2 or all(s.policy in UNDEFENDED for s in known):
         return ""
     best, rest = known[0], known[1:]
     name = policy_name(best.policy)
     seeds = min(len(s.seeds) for s in known)
-    if seeds < FEWEST_SEEDS:
+    needed = seeds_needed(len(known))
+    if seeds < needed:
         return (
             f"No policy is recommended: {name} let the least through, but that rests on {seeds} seed"
-            f"{'' if seeds == 1 else 's'}, and a range over seeds takes at least {FEWEST_SEEDS}."
+            f"{'' if seeds == 1 else 's'}; where {len(known)} policies do the same, one of them is ahead in each of so few "
+            f"too often. {needed} seeds can decide."
         )
     close = [s for s in rest if not _below(best.of("usable_share"), s.of("usable_share"))]
     if close:
