@@ -33,8 +33,9 @@ moved most (pooled transfer, see [measures.md](measures.md)) of all that any pag
 model; a page of searches counts with all attacks that it searched. A defense that met fewer than {attacks} attacks is not
 ranked, nor is a row of fewer than {seeds} seeds. A rank is by the value alone: **where intervals overlap, the order is not
 established**. ✓ marks those whose interval lies wholly below that of no defense. The interval takes the choice of
-attack and strength as given, which on some pages was made on the same items. Not all defenses met the same attacks: one that never met an attack made for it stands too well, so look at how
-many it met. Hiding the working costs no accuracy: one column says how much of it honest users still see.
+attack and strength as given, which on some pages was made on the same items. Not all defenses met the same attacks: one
+that never met an attack made for it stands too well, so look at how many it met. Hiding the working costs no accuracy: one
+column says how much of it honest users still see.
 
 **Attacks against the best defense.** For each attack, the defense that leaves it least, of those that cost honest users at
 most {points:g} points and that a page tried it on ({defenses} at least). An attack ranks high if no defense holds it.
