@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from statistics import median
+from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from experiments.store.store import Store
 
 RECENT = 20
-"""How many stored results of a kind its expected time is the median of."""
+"""How many stored results of a kind its expected time is the mean of."""
 
 
 @dataclass(frozen=True)
@@ -134,19 +134,37 @@ def _gather(stage: Stage, below: dict[str, frozenset[str]], kinds: dict[str, str
 
 
 def expected_seconds(store: Store) -> _Expected:
-    """Expected time of a stage: the median of what its kind took before in this store, else the stage's own estimate."""
+    """Expected time of a stage: the mean of what its kind took before in this store. A kind that has not been seen takes its
+    own estimate times what all kinds that were seen took above theirs: estimates are those of the mini world, and a language
+    model is as much slower in one kind as in another."""
     return _Expected(store)
 
 
 class _Expected:
     def __init__(self, store: Store) -> None:
-        self._store, self._known = store, dict[str, float]()
+        self._store = store
+        self._known: dict[type[Stage], float | None] = {}
 
     def __call__(self, stage: Stage) -> float:
-        if stage.name not in self._known:
-            times = [float(m["seconds"]) for m in islice(self._store.manifests(stage.name), RECENT)]
-            self._known[stage.name] = max(median(times), 0.01) if times else type(stage).seconds
-        return self._known[stage.name]
+        """Seconds."""
+        taken = self._taken(type(stage))
+        return type(stage).seconds * self._slowness if taken is None else taken
+
+    def learn(self, kinds: Iterable[type[Stage]]) -> None:
+        """Look at what these kinds took, so that what others take can be told from it."""
+        for kind in kinds:
+            self._taken(kind)
+
+    @property
+    def _slowness(self) -> float:
+        seen = [(taken, kind.seconds) for kind, taken in self._known.items() if taken is not None]
+        return sum(taken for taken, _ in seen) / sum(seconds for _, seconds in seen) if seen else 1.0
+
+    def _taken(self, kind: type[Stage]) -> float | None:
+        if kind not in self._known:
+            times = [float(m["seconds"]) for m in islice(self._store.manifests(kind.name), RECENT)]
+            self._known[kind] = max(fmean(times), 0.01) if times else None
+        return self._known[kind]
 
 
 def _visit(
@@ -168,6 +186,7 @@ def _visit(
 
 
 def _nodes(order: dict[str, tuple[Stage, int, str]], expected: _Expected) -> dict[str, Node]:
+    expected.learn({type(stage) for stage, _, _ in order.values()})
     remaining: dict[str, float] = {}
     for key in reversed(order):
         stage = order[key][0]
