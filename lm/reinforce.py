@@ -142,18 +142,28 @@ class Learner(Protocol):
         ...
 
 
-def policy_of(lm: LanguageModel, recipe: Recipe) -> Learner:
-    """A copy of a model, to be trained by `policy_losses`; all its weights are."""
-    return learner_of(lm, recipe, policy_losses)
+def policy_of(lm: LanguageModel, recipe: Recipe, resumes: bool = False) -> Learner:
+    """A copy of a model, to be trained by `policy_losses`; all its weights are. ``resumes``: see `learner_of`."""
+    return learner_of(lm, recipe, policy_losses, resumes)
 
 
-def learner_of(lm: LanguageModel, recipe: Recipe, losses: Losses) -> Learner:
-    """A copy of a model, to be trained a step at a time; all its weights are."""
+def learner_of(lm: LanguageModel, recipe: Recipe, losses: Losses, resumes: bool = False) -> Learner:
+    """A copy of a model, to be trained a step at a time; all its weights are.
+
+    Args:
+        lm: the model.
+        recipe: how.
+        losses: what to minimise.
+        resumes: a large model goes on, after a kill, from the last state that was kept (`lm.underway`): it has the weights
+            of then, and passes over as many steps as were taken. For work whose steps depend on nothing but samples, which
+            are read again, and what is fixed; not where another model in training has a say.
+    """
     from lm.mini.modeling import MiniForCausalLM
 
     own = lm.with_model(copy.deepcopy(lm.model))
-    kind = _MiniPolicy if isinstance(own.model, MiniForCausalLM) else _PlainPolicy
-    return kind(own, recipe, losses)
+    if isinstance(own.model, MiniForCausalLM):
+        return _MiniPolicy(own, recipe, losses)
+    return _PlainPolicy(own, recipe, losses, resumes)
 
 
 class _MiniPolicy:
@@ -187,16 +197,25 @@ class _MiniPolicy:
 class _PlainPolicy:
     """By the training loop of all other models."""
 
-    def __init__(self, lm: LanguageModel, recipe: Recipe, losses: Losses = policy_losses) -> None:
+    def __init__(
+        self, lm: LanguageModel, recipe: Recipe, losses: Losses = policy_losses, resumes: bool = False
+    ) -> None:
+        from lm.fitting import Fitting
         from lm.train import Trainer
 
         pad = lm.tokenizer.pad_token_id
-        self.lm = lm
+        self.lm, self._done = lm, 0
         self._trainer = Trainer(lm.model, losses, replace(recipe, micro_tokens=4096), int(pad or 0))
+        self._fitting = Fitting(lm.model, self._trainer, np.zeros(recipe.steps, np.float32)) if resumes else None
         lm.model.eval()
 
     def learn(self, rows: Examples) -> None:
         """See `Learner.learn`."""
+        step, self._done = self._done, self._done + 1
+        if self._fitting is not None and step < self._fitting.first:
+            return
         self.lm.model.train()
         self._trainer.step(rows)
         self.lm.model.eval()
+        if self._fitting is not None:
+            self._fitting.after(step, rows)

@@ -79,7 +79,7 @@ class RL(Refine):
         usable = checkable(context, self.families)
         if not len(usable):
             return Refined(context.student, np.zeros(0, np.float32))
-        policy = policy_of(context.student, policy_recipe(self.steps, self.lr))
+        policy = policy_of(context.student, policy_recipe(self.steps, self.lr), resumes=True)
         anchor = Anchor(context.student, self.kl, self.kl_samples, context.rng)
         curve: list[float] = []
         for step, batch in zip(range(self.steps), rounds(usable, self.prompts, context.rng), strict=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from experiments.stages.training_set import TrainingSetStage, examples_of
 from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
 from lm.seeds import derived_seed, generator
+from lm.underway import saving_as
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Task
@@ -99,6 +101,8 @@ class RefineStage(Stage):
         prompts = prompts_of(self.task, items, student)
         checks = checker(self.task, items, harvest.budget, harvest.seed) if self.refine.checks else undeclared("refine")
 
+        fits = count(1)
+
         def fit(
             rows: Examples, start: LanguageModel | None = None, objective: Objective | None = None, seed: int = 0
         ) -> LanguageModel:
@@ -106,25 +110,27 @@ class RefineStage(Stage):
             named = (self.name, "fit") if seed == 0 else (self.name, "fit", str(seed))
             learnt = objective or self.objective
             drawn = derived_seed(self.seed, *named)
-            fitted = self.spec.fit(start or student, rows, learnt, drawn, context.progress)
+            with saving_as(f"{self.name}-fit{next(fits)}"):
+                fitted = self.spec.fit(start or student, rows, learnt, drawn, context.progress)
             return self.spec.load(self.task, fitted.weights, self.seed)
 
-        found = self.refine.run(
-            RefineContext(
-                student=student,
-                texts=prompts.texts,
-                family=np.array([item.family for item in items], object),
-                prompts=prompts.tokens,
-                check=checks,
-                tools=prompts.tools,
-                data=examples_of(context.inputs["training_set"]),
-                fit=fit,
-                compute=spending,
-                rng=generator(self.seed, self.name, self.refine.name),
-                progress=context.progress,
-                max_tokens=self.max_tokens,
+        with saving_as(self.name):
+            found = self.refine.run(
+                RefineContext(
+                    student=student,
+                    texts=prompts.texts,
+                    family=np.array([item.family for item in items], object),
+                    prompts=prompts.tokens,
+                    check=checks,
+                    tools=prompts.tools,
+                    data=examples_of(context.inputs["training_set"]),
+                    fit=fit,
+                    compute=spending,
+                    rng=generator(self.seed, self.name, self.refine.name),
+                    progress=context.progress,
+                    max_tokens=self.max_tokens,
+                )
             )
-        )
         meta = {f"own_{what}": number for what, number in spending.spent.items()}
         return Artifact(
             tensors={"weights": self.spec.stored(found.model), "refining": {"curve": found.curve}}, meta=meta

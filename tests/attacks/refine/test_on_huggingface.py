@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +17,18 @@ from safetensors.torch import load, save
 from attacks.base import Refine
 from attacks.refine.rft import RFT
 from attacks.refine.rl import RL
+from experiments.store.partial import Partial
+from experiments.store.store import Store
+from lm import underway
+from lm.cached import CachedModel
 from lm.examples import Examples
 from lm.language_model import LanguageModel
+from lm.train import Trainer
 from student.huggingface import HFRecipe, HFStudent
 from student.objectives.sft import SFT
 from tasks.base import Task
 from tests.attacks.refine_world import TEXTS, no_rows, refine_context, weights
+from tests.experiments.fakes import Fake
 from tests.lm import tiny
 
 torch.set_num_threads(1)
@@ -84,6 +93,56 @@ def test_rewards_rise_and_what_is_stored_is_the_refined_student(folder: Path, tr
     assert np.abs(said(again) - as_base).max() > 0.1
     small = name == "rft" and training == "lora"
     assert all("lora_" in key for key in spec.stored(found)) == small
+
+
+class Killed(BaseException):
+    """What stands for the kill."""
+
+
+def counting(method: Callable[..., Any], calls: list[None]) -> Callable[..., Any]:
+    """The method, which notes each of its calls."""
+
+    def counted(*args: Any, **named: Any) -> Any:
+        calls.append(None)
+        return method(*args, **named)
+
+    return counted
+
+
+@pytest.mark.parametrize("kl", [0.0, 0.1])
+def test_reinforcement_goes_on_after_a_kill_to_the_same_weights(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kl: float
+) -> None:
+    monkeypatch.setattr(underway, "SAVE_SECONDS", 0.0)
+    _, student = distilled(folder, "lora")
+    taken: list[None] = []
+    drawn: list[None] = []
+    monkeypatch.setattr(Trainer, "step", counting(Trainer.step, taken))
+    monkeypatch.setattr(CachedModel, "read", counting(CachedModel.read, drawn))
+
+    def reinforced(dies_after: int | None, keep: Partial | None) -> tuple[LanguageModel, np.ndarray, int]:
+        def progress(done: int, total: int, note: str = "") -> None:
+            if note.startswith("reward") and done == dies_after:
+                raise Killed
+
+        context = replace(refine_context(says_a_digit, student=student, max_tokens=2), progress=progress)
+        taken.clear()
+        drawn.clear()
+        with underway.watched(quiet, keep), underway.saving_as("refine"):
+            found = RL(steps=6, prompts=8, samples=8, lr=3e-3, kl=kl).run(context)
+        return found.model, found.curve, context.compute.tokens
+
+    keep = Partial(Store(tmp_path), Fake("long"))
+    whole, curve, tokens = reinforced(None, None)
+    work = len(taken), len(drawn)
+    with pytest.raises(Killed):
+        reinforced(4, keep)
+    second, again, same = reinforced(None, keep)
+    assert np.array_equal(again, curve)
+    assert same == tokens, "what is drawn again from what was kept is booked again"
+    assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(second).items())
+    assert len(taken) < work[0]
+    assert len(drawn) < work[1]
 
 
 @pytest.mark.parametrize("training", ["lora", "full"])
