@@ -18,6 +18,7 @@ from experiments.store.store import Store
 
 LIKE = ("task", "teacher", "student")
 """Facts in which stored rows must agree with the sweep for their variances to count."""
+UNKNOWN = "how far seeds differ in this task is not known: it will be once its first cells are stored with two seeds"
 ENOUGH = 200
 """Stored rows that are read at most."""
 
@@ -41,12 +42,15 @@ def foresee(rows: Sequence[Wanted], store: Store, items: int, difference: float 
     like = [r for r in islice(newest(store), ENOUGH) if _alike(r.cell, cells[0])]
     known = measured(estimated([summarise(group) for group in by_configuration(like)])) if like else {}
     source = f"from the variance of {len(like)} stored rows" if known else "from stated variances of the mini world"
-    sds = known or stated(items)
+    of_task = {f for row in rows if isinstance(row.stage, RowStage) for f in row.stage.student.task.families}
+    sds = known or {family: sd for family, sd in stated(items).items() if family in of_task}
     families = family_order(list(sds))
     said = []
     if seeds < 2:
         said.append("with 1 seed nothing can be told from the luck of a seed: give at least seed=0,1")
-    else:
+    if not sds:
+        return [*said, UNKNOWN]
+    if seeds > 1:
         floors = ", ".join(f"{family_name(f)} {share(smallest(sds[f], seeds, count), 3)}" for f in families)
         said.append(f"noise floor with {seeds} seeds, {source}: {floors}; smaller losses to a defense will not show")
     if difference is not None:

@@ -20,6 +20,7 @@ from experiments.store.artifact import Artifact
 from experiments.store.stage import Context, Stage
 from lm.seeds import derived_seed
 from lm.types import Sampling
+from lm.underway import saving_as
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class PassAtKStage(Stage):
         prompts = prompts_of(task, every, lm)
         seeds = [derived_seed(self.seed, self.name, item.id, str(draw)) for item in items for draw in range(DRAWS)]
         sampling = Sampling(1.0, self.max_tokens)
-        drawn = lm.generate(prompts.tokens, sampling, np.array(seeds, np.int64), tools=prompts.tools)
+        with saving_as(self.name):
+            drawn = lm.generate(prompts.tokens, sampling, np.array(seeds, np.int64), tools=prompts.tools)
 
         said = list(enumerate(lm.decode(drawn.tokens)))
         different = list(dict.fromkeys((at // DRAWS, text) for at, text in said))  # samples repeat themselves

@@ -24,6 +24,7 @@ from experiments.store.stage import Context, Stage
 from lm.ragged import Ragged
 from lm.seeds import derived_seed
 from lm.types import Sampling
+from lm.underway import saving_as
 from tasks.base import Item, Task
 
 if TYPE_CHECKING:
@@ -126,7 +127,10 @@ def _answered(
     kept: NDArray[np.bool_],
 ) -> pl.DataFrame:
     prompts = prompts_of(task, items, lm)
-    drawn = lm.generate(prompts.tokens, sampling, seeds, tools=prompts.tools)
+    with saving_as(
+        ScoreStage.name
+    ):  # of one model: those that are asked at once are small, and nothing is kept of them
+        drawn = lm.generate(prompts.tokens, sampling, seeds, tools=prompts.tools)
     texts = lm.decode(drawn.tokens)
     verdicts = task.verdicts(items, texts)
     rows = np.flatnonzero(kept)

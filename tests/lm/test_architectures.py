@@ -17,6 +17,7 @@ from transformers.utils import logging
 
 from experiments.cell_from import cell_from, check
 from experiments.compose.compose import compose_one
+from experiments.store.partial import Partial
 from experiments.store.store import Store
 from lm.examples import Examples
 from lm.language_model import LanguageModel
@@ -167,8 +168,15 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("name", "dressing", "training"), CELLS)
-def test_a_whole_cell(folders: Folders, tmp_path: Path, name: str, dressing: str, training: str) -> None:
-    """Teacher, base, harvest, fit, scores, reinforcement, provenance; the teacher's embeddings are padded otherwise."""
+def test_a_whole_cell(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, dressing: str, training: str
+) -> None:
+    """Teacher, base, harvest, fit, scores, reinforcement, provenance; the teacher's embeddings are padded otherwise. Whatever
+    samples keeps what it has drawn."""
+    kept, put = set(), Partial.put
+    monkeypatch.setattr(
+        Partial, "put", lambda self, *rest: kept.add(self.folder.name.split("-")[0]) or put(self, *rest)
+    )
     teacher = save(tmp_path / "teacher", name, replace(DRESSINGS[dressing], more_rows=40))
     template = "" if DRESSINGS[dressing].template else "plain"
     words = [f"{part}.{field}={value}" for part, path in (("teacher", teacher), ("student", folders(name, dressing)))
@@ -184,6 +192,7 @@ def test_a_whole_cell(folders: Folders, tmp_path: Path, name: str, dressing: str
     check(cell)
     row, store = cell.row_stage(), Store(tmp_path / "store")
     run(store, [row])
+    assert kept >= {"harvest", "honest", "refine", "scores", "pass_at_k"}
     facts = table(store, row, "row").to_dicts()[0]
     assert facts["asked"] == facts["accepted"] == 8
     assert table(store, row, "items").filter(model="student", decoding="greedy").height == 2

@@ -140,10 +140,12 @@ def test_the_reference_of_an_experiment_is_its_files(tmp_path):
 
 
 def test_an_experiment_sets_fields_of_claims_for_its_own_report(tmp_path):
+    matched = {claim.name: claim for claim in reporting_of({}, ["+experiment=smollm2_matched"]).claims}
+    assert matched["adaptive_recovers"].strengths == {"antidistillation": "drop:0.05"}
     own = {claim.name: claim for claim in reporting_of({}, ["+experiment=smollm2"]).claims}
     assert (own["hidden_trace"].steps, own["hidden_trace"].direct) == (("chain_sum",), ("needle_haystack",))
     assert own["hidden_trace"].large == claim_of("hidden_trace").large, "what it does not say stays"
-    assert own["adaptive_recovers"].strengths == {"antidistillation": "drop:0.05"}
+    assert own["adaptive_recovers"] == claim_of("adaptive_recovers")
     assert reporting_of({}, ["+experiment=decoding"]).claims == claims_of()
 
     (tmp_path / "configs" / "experiment").mkdir(parents=True)

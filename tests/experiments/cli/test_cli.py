@@ -207,6 +207,11 @@ def test_a_dry_run_says_what_the_sweep_can_show(tmp_path, monkeypatch, capsys):
     assert "seeds to show a difference of .050 in 80% of sweeps" in shown
     assert main([*words, "seed=0"]) == 0
     assert "with 1 seed nothing can be told" in capsys.readouterr().out
+    other = ["task=reasoning_gym", "teacher=hf", "teacher.path=x", "student=hf", "student.path=x", "budget=lm"]
+    assert main([*words, *other, "seed=0,1", "--difference", "0.05"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "how far seeds differ in this task is not known" in shown
+    assert "mini world" not in shown
     few = [c for c in grid(attacks=("imitate",)) if c.cell["defense"] in ("none", "trace_hidden", "query_quota")]
     monkeypatch.setattr("experiments.cli.foresight.newest", lambda store: few)
     monkeypatch.setattr("experiments.cli.foresight._alike", lambda a, b: True)
