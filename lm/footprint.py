@@ -20,6 +20,8 @@ LOGIT = 16
 """Bytes of one logit on its way to a token: as computed, in float32, normalised, and as a probability."""
 LEARNT_LOGIT = 20
 """The same on the way to a loss and back."""
+HALF_LEARNT_LOGIT = 6
+"""The same in half precision, where losses of what was said are computed in slices (`lm.half_entropy`)."""
 LEARNT = 0.5
 """Share of the tokens of a row that is learnt, where nothing is known of them."""
 GROWTH = 1.5
@@ -63,7 +65,7 @@ class Footprint:
         """
         layer = computes * (16 * self.hidden + 4 * self.inner) + 24 * self.hidden
         copies = self.weights // 2 if computes < self.number else 0
-        logits = int(LEARNT * self.vocabulary * LEARNT_LOGIT)
+        logits = int(LEARNT * self.vocabulary * (LEARNT_LOGIT if self.number == 4 else HALF_LEARNT_LOGIT))
         kept = (
             3 if self.number == 4 else 9
         )  # gradient and two moments; of half precision also a master and its gradient

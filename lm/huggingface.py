@@ -120,12 +120,17 @@ class Pretrained(Part):
         not used."""
         return {}
 
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Entries of the configuration by which this model's sizes differ from the checkpoint's."""
+        return self.changes
+
     def in_use(self) -> int:
         """Bytes of the weights and of what the largest batch takes (`lm.footprint`); 0 where it is not a local folder."""
         from lm.footprint import footprint_of
         from lm.room import UNKNOWN
 
-        found = footprint_of(self.checkpoint, dict(self.changes))
+        found = footprint_of(self.checkpoint, dict(self.sizes))
         return 0 if found is None else found.sampling(self.batch_tokens or UNKNOWN)
 
     def check(self, task: Task, max_tokens: int) -> None:

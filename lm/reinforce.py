@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lm.train import Losses
 
 Baseline = Literal["grpo", "rloo"]
+POLICY_TOKENS = 4096
+"""Of a micro-batch of a model that is no mini model."""
 EPS = 1e-4
 """Added to a group's standard deviation."""
 
@@ -205,7 +207,7 @@ class _PlainPolicy:
 
         pad = lm.tokenizer.pad_token_id
         self.lm, self._done = lm, 0
-        self._trainer = Trainer(lm.model, losses, replace(recipe, micro_tokens=4096), int(pad or 0))
+        self._trainer = Trainer(lm.model, losses, replace(recipe, micro_tokens=POLICY_TOKENS), int(pad or 0))
         self._fitting = Fitting(lm.model, self._trainer, np.zeros(recipe.steps, np.float32)) if resumes else None
         lm.model.eval()
 

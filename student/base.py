@@ -18,6 +18,7 @@ from student.objectives.base import Objective
 
 if TYPE_CHECKING:
     from lm.language_model import LanguageModel
+    from tasks.base import Task
 
 
 class Fitted(NamedTuple):
@@ -64,6 +65,11 @@ class StudentSpec(ModelSpec):
     @abstractmethod
     def fit(self, lm: LanguageModel, examples: Examples, objective: Objective, seed: int, progress: Progress) -> Fitted:
         """Train a copy of ``lm`` on ``examples`` (in its own tokens). ``lm`` is left as it was."""
+
+    def refining_memory(self, task: Task) -> int:
+        """Bytes that reinforcement learning of it takes at least (`lm.reinforce`: a copy, all of whose weights are trained);
+        0 where that is not known. Loads nothing."""
+        return self.memory(task)
 
     def within(self, steps: int) -> Self:
         """The same student, fitted in at most so many optimizer steps."""

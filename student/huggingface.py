@@ -21,6 +21,7 @@ from lm.gguf_file import forget_quantization
 from lm.huggingface import Pretrained
 from lm.model_spec import Weights
 from lm.recipe import Recipe
+from lm.reinforce import POLICY_TOKENS
 from lm.room import UNKNOWN
 from lm.shallower import require_layers, shallower, shallower_config
 from lm.sizes import require_room
@@ -131,8 +132,8 @@ class HFStudent(Pretrained, StudentSpec):
         return self.from_scratch
 
     @property
-    def _sizes(self) -> Mapping[str, int]:
-        """Entries of the configuration by which this model's sizes differ from the checkpoint's."""
+    def sizes(self) -> Mapping[str, int]:
+        """See `Pretrained.sizes`."""
         return {"num_hidden_layers": self.layers} if self.layers else self.from_scratch
 
     @property
@@ -149,7 +150,7 @@ class HFStudent(Pretrained, StudentSpec):
     def memory(self, task: Task) -> int:
         """The largest of what sampling and fitting take (`lm.footprint`) and, where layers are left out, both models, which
         are there while they are; nothing where the model is not a local folder."""
-        found = footprint_of(self.checkpoint, dict(self._sizes))
+        found = footprint_of(self.checkpoint, dict(self.sizes))
         if found is None:
             return 0
         tokens = min(self.recipe.micro_tokens or UNKNOWN, self.recipe.batch_size * ROW)
@@ -157,6 +158,12 @@ class HFStudent(Pretrained, StudentSpec):
         trained = found.weights if self.recipe.training == "full" else 0
         loading = found.weights + self.checkpoint.weight_bytes() if self.layers else 0
         return max(self.in_use(), loading, found.fit(tokens, trained, computes))
+
+    def refining_memory(self, task: Task) -> int:
+        """See `StudentSpec.refining_memory`."""
+        found = footprint_of(self.checkpoint, dict(self.sizes))
+        trained = 0 if found is None else found.fit(POLICY_TOKENS, found.weights, found.number)
+        return max(self.memory(task), trained)
 
     @property
     def origin(self) -> str:

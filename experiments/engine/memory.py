@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from configs.errors import ConfigError
 from configs.identity import parts_in
 from experiments.engine.graph import StageGraph
 from experiments.stages.models import BaseStage, TeacherStage
+from experiments.stages.refine import RefineStage
 from experiments.stages.student import StudentStage
 from experiments.store.stage import Stage
 from lm.gpu import has_gpu
@@ -31,6 +33,14 @@ PLACES = ("main", "gpu", "gpus")
 """Where a model is: on the machine, on its first GPU, spread over all of them."""
 
 
+class _Model(NamedTuple):
+    """A model of a plan, in bytes: while it is trained or used, while it is only held, and where (`PLACES`)."""
+
+    most: int
+    held: int
+    where: str
+
+
 class Memory(NamedTuple):
     """Bytes, on the machine and on its GPUs.
 
@@ -50,12 +60,13 @@ class Memory(NamedTuple):
 
 
 def needed(graph: StageGraph, workers: int) -> Memory:
-    """What this process and so many workers come to when each holds a teacher, a student and the models that parts name, and
-    what a stage takes besides: the largest of the plan. Models whose size is not known count as nothing."""
+    """What this process and so many workers come to when each holds a teacher, a student and the models that parts name,
+    trains one of them, and has what a stage takes besides: the largest of the plan. Models whose size is not known count as
+    nothing."""
     if not graph.nodes:
         return Memory(0)
     workers = min(workers, len(graph.nodes))
-    models: dict[str, tuple[int, str]] = {}
+    models: dict[str, _Model] = {}
     besides = 0, ""
     seen: set[str] = set()
     looked_at: set[int] = set()
@@ -66,9 +77,9 @@ def needed(graph: StageGraph, workers: int) -> Memory:
                 seen.add(stage.key)
                 _note(stage, models)
         besides = max(besides, (node.stage.memory(), f"stage {node.stage.name}"))
-    main, gpu, gpus = (sum(size for size, where in models.values() if where == place) for place in PLACES)
-    _, most = max([besides, *((size, role) for role, (size, where) in models.items() if where == PLACES[0])])
-    _, on_gpu = max([(0, ""), *((size, role) for role, (size, where) in models.items() if where != PLACES[0])])
+    main, gpu, gpus = (_together([model for model in models.values() if model.where == place]) for place in PLACES)
+    _, most = max([besides, *((model.most, role) for role, model in models.items() if model.where == PLACES[0])])
+    _, on_gpu = max([(0, ""), *((model.most, role) for role, model in models.items() if model.where != PLACES[0])])
     whole = (workers + 1) * PROCESS + workers * (main + besides[0])
     return Memory(whole, workers * gpu, most, workers * gpus, on_gpu)
 
@@ -112,15 +123,22 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB"
 
 
-def _note(stage: Stage, models: dict[str, tuple[int, str]]) -> None:
+def _together(models: Sequence[_Model]) -> int:
+    """All are held, and one, which adds the most, is trained."""
+    return sum(model.held for model in models) + max((model.most - model.held for model in models), default=0)
+
+
+def _note(stage: Stage, models: dict[str, _Model]) -> None:
     """The larger of each role's models."""
+    if isinstance(stage, RefineStage):
+        _larger("student", stage.spec.refining_memory(stage.task), stage.spec, models)
     if not isinstance(stage, (TeacherStage, BaseStage, StudentStage)):
         return
     role = "teacher" if isinstance(stage, TeacherStage) else "student"
     _larger(role, stage.spec.memory(stage.task), stage.spec, models)
 
 
-def _note_named(stage: Stage, models: dict[str, tuple[int, str]], looked_at: set[int]) -> None:
+def _note_named(stage: Stage, models: dict[str, _Model], looked_at: set[int]) -> None:
     """The models that fields of a stage's parts name, each a role of its own; parts that stages share are looked at once."""
     for held in vars(stage).values():
         if id(held) not in looked_at:
@@ -130,11 +148,13 @@ def _note_named(stage: Stage, models: dict[str, tuple[int, str]], looked_at: set
                     _larger(f"model {part.path}", part.in_use(), part, models)
 
 
-def _larger(role: str, size: int, spec: ModelSpec | Pretrained, models: dict[str, tuple[int, str]]) -> None:
-    if size > models.get(role, (0, ""))[0]:
+def _larger(role: str, size: int, spec: ModelSpec | Pretrained, models: dict[str, _Model]) -> None:
+    before = models.get(role, _Model(0, 0, PLACES[0]))
+    if size > before.most:
         on_gpu = isinstance(spec, Pretrained) and spec.torch_device().type == "cuda"
         spread = isinstance(spec, Pretrained) and spec.spread
-        models[role] = size, PLACES[on_gpu + (on_gpu and spread)]
+        held = min(size, spec.in_use()) if isinstance(spec, Pretrained) else size
+        models[role] = _Model(size, max(held, before.held), PLACES[on_gpu + (on_gpu and spread)])
 
 
 def _of_machine() -> int | None:

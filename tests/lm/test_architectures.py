@@ -171,8 +171,8 @@ CELLS = [
 def test_a_whole_cell(
     folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, dressing: str, training: str
 ) -> None:
-    """Teacher, base, harvest, fit, scores, reinforcement, provenance; the teacher's embeddings are padded otherwise. Whatever
-    samples keeps what it has drawn."""
+    """Teacher, base, harvest, fit, scores, reinforcement, provenance; the teacher's embeddings are padded otherwise.
+    Whatever samples keeps what it has drawn."""
     kept, put = set(), Partial.put
     monkeypatch.setattr(
         Partial, "put", lambda self, *rest: kept.add(self.folder.name.split("-")[0]) or put(self, *rest)

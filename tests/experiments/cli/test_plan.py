@@ -148,6 +148,8 @@ def test_size_of_a_pretrained_model_is_read_from_its_configuration(tmp_path):
     fits = [footprint_of(one.checkpoint, {}).fit(16 * 128, trained, 4) for one, trained in ((full, weights), (lora, 0))]
     assert fits[0] - fits[1] == 3 * weights, "gradients and two moments"
     assert full.memory(None) == max(HFTeacher(str(tmp_path)).memory(None), fits[0])
+    whole = footprint_of(lora.checkpoint, {}).fit(4096, weights, 4)
+    assert lora.refining_memory(None) == whole > lora.memory(None), "reinforcement learning trains all weights"
     smaller = HFStudent(str(tmp_path), from_scratch={"num_hidden_layers": 1}, recipe=HFRecipe(training="full"))
     assert 0 < smaller.memory(None) < full.memory(None)
     assert HFTeacher("somebody/something").memory(None) == 0
