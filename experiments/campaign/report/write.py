@@ -21,6 +21,7 @@ from experiments.campaign.report.naming import ordered
 from experiments.campaign.report.ranking import ranking
 from experiments.campaign.report.sentences import sentences
 from experiments.campaign.report.tables import policy_table
+from experiments.campaign.report.threshold_table import render_thresholds
 from experiments.report import latex, markdown, terminal
 from experiments.report.file_names import require_name
 from experiments.report.structure import Table
@@ -94,6 +95,9 @@ def write_campaign_report(
         "page": latex.page(files["tex"].name, title, words),
         "json": json.dumps(_document(name, summaries, tables, words), indent=1, sort_keys=True, allow_nan=False) + "\n",
     }
+    if any(s.names("detector") for s in summaries):
+        files["thresholds"] = out / f"{name}_thresholds.csv"
+        texts["thresholds"] = render_thresholds(summaries)
     for kind, text in texts.items():
         files[kind].write_text(text, encoding="utf-8")
     for plot, draw in PLOTS.items():
