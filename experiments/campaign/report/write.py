@@ -18,6 +18,7 @@ from experiments.campaign.measure.policy_summary import PolicySummary, TransferR
 from experiments.campaign.report import cost_plot, csv, graph_plot, harvest_plot, roc_plot
 from experiments.campaign.report.detection_tables import detection_tables
 from experiments.campaign.report.naming import ordered
+from experiments.campaign.report.page.write_campaign_page import campaign_page
 from experiments.campaign.report.ranking import ranking
 from experiments.campaign.report.sentences import sentences
 from experiments.campaign.report.tables import policy_table
@@ -95,6 +96,8 @@ def write_campaign_report(
         "page": latex.page(files["tex"].name, title, words),
         "json": json.dumps(_document(name, summaries, tables, words), indent=1, sort_keys=True, allow_nan=False) + "\n",
     }
+    files["html"] = out / f"{name}.html"
+    texts["html"] = campaign_page(summaries, tables, words, name)
     if any(s.names("detector") for s in summaries):
         files["thresholds"] = out / f"{name}_thresholds.csv"
         texts["thresholds"] = render_thresholds(summaries)
