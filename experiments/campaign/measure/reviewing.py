@@ -79,9 +79,8 @@ def terms_of(result: CampaignResult) -> Terms | None:
     ladder = policy.get("ladder") if isinstance(policy, Mapping) else None
     if not isinstance(ladder, Mapping):
         return None
-    return Terms(
-        *(float(ladder[name]) for name in ("reviews_per_day", "patience_days")), float(ladder["delay_hours"]) / 24
-    )
+    reviews, patience, delay = (float(ladder[name]) for name in ("reviews_per_day", "patience_days", "delay_hours"))
+    return Terms(reviews, patience, delay / 24)
 
 
 def queues(result: CampaignResult, terms: Terms) -> dict[str, list[Queue]]:

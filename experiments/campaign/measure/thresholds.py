@@ -87,9 +87,10 @@ def sweep(result: CampaignResult, detector: str) -> Sweep | None:
     def over(values: NDArray[np.generic]) -> NDArray[np.int64]:
         return np.append(0, np.cumsum(values[order].astype(np.int64))[last])
 
-    counts = [over(values) for values in (~attack, hard, attack, usable)]
-    totals = [int(values.sum()) for values in (~attack, hard, attack, usable)]
-    return Sweep(np.append(np.inf, ranked[last]), *counts, *totals)
+    sides = (~attack, hard, attack, usable)
+    honest_over, hard_over, attack_over, usable_over = (over(values) for values in sides)
+    totals = (int(values.sum()) for values in sides)
+    return Sweep(np.append(np.inf, ranked[last]), honest_over, hard_over, attack_over, usable_over, *totals)
 
 
 def at_rate(swept: Sweep | None, rate: float) -> ThresholdPoint:

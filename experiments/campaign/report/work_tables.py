@@ -12,11 +12,7 @@ from experiments.campaign.report.tables import POLICY, range_note
 from experiments.report.spelling import Value
 from experiments.report.structure import Column, Table
 
-GOALS = {
-    "gone_50": "Half of its accounts gone",
-    "gone_90": "90 % of its accounts gone",
-    "stop": "Its harvest has stopped",
-}
+GOALS = {"gone_50": "half gone", "gone_90": "90 % gone", "stop": "stopped"}
 """What containment is, as measured -> as printed."""
 TITLES = ("Until half of its accounts are gone", "Until 90 % of its accounts are gone", "Until its harvest has stopped")
 NEVER = "never"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -62,7 +63,9 @@ def reviewed(result: CampaignResult) -> pl.DataFrame | None:
 FORMATS = {"count": AMOUNTS, "share": PERCENT, "dollars": FuncFormatter(lambda value, _: dollars(value))}
 
 
-def time_svg(summaries: Sequence[PolicySummary], frame: Frame, title: str, kind: str) -> str | None:
+def time_svg(
+    summaries: Sequence[PolicySummary], frame: Frame, title: str, kind: str, *, stepped: bool = False
+) -> str | None:
     """A line for each policy; None where there is nothing of any.
 
     Args:
@@ -70,11 +73,14 @@ def time_svg(summaries: Sequence[PolicySummary], frame: Frame, title: str, kind:
         frame: what is drawn.
         title: of the vertical axis.
         kind: of `FORMATS`.
+        stepped: whether a value is of the whole day that ends there.
     """
     style = colours([s.policy for s in summaries])
     drawn = figure(3.4)
     axes = drawn.subplots()
     shown, lowest, highest = 0, np.inf, 0.0
+    step: Literal["pre"] | None = "pre" if stepped else None
+    how = "steps-pre" if stepped else "default"
     for i, s in enumerate(summaries):
         seeds = [own for own in map(frame, s.results) if own is not None and own.height]
         if not seeds:
@@ -82,10 +88,18 @@ def time_svg(summaries: Sequence[PolicySummary], frame: Frame, title: str, kind:
         days = np.unique(np.concatenate([own["day"].to_numpy() for own in seeds]))
         days = days[days >= max(float(own["day"].to_numpy()[0]) for own in seeds)]
         lines = np.stack([_at(own, days) for own in seeds])
+        if stepped:  # the first day has a beginning too
+            days, lines = np.append(days[0] - 1, days), np.concatenate([lines[:, :1], lines], axis=1)
         mean = lines.mean(0)
         if len(seeds) > 1:
-            marked(axes.fill_between(days, lines.min(0), lines.max(0), color=style[i], alpha=0.16, linewidth=0), i, 0)
-        (line,) = axes.plot(days, mean, color=style[i], linewidth=2, zorder=3, label=policy_name(s.policy))
+            marked(
+                axes.fill_between(days, lines.min(0), lines.max(0), color=style[i], alpha=0.16, linewidth=0, step=step),
+                i,
+                0,
+            )
+        (line,) = axes.plot(
+            days, mean, color=style[i], linewidth=2, zorder=3, label=policy_name(s.policy), drawstyle=how
+        )
         line.set_marker("o")
         line.set_markersize(3.5)
         line.set_markevery([len(days) - 1])

@@ -83,8 +83,8 @@ def trade_svg(cells: PolicyCells, place: int, side: Side, every: list[str]) -> s
 def _values(own: Sweep, side: Side, rates: NDArray[np.float64]) -> NDArray[np.float64]:
     at = np.array([own.place(rate) for rate in rates])
     if side.key == "caught":
-        return own.attack[at] / max(own.attack_all, 1)
-    return 1 - own.usable[at] / own.usable_all if own.usable_all else np.full(len(at), np.nan)
+        return np.asarray(own.attack[at] / max(own.attack_all, 1), np.float64)
+    return np.asarray(1 - own.usable[at] / own.usable_all if own.usable_all else np.full(len(at), np.nan), np.float64)
 
 
 def _points(axes: Axes, cells: PolicyCells, place: int, name: str, side: Side, colour: str, lowest: float) -> None:

@@ -91,7 +91,7 @@ def _sections(cells: PolicyCells, held: dict[str, Table], detectors: list[str]) 
             [], cells,
         ),
         _section(
-            "thresholds", "Thresholds", "What other thresholds would trade",
+            "trade", "Thresholds", "What other thresholds would trade",
             "A line is a detector as its threshold moves, read off the highest score of each account: thin each seed, thick "
             "their mean at the dots, which tell their numbers. A square is the threshold in force. The harvest that passes "
             "is that of accounts that never come over the threshold.",
@@ -107,7 +107,7 @@ def _sections(cells: PolicyCells, held: dict[str, Table], detectors: list[str]) 
             "reviewers", "Reviewers", "What reviewers have to do",
             "Groups of accounts that detectors link wait for a reviewer, the largest first, and are given up after a while.",
             [
-                _over_time(cells, over_time.reviewed, "groups reviewed a day", "count"),
+                _over_time(cells, over_time.reviewed, "groups reviewed a day", "count", stepped=True),
                 _over_time(cells, over_time.queued, "groups waiting, at most", "count"),
             ],
             [held.get("reviews"), held.get("groups")], cells, "No detector found groups.",
@@ -119,7 +119,7 @@ def _sections(cells: PolicyCells, held: dict[str, Table], detectors: list[str]) 
             [held.get("alarms"), *_kinds(held)], cells, "Nothing happened to any honest account.",
         ),
         _section(
-            "operations", "Operations", "Operations and providers", "Who attacked, and where.", [],
+            "attackers", "Operations", "Operations and providers", "Who attacked, and where.", [],
             [held.get("operations"), held.get("providers")], cells, "Nobody attacks.",
         ),
     ]  # fmt: skip
@@ -159,8 +159,11 @@ def _shown(table: Table, cells: PolicyCells) -> dict[str, Any]:
     return shown_table(table, {}, cells.rows(table.rows))
 
 
-def _over_time(cells: PolicyCells, frame: over_time.Frame, title: str, kind: str) -> dict[str, Any] | None:
-    return _figure(title[0].upper() + title[1:], "", over_time.time_svg(cells.summaries, frame, title, kind))
+def _over_time(
+    cells: PolicyCells, frame: over_time.Frame, title: str, kind: str, *, stepped: bool = False
+) -> dict[str, Any] | None:
+    drawn = over_time.time_svg(cells.summaries, frame, title, kind, stepped=stepped)
+    return _figure(title[0].upper() + title[1:], "", drawn)
 
 
 def _figure(kind: str, name: str, drawn: str | None) -> dict[str, Any] | None:
@@ -194,14 +197,8 @@ def _tiles(summaries: Sequence[PolicySummary]) -> list[Tile]:
     name = policy_name(best.policy)
     found = [_tile("Least of the plan harvested, %", in_percent(harvest_of(best)), "number", name)]
     if known[0] is not best:
-        found.append(
-            _tile(
-                "Of the plan harvested, to compare, %",
-                in_percent(harvest_of(known[0])),
-                "number",
-                policy_name(known[0].policy),
-            )
-        )
+        other = policy_name(known[0].policy)
+        found.append(_tile("Of the plan harvested, to compare, %", in_percent(harvest_of(known[0])), "number", other))
     found += [
         _tile("Price of a usable exchange", best.of("dollars_per_usable"), "dollars", name),
         _tile("Honest accounts lost or banned, of 100,000", per(best.of("honest_gone_share"), 1e5, 3), "number", name),

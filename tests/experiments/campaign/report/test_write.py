@@ -14,7 +14,7 @@ from experiments.report import latex
 from tests.experiments.campaign.synthetic import campaign, transfers
 
 NOTE = "A share of the plan stands for the same share of 2,128 queries."
-TEXTS = ("md", "csv", "tex", "page", "json", "thresholds")
+TEXTS = ("md", "csv", "tex", "page", "json", "thresholds", "html")
 
 
 def policies():
