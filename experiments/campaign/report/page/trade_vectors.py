@@ -18,7 +18,7 @@ from experiments.campaign.report.naming import detector_name, policy_name, rate_
 from experiments.campaign.report.page.harm_vectors import colours, legend
 from experiments.campaign.report.page.policy_cells import PolicyCells
 from experiments.campaign.report.threshold_table import IN_FORCE
-from experiments.report.page.vectors import FONT, PERCENT, figure, marked, plain, svg
+from experiments.report.page.vectors import FONT, MUTED, PERCENT, figure, marked, plain, svg
 
 STEPS = 90
 """Of a line, from its left end to its right."""
@@ -64,6 +64,7 @@ def trade_svg(cells: PolicyCells, place: int, side: Side, every: list[str]) -> s
                       drawstyle="steps-post")  # fmt: skip
         _points(axes, cells, place, name, side, style[name], lowest)
         _in_force(axes, s, cells.number(place, name), name, side, style[name], lowest)
+    axes.plot([], [], "s", color=MUTED, markersize=7, label="threshold in force")
     plain(axes)
     axes.set_xscale("log")
     axes.set_xlim(lowest * 0.85, 1.0)

@@ -104,7 +104,7 @@ def _sections(cells: PolicyCells, held: dict[str, Table], detectors: list[str]) 
             [held.get("containment")], cells, "Nobody attacks.",
         ),
         _section(
-            "reviewers", "Reviewers", "What reviewers have to do",
+            "reviewers", "Reviewers", "Work of reviewers",
             "Groups of accounts that detectors link wait for a reviewer, the largest first, and are given up after a while.",
             [
                 _over_time(cells, over_time.reviewed, "groups reviewed a day", "count", stepped=True),
