@@ -30,7 +30,7 @@ class Terms(NamedTuple):
     delay: float
 
 
-class Queue(NamedTuple):
+class ReviewedEpoch(NamedTuple):
     """A provider's groups at the end of an epoch.
 
     Args:
@@ -83,9 +83,9 @@ def terms_of(result: CampaignResult) -> Terms | None:
     return Terms(reviews, patience, delay / 24)
 
 
-def queues(result: CampaignResult, terms: Terms) -> dict[str, list[Queue]]:
+def queues(result: CampaignResult, terms: Terms) -> dict[str, list[ReviewedEpoch]]:
     """By provider, its epochs in order."""
-    found: dict[str, list[Queue]] = {}
+    found: dict[str, list[ReviewedEpoch]] = {}
     for provider in dict.fromkeys(result.epochs["provider"].to_list()):
         epochs = result.epochs.filter(pl.col("provider") == provider).sort("day")
         groups = result.clusters.filter(pl.col("provider") == provider)["day"].to_list()
@@ -93,7 +93,7 @@ def queues(result: CampaignResult, terms: Terms) -> dict[str, list[Queue]]:
     return found
 
 
-def waiting(lines: Mapping[str, Sequence[Queue]]) -> pl.DataFrame:
+def waiting(lines: Mapping[str, Sequence[ReviewedEpoch]]) -> pl.DataFrame:
     """``day``, ``reviews`` and most groups ``waiting`` at its end, a row an epoch, providers added up."""
     rows = [line for own in lines.values() for line in own]
     schema = {"day": pl.Float64(), "reviews": pl.Int64(), "waiting": pl.Int64()}
@@ -101,9 +101,9 @@ def waiting(lines: Mapping[str, Sequence[Queue]]) -> pl.DataFrame:
     return frame.group_by("day").sum().sort("day")
 
 
-def _queue(days: Sequence[float], reviews: Sequence[int], groups: Sequence[float], terms: Terms) -> list[Queue]:
+def _queue(days: Sequence[float], reviews: Sequence[int], groups: Sequence[float], terms: Terms) -> list[ReviewedEpoch]:
     """As the ladder has it: a day's reviews are there from its beginning, and of those left over a part of one is kept."""
-    lines: list[Queue] = []
+    lines: list[ReviewedEpoch] = []
     budget, today, since, spent = 0.0, -1, -math.inf, 0
     before = 0.0
     for day, count in zip(days, reviews, strict=True):
@@ -120,12 +120,12 @@ def _queue(days: Sequence[float], reviews: Sequence[int], groups: Sequence[float
         recent = sum(g + terms.patience >= day - 1e-9 for g in waits)
         most = recent - max(0, spent - (len(waits) - recent))
         new = sum(before + 1e-9 < g <= day + 1e-9 for g in groups)
-        lines.append(Queue(day, new, int(count), max(0, most), cleared))
+        lines.append(ReviewedEpoch(day, new, int(count), max(0, most), cleared))
         before = day
     return lines
 
 
-def _given_up(result: CampaignResult, terms: Terms, lines: Mapping[str, Sequence[Queue]]) -> Estimate:
+def _given_up(result: CampaignResult, terms: Terms, lines: Mapping[str, Sequence[ReviewedEpoch]]) -> Estimate:
     """Of the groups whose patience ran out: at least those that hold somebody to the end, at most those that no epoch with
     reviews to spare came in time for."""
     groups = result.clusters.with_row_index("row")
@@ -147,5 +147,5 @@ def _given_up(result: CampaignResult, terms: Terms, lines: Mapping[str, Sequence
     return Estimate(most / total, least / total, most / total, reason)
 
 
-def _between(lines: Iterable[Queue], first: float, last: float) -> list[Queue]:
+def _between(lines: Iterable[ReviewedEpoch], first: float, last: float) -> list[ReviewedEpoch]:
     return [q for q in lines if first - 1e-9 <= q.day <= last + 1e-9]

@@ -25,7 +25,7 @@ NOBODY = "no attackers or no honest accounts"
 NOTHING = "nothing usable was harvested"
 
 
-class Sweep(NamedTuple):
+class ThresholdSweep(NamedTuple):
     """All thresholds of one detector in one campaign, from the strictest on; an account with this score or more is over it.
 
     Args:
@@ -69,7 +69,7 @@ class ThresholdPoint(NamedTuple):
     passing: Estimate
 
 
-def sweep(result: CampaignResult, detector: str) -> Sweep | None:
+def sweep(result: CampaignResult, detector: str) -> ThresholdSweep | None:
     """The thresholds of a detector over all accounts of all providers; None where there are no attackers or no honest
     accounts."""
     accounts = result.accounts
@@ -90,10 +90,10 @@ def sweep(result: CampaignResult, detector: str) -> Sweep | None:
     sides = (~attack, hard, attack, usable)
     honest_over, hard_over, attack_over, usable_over = (over(values) for values in sides)
     totals = (int(values.sum()) for values in sides)
-    return Sweep(np.append(np.inf, ranked[last]), honest_over, hard_over, attack_over, usable_over, *totals)
+    return ThresholdSweep(np.append(np.inf, ranked[last]), honest_over, hard_over, attack_over, usable_over, *totals)
 
 
-def at_rate(swept: Sweep | None, rate: float) -> ThresholdPoint:
+def at_rate(swept: ThresholdSweep | None, rate: float) -> ThresholdPoint:
     """The loosest threshold with at most this share of false alarms; blank where the rate allows less than one of them."""
     if swept is None:
         return ThresholdPoint(*[Estimate(None, reason=NOBODY)] * 5)

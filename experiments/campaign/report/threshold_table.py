@@ -45,8 +45,8 @@ def threshold_table(summaries: Sequence[PolicySummary]) -> Table:
                     rows.append(head | {"at": at} | row)
     notes = (
         "In force: the detector's own threshold. For 1 %: the loosest that at most so many of the honest accounts are over, "
-        "read off the highest score that each account ever had. That is known only afterwards, and alarms of groups may depend "
-        "on more than a score: the threshold in force can do worse than the curve.",
+        "read off the highest score that each account ever had. That is known only afterwards, and alarms of groups may "
+        "depend on more than a score: the threshold in force can do worse than the curve.",
         READ,
         brackets(summaries),
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from experiments.campaign.measure.detection import ANY
 from experiments.campaign.measure.key import Key
 from experiments.campaign.measure.policy_summary import PolicySummary
-from experiments.campaign.measure.thresholds import Sweep, sweep
+from experiments.campaign.measure.thresholds import ThresholdSweep, sweep
 from experiments.campaign.report.naming import detector_name, policy_name, rate_name
 from experiments.campaign.report.page.harm_vectors import colours, legend
 from experiments.campaign.report.page.policy_cells import PolicyCells
@@ -24,7 +24,7 @@ STEPS = 90
 """Of a line, from its left end to its right."""
 
 
-class Side(NamedTuple):
+class TradeSide(NamedTuple):
     """What is drawn against honest accounts alarmed: a measure, and its axis."""
 
     key: str
@@ -32,12 +32,12 @@ class Side(NamedTuple):
 
 
 SIDES = (
-    Side("caught", "attackers' accounts caught  (better →)"),
-    Side("passing", "harvest that passes  (← better)"),
+    TradeSide("caught", "attackers' accounts caught  (better →)"),
+    TradeSide("passing", "harvest that passes  (← better)"),
 )
 
 
-def trade_svg(cells: PolicyCells, place: int, side: Side, every: list[str]) -> str | None:
+def trade_svg(cells: PolicyCells, place: int, side: TradeSide, every: list[str]) -> str | None:
     """The curves of one policy: thin a seed, thick the points that can be pointed at, a square the threshold in force.
 
     Args:
@@ -81,14 +81,14 @@ def trade_svg(cells: PolicyCells, place: int, side: Side, every: list[str]) -> s
     )  # fmt: skip
 
 
-def _values(own: Sweep, side: Side, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+def _values(own: ThresholdSweep, side: TradeSide, rates: NDArray[np.float64]) -> NDArray[np.float64]:
     at = np.array([own.place(rate) for rate in rates])
     if side.key == "caught":
         return np.asarray(own.attack[at] / max(own.attack_all, 1), np.float64)
     return np.asarray(1 - own.usable[at] / own.usable_all if own.usable_all else np.full(len(at), np.nan), np.float64)
 
 
-def _points(axes: Axes, cells: PolicyCells, place: int, name: str, side: Side, colour: str, lowest: float) -> None:
+def _points(axes: Axes, cells: PolicyCells, place: int, name: str, side: TradeSide, colour: str, lowest: float) -> None:
     known = [
         (rate, value)
         for rate, point in cells.curves[place, name].items()
@@ -101,7 +101,7 @@ def _points(axes: Axes, cells: PolicyCells, place: int, name: str, side: Side, c
         marked(dot, cells.number(place, name, rate), 0)
 
 
-def _in_force(axes: Axes, s: PolicySummary, cell: int, name: str, side: Side, colour: str, lowest: float) -> None:
+def _in_force(axes: Axes, s: PolicySummary, cell: int, name: str, side: TradeSide, colour: str, lowest: float) -> None:
     x, y = (s.of(IN_FORCE[key], "detector", name).value for key in ("false_alarms", side.key))
     if x is None or y is None:
         return
