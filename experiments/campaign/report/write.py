@@ -40,9 +40,8 @@ class CampaignReport:
         name: of the report.
         tables: the policies first, then those for which there was anything to show.
         words: what the tables show, a sentence each.
-        files: paths by kind: md, csv, tex, page (a document around the fragment tex), json, and PLOT_png and PLOT_pdf
-        of
-            each plot (harvest, roc, cost, graph).
+        files: paths by kind: md, csv, tex, page (a document around the fragment tex), json, html, thresholds (CSV, where there
+            are detectors), and PLOT_png and PLOT_pdf of each plot (harvest, roc, cost, graph).
     """
 
     name: str
@@ -67,7 +66,8 @@ def write_campaign_report(
     out: Path,
     name: str,
 ) -> CampaignReport:
-    """Measure, join seeds and write NAME.md, .csv, .tex, .json, NAME_page.tex and NAME_PLOT.png and .pdf of each plot.
+    """Measure, join seeds and write NAME.md, .csv, .tex, .json, .html, NAME_page.tex, NAME_thresholds.csv, and NAME_PLOT.png
+    and .pdf of each plot.
 
     The same results in the same order give the same bytes.
 
