@@ -40,8 +40,8 @@ class CampaignReport:
         name: of the report.
         tables: the policies first, then those for which there was anything to show.
         words: what the tables show, a sentence each.
-        files: paths by kind: md, csv, tex, page (a document around the fragment tex), json, html, thresholds (CSV, where there
-            are detectors), and PLOT_png and PLOT_pdf of each plot (harvest, roc, cost, graph).
+        files: paths by kind: md, csv, tex, page (a document around the fragment tex), json, html, thresholds (CSV, where
+            there are detectors), and PLOT_png and PLOT_pdf of each plot (harvest, roc, cost, graph).
     """
 
     name: str
