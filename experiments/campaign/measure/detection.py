@@ -32,9 +32,9 @@ def detection(result: CampaignResult) -> dict[Key, Estimate]:
     """Per detector the share of attackers caught at low false-alarm rates, and what it alarmed on at its own threshold.
 
     ``tpr_RATE`` counts accounts, ``tpr_RATE_requests`` the requests behind them on both sides; ``caught``,
-    ``false_alarms`` and ``false_alarms_hard`` (honest accounts whose use looks like an attacker's) are shares at the
-    detector's own threshold. For `ANY`, and for the detector if there is one only: ``days_to_alarm``, because an
-    account's first alarm is not kept apart by detector.
+    ``false_alarms``, ``false_alarms_hard`` (honest accounts whose use looks like an attacker's) and ``false_alarms_other``
+    (all other honest ones) are shares at the detector's own threshold. For `ANY`, and for the detector if there is one only:
+    ``days_to_alarm``, because an account's first alarm is not kept apart by detector.
     """
     found: dict[Key, Estimate] = {}
     names = detectors(result)
@@ -97,6 +97,7 @@ def _alarms(accounts: pl.DataFrame, name: str, alarm: pl.Expr) -> dict[Key, Esti
         "caught": pl.col("operation") != HONEST,
         "false_alarms": pl.col("operation") == HONEST,
         "false_alarms_hard": (pl.col("operation") == HONEST) & pl.col("hard_negative"),
+        "false_alarms_other": (pl.col("operation") == HONEST) & ~pl.col("hard_negative"),
     }
     counts = accounts.select(
         *((side & alarm).sum().alias(f"{what}_hit") for what, side in sides.items()),

@@ -39,7 +39,7 @@ _SIX = ("sent", "served", "refused", "blocked", "hidden", "altered")
 COLUMNS: dict[str, dict[str, pl.DataType]] = {
     "epochs": {"epoch": _WHOLE, "day": _REAL, "provider": _TEXT}
     | {f"{side}_{what}": _WHOLE for side in ("honest", "attack") for what in _SIX}
-    | dict.fromkeys(("distil_usable", "attack_active", "attack_banned"), _WHOLE)
+    | dict.fromkeys(("distil_usable", "attack_active", "attack_banned", "reviews"), _WHOLE)
     | {"attack_dollars": _REAL},
     "harvest": {"epoch": _WHOLE, "provider": _TEXT, "operation": _TEXT, "capability": _TEXT}
     | {"planned": _REAL}

@@ -10,11 +10,14 @@ import numpy as np
 
 from configs.errors import ConfigError, require
 from experiments.campaign.campaign_result import CampaignResult
+from experiments.campaign.measure.containment import containment
 from experiments.campaign.measure.detection import by_kind, detection
 from experiments.campaign.measure.found_groups import groups
 from experiments.campaign.measure.harm import by_provider, harm
 from experiments.campaign.measure.harvested import harvest
 from experiments.campaign.measure.key import BLANK, Key, Measured, checked
+from experiments.campaign.measure.reviewing import reviewing
+from experiments.campaign.measure.thresholds import thresholds
 from experiments.measure.estimate import Estimate
 
 
@@ -74,7 +77,7 @@ def measures(result: CampaignResult) -> dict[Key, Estimate]:
         ConfigError: a table lacks a column.
     """
     result = checked(result)
-    parts = (harvest, harm, detection, by_kind, groups, by_provider)
+    parts = (harvest, containment, harm, detection, thresholds, by_kind, groups, reviewing, by_provider)
     return {key: estimate for part in parts for key, estimate in part(result).items()}
 
 

@@ -7,26 +7,29 @@ from collections.abc import Sequence
 from experiments.campaign.measure.detection import ANY
 from experiments.campaign.measure.policy_summary import PolicySummary
 from experiments.campaign.measure.roc import RATES
-from experiments.campaign.report.naming import detector_name, in_percent, policy_name, scaled, spaced
-from experiments.campaign.report.tables import brackets
+from experiments.campaign.report.naming import detector_name, in_percent, policy_name, rate_name, scaled, spaced
+from experiments.campaign.report.tables import POLICY, brackets, range_note
+from experiments.campaign.report.threshold_table import threshold_table
+from experiments.campaign.report.work_tables import containment_table, review_table
 from experiments.report.spelling import Value
 from experiments.report.structure import Column, Table
-
-POLICY = Column("policy", "policy", "text", 0)
 
 
 def detection_tables(summaries: Sequence[PolicySummary]) -> list[Table]:
     """Those tables for which there is anything to show."""
-    built = (detector_table, alarm_table, kind_table, group_table, operation_table, provider_table)
+    built = (
+        detector_table, alarm_table, threshold_table, kind_table, group_table, review_table, containment_table,
+        operation_table, provider_table,
+    )  # fmt: skip
     return [table for table in (build(summaries) for build in built) if table.rows]
 
 
 def detector_table(summaries: Sequence[PolicySummary]) -> Table:
     """A row for each policy and detector."""
     columns = [POLICY, Column("detector", "detector", "text", 0)]
-    for block, suffix in ((1, ""), (2, "_requests")):
-        columns += [Column(f"tpr_{rate:.0e}{suffix}", f"at {_power(rate)}", "share", block) for rate in RATES]
-        columns.append(Column(f"auc{suffix}", "AUC", "share", block))
+    for block, suffix, what in ((1, "", ""), (2, "_requests", "requests ")):
+        columns += [Column(f"tpr_{rate:.0e}{suffix}", f"{what}at {rate_name(rate)}", "share", block) for rate in RATES]
+        columns.append(Column(f"auc{suffix}", f"{what}AUC", "share", block))
     rows: list[dict[str, Value]] = []
     for s in summaries:
         for name in (n for n in s.names("detector") if n != ANY):
@@ -51,16 +54,17 @@ def alarm_table(summaries: Sequence[PolicySummary]) -> Table:
         Column("caught", "caught %", "number"),
         Column("false_alarms", "false alarms %", "number"),
         Column("false_alarms_hard", "hard negatives %", "number"),
+        Column("false_alarms_other", "other honest %", "number"),
         Column("days_to_alarm", "median days", "number"),
     )
     rows: list[dict[str, Value]] = []
     for s in summaries:
         for name in s.names("detector"):
-            row: dict[str, Value] = {c.key: in_percent(s.of(c.key, "detector", name)) for c in columns[2:5]}
+            row: dict[str, Value] = {c.key: in_percent(s.of(c.key, "detector", name)) for c in columns[2:6]}
             row["days_to_alarm"] = scaled(s.of("days_to_alarm", "detector", name), 1.0)
             rows.append(row | {"policy": policy_name(s.policy), "detector": detector_name(name)})
     notes = (
-        "Of attack accounts, honest accounts, and honest ones whose use looks like an attacker's (hard negatives).",
+        "Of attack accounts, honest accounts, those whose use looks like an attacker's (hard negatives), the others.",
         "Median days from opening to an account's first alarm by any detector, never counting as later than any; – where "
         "half or more never had one.",
         brackets(summaries),
@@ -121,7 +125,7 @@ def group_table(summaries: Sequence[PolicySummary]) -> Table:
         "Purity: share of a group's accounts that belong to its main operation, over groups weighted by size. Merged: with "
         "accounts of several operations. A group that is found again on another day counts again.",
     )
-    return Table("groups", "Groups found", columns, tuple(rows), (*notes, *_range_note(summaries)))
+    return Table("groups", "Groups found", columns, tuple(rows), (*notes, *range_note(summaries)))
 
 
 def operation_table(summaries: Sequence[PolicySummary]) -> Table:
@@ -170,13 +174,4 @@ def provider_table(summaries: Sequence[PolicySummary]) -> Table:
             rows.append(row | {"policy": policy_name(s.policy), "provider": spaced(name)})
     if len({row["provider"] for row in rows}) < 2:
         rows = []
-    return Table("providers", "Providers", columns, tuple(rows), _range_note(summaries))
-
-
-def _range_note(summaries: Sequence[PolicySummary]) -> tuple[str, ...]:
-    """For tables whose numbers have no interval with one seed."""
-    return ("Brackets: the range over seeds about the mean.",) if any(len(s.seeds) > 1 for s in summaries) else ()
-
-
-def _power(rate: float) -> str:
-    return {1e-2: "1 %", 1e-3: "0.1 %", 1e-4: "0.01 %"}.get(rate, f"{100 * rate:g} %")
+    return Table("providers", "Providers", columns, tuple(rows), range_note(summaries))

@@ -39,6 +39,11 @@ def detector_name(name: str) -> str:
     return "any of them" if name == ANY else spaced(name)
 
 
+def rate_name(rate: float) -> str:
+    """A false-alarm rate: ``1 %``, ``0.01 %``."""
+    return f"{100 * rate:g} %"
+
+
 def amount(value: float) -> str:
     """``1,030``, ``3.2 million``."""
     if abs(value) >= 999_500:

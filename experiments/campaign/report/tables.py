@@ -11,7 +11,8 @@ from experiments.report.structure import Column, Table
 
 BLOCKS = ("Harvest", "Harvested before action (exchanges)", "Honest users", "Transfer to the student")
 
-HEAD = (Column("policy", "policy", "text", 0), Column("seeds", "seeds", "count", 0))
+POLICY = Column("policy", "policy", "text", 0)
+HEAD = (POLICY, Column("seeds", "seeds", "count", 0))
 
 COLUMNS = (
     Column("usable", "usable exchanges", "count", 1),
@@ -28,9 +29,9 @@ COLUMNS = (
     Column("honest_hidden", "hidden %", "number", 3),
     Column("honest_altered", "altered %", "number", 3),
     Column("honest_banned", "banned", "count", 3),
-    Column("honest_banned_rate", "of 100,000", "count", 3),
+    Column("honest_banned_rate", "banned of 100,000", "count", 3),
     Column("honest_lost", "lost", "count", 3),
-    Column("honest_lost_rate", "of 100,000", "count", 3),
+    Column("honest_lost_rate", "lost of 100,000", "count", 3),
 )
 
 
@@ -80,6 +81,11 @@ def brackets(summaries: Sequence[PolicySummary]) -> str:
     if single and several:
         return f"Brackets: with one seed {one}; with several {many}."
     return f"Brackets: {many if several else one}."
+
+
+def range_note(summaries: Sequence[PolicySummary]) -> tuple[str, ...]:
+    """For tables whose numbers have no interval with one seed."""
+    return ("Brackets: the range over seeds about the mean.",) if any(len(s.seeds) > 1 for s in summaries) else ()
 
 
 def _planned(summaries: Sequence[PolicySummary]) -> str:

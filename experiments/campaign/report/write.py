@@ -18,9 +18,11 @@ from experiments.campaign.measure.policy_summary import PolicySummary, TransferR
 from experiments.campaign.report import cost_plot, csv, graph_plot, harvest_plot, roc_plot
 from experiments.campaign.report.detection_tables import detection_tables
 from experiments.campaign.report.naming import ordered
+from experiments.campaign.report.page.write_campaign_page import campaign_page
 from experiments.campaign.report.ranking import ranking
 from experiments.campaign.report.sentences import sentences
 from experiments.campaign.report.tables import policy_table
+from experiments.campaign.report.threshold_table import render_thresholds
 from experiments.report import latex, markdown, terminal
 from experiments.report.file_names import require_name
 from experiments.report.structure import Table
@@ -38,9 +40,8 @@ class CampaignReport:
         name: of the report.
         tables: the policies first, then those for which there was anything to show.
         words: what the tables show, a sentence each.
-        files: paths by kind: md, csv, tex, page (a document around the fragment tex), json, and PLOT_png and PLOT_pdf
-        of
-            each plot (harvest, roc, cost, graph).
+        files: paths by kind: md, csv, tex, page (a document around the fragment tex), json, html, thresholds (CSV, where
+            there are detectors), and PLOT_png and PLOT_pdf of each plot (harvest, roc, cost, graph).
     """
 
     name: str
@@ -65,7 +66,8 @@ def write_campaign_report(
     out: Path,
     name: str,
 ) -> CampaignReport:
-    """Measure, join seeds and write NAME.md, .csv, .tex, .json, NAME_page.tex and NAME_PLOT.png and .pdf of each plot.
+    """Measure, join seeds and write NAME.md, .csv, .tex, .json, .html, NAME_page.tex, NAME_thresholds.csv, and NAME_PLOT.png
+    and .pdf of each plot.
 
     The same results in the same order give the same bytes.
 
@@ -94,6 +96,11 @@ def write_campaign_report(
         "page": latex.page(files["tex"].name, title, words),
         "json": json.dumps(_document(name, summaries, tables, words), indent=1, sort_keys=True, allow_nan=False) + "\n",
     }
+    files["html"] = out / f"{name}.html"
+    texts["html"] = campaign_page(summaries, tables, words, name)
+    if any(s.names("detector") for s in summaries):
+        files["thresholds"] = out / f"{name}_thresholds.csv"
+        texts["thresholds"] = render_thresholds(summaries)
     for kind, text in texts.items():
         files[kind].write_text(text, encoding="utf-8")
     for plot, draw in PLOTS.items():

@@ -1,27 +1,20 @@
 """A report as one HTML file: the same numbers as all other formats, with filters, plots and transcripts.
 
-It needs no server and no network: style, script, plots and data are in the file. What is said of cells stands in the page as
-tables, which can be read and printed without the script; the script filters, sorts, points at cells in plots, compares pairs
-and shows transcripts. Text of models, names and prompts is escaped by Jinja's ``autoescape`` in the markup and by its
-``tojson`` in the data, the script sets text and never markup, and the page's own policy (Content-Security-Policy) runs that
-one script and nothing else.
+What is said of cells stands in the page as tables, which can be read and printed without the script; the script filters,
+sorts, points at cells in plots, compares pairs and shows transcripts. `experiments.report.page.frame` says how text of
+others is kept from being markup.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from configs.text import one_line, printable
+from configs.text import one_line
 from experiments.measure.cell_result import CellResult, by_configuration
 from experiments.measure.guards import tripped
 from experiments.measure.panel import ALL
@@ -36,20 +29,17 @@ from experiments.report.honest_table import honest_table
 from experiments.report.names import family_name, seeds_text
 from experiments.report.page.any_pair import any_pair
 from experiments.report.page.filters import Filter, axes_of, filters_of
+from experiments.report.page.frame import ROOM, page_of
 from experiments.report.page.frontier_vectors import frontier_svg
 from experiments.report.page.losses_by_family import losses_table
 from experiments.report.page.pareto_vectors import looks, pareto_svg
-from experiments.report.page.spelled import shown_rows, words
+from experiments.report.page.shown_table import shown_table
+from experiments.report.page.spelled import words
 from experiments.report.page.tiles import tiles
 from experiments.report.page.told_page import told_page
 from experiments.report.plot import MAX_ROWS
 from experiments.report.reference import FIRST, Reference
-from experiments.report.structure import Table
 from experiments.report.write import Contents, contents
-
-ROOM = "experiments.report.page"
-BREAKS = re.compile(r"(?<=[_,+])|(?=\()")
-"""Where the name of a defense or an attack may go on in another line."""
 
 ELSEWHERE = ("main", "claims", "quality", "honest_load", "matched", "pairs")
 """Tables that have a place of their own on the page, or another form."""
@@ -76,14 +66,12 @@ def render(held: Contents, results: Sequence[CellResult], name: str) -> str:
     filters = filters_of(summaries)
     tables = {table.name: table for table in held.tables}
     told = told_page(by_configuration(results))
-    style, script = (_asset(file) for file in ("page.css", "page.js"))
-    environment = Environment(loader=PackageLoader(ROOM, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                              lstrip_blocks=True)  # fmt: skip
-    environment.filters |= {"plain": printable, "line": one_line, "breaks": _breaks}
     honest = [
         t for t in (tables.get("quality"), losses_table(summaries), honest_table(summaries, every_kind=True)) if t
     ]
-    return environment.get_template("page.html").render(
+    return page_of(
+        ROOM,
+        "page",
         title=f"MoatBench: {name}",
         name=name,
         tiles=tiles(summaries, [finding.verdict for _, finding in held.judged]),
@@ -91,37 +79,25 @@ def render(held: Contents, results: Sequence[CellResult], name: str) -> str:
         facts=_facts(summaries, results),
         filters=filters,
         figures=_figures(summaries, filters),
-        main=_table(tables["main"], labels, range(len(summaries))),
+        main=shown_table(tables["main"], labels, range(len(summaries))),
         setting=tables["main"].title.partition(" (")[2].removesuffix(")"),
         claims=[_claim(judge, finding) for judge, finding in held.judged],
         verdicts=WHAT_VERDICTS_MEAN,
         guards=_guards(summaries),
-        matched=_table(tables["matched"], labels) if "matched" in tables else None,
-        honest=[_table(table, labels) for table in honest],
-        more=[_table(table, labels) for table in held.tables if table.name not in ELSEWHERE],
+        matched=shown_table(tables["matched"], labels) if "matched" in tables else None,
+        honest=[shown_table(table, labels) for table in honest],
+        more=[shown_table(table, labels) for table in held.tables if table.name not in ELSEWHERE],
         data={
             "cells": [_cell(s, summaries) for s in summaries],
             "pairs": any_pair(summaries),
             "transcripts": told,
         },
-        style=Markup(style),  # noqa: S704  # files of this folder
-        script=Markup(script),  # noqa: S704
-        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
 def _of_one_line(s: Summary) -> Summary:
     """With labels that a plot, an attribute and a table can hold: rows may come from elsewhere."""
     return replace(s, defense=one_line(s.defense), attack=one_line(s.attack))
-
-
-def _breaks(name: str) -> Markup:
-    """A name, escaped, that a narrow column may break where its parts end."""
-    return Markup("<wbr>").join(BREAKS.split(name))  # `join` escapes what it joins
-
-
-def _asset(file: str) -> str:
-    return files(ROOM).joinpath(file).read_text(encoding="utf-8").strip()
 
 
 def _facts(summaries: Sequence[Summary], results: Sequence[CellResult]) -> list[str]:
@@ -160,22 +136,6 @@ def _cell(s: Summary, summaries: Sequence[Summary]) -> dict[str, Any]:
     }
 
 
-def _table(table: Table, labels: dict[str, str], cells: Sequence[int] | None = None) -> dict[str, Any]:
-    rows = shown_rows(table, cells, labels)
-    columns = [column for _, block in table.blocks() for column in block]
-    order = list(dict.fromkeys(column.key for column in columns))
-    place = {column.key: i for i, column in enumerate(table.columns)}
-    heads = [table.columns[place[key]] for key in order]
-    families = {key: key.removeprefix("transfer ") for key in order if key.startswith("transfer ")}
-    return {
-        "name": table.name,
-        "title": table.title,
-        "heads": [(h.title, h.kind != "text", families.get(h.key, "")) for h in heads],
-        "rows": [row._replace(cells=tuple(row.cells[place[key]] for key in order)) for row in rows],
-        "notes": table.notes,
-    }
-
-
 def _claim(judge: Judge, finding: Finding) -> dict[str, Any]:
     return {
         "name": f"{judge.label} {judge.name}".strip().replace("_", " "),
@@ -183,7 +143,7 @@ def _claim(judge: Judge, finding: Finding) -> dict[str, Any]:
         "verdict": finding.verdict,
         "sentence": finding.sentence,
         "source": judge.source,
-        "evidence": _table(evidence_table(finding), {}),
+        "evidence": shown_table(evidence_table(finding), {}),
     }
 
 

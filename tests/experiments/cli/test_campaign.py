@@ -29,7 +29,7 @@ SMALL = (
     "campaign.operations.lab.days=3",
     "encoder=hashing",
 )
-ENDINGS = ("md", "csv", "tex", "json")
+ENDINGS = ("md", "csv", "tex", "json", "html")
 
 
 class Ran(NamedTuple):

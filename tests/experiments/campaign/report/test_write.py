@@ -14,7 +14,7 @@ from experiments.report import latex
 from tests.experiments.campaign.synthetic import campaign, transfers
 
 NOTE = "A share of the plan stands for the same share of 2,128 queries."
-TEXTS = ("md", "csv", "tex", "page", "json")
+TEXTS = ("md", "csv", "tex", "page", "json", "thresholds", "html")
 
 
 def policies():
@@ -65,10 +65,14 @@ def test_the_undefended_run_comes_first_and_is_compared_with(report):
 
 
 def test_tables(report):
-    names = [table.name for table in report.tables]
-    assert names == ["campaign", "ranking", "detectors", "alarms", "honest_kinds", "groups", "operations", "providers"]
-    assert {row["detector"] for row in report.tables[3].rows} == {"linker", "window", "any of them"}
-    assert {row["operation"] for row in report.tables[6].rows} == {"alpha", "beta two"}
+    assert [table.name for table in report.tables] == [
+        "campaign", "ranking", "detectors", "alarms", "thresholds", "honest_kinds", "groups", "reviews", "containment",
+        "operations", "providers",
+    ]  # fmt: skip
+    tables = {table.name: table for table in report.tables}
+    assert {row["detector"] for row in tables["alarms"].rows} == {"linker", "window", "any of them"}
+    assert {row["operation"] for row in tables["operations"].rows} == {"alpha", "beta two"}
+    assert {row["operation"] for row in tables["containment"].rows} == {"all together", "alpha", "beta two"}
 
 
 def test_every_column_of_a_table_is_filled_in_every_row(report):
@@ -132,10 +136,13 @@ def test_latex_sets_every_character(report):
 @pytest.mark.parametrize(
     ("given", "tables"),
     [
-        ({"operations": {}, "grip": 0.6}, ["campaign", "detectors", "alarms", "honest_kinds"]),
-        ({"detectors": ()}, ["campaign", "operations"]),
-        ({"rate": 0.0}, ["campaign", "detectors", "alarms", "operations"]),
-        ({"honest": 0, "grip": 0.5}, ["campaign", "detectors", "alarms", "groups", "operations"]),
+        ({"operations": {}, "grip": 0.6}, ["campaign", "detectors", "alarms", "thresholds", "honest_kinds"]),
+        ({"detectors": ()}, ["campaign", "containment", "operations"]),
+        ({"rate": 0.0}, ["campaign", "detectors", "alarms", "thresholds", "containment", "operations"]),
+        (
+            {"honest": 0, "grip": 0.5},
+            ["campaign", "detectors", "alarms", "thresholds", "groups", "reviews", "containment", "operations"],
+        ),
     ],
     ids=["nobody attacks", "no detector", "nothing usable", "nobody honest"],
 )
