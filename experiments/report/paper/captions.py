@@ -68,6 +68,8 @@ def explained(
         if spec.letters and any(e.letters for e in entries):
             most = max(sum(bool(row[i].letters) for row in rows) for i in range(len(headings)))
             sentences.append(LETTERS.format(pairs=most * (most - 1) // 2))
+        elif spec.letters and any(e.value is not None for e in values):
+            sentences.append("No letters: the columns would need too many.")
         if spec.best in ("alone", "tied") or spec.letters:
             sentences.append(APART)
     elif compared and (spec.best != "none" or spec.letters):
