@@ -11,7 +11,7 @@ EXTRAS := dev,lm,ray,slurm
 UV := build/uv/bin/uv
 RESOLVE := $(UV) pip compile --quiet --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml
 
-.PHONY: help bench test test-slow test-lm test-web browser test-newest test-oldest pages lock lint format clean
+.PHONY: help bench test test-slow test-lm test-web browser screenshots test-newest test-oldest pages lock lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -55,6 +55,9 @@ browser:
 		|| { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium && command -v chromium; } \
 		|| { echo 'no Chromium, and apt-get cannot install it here: install one, or name its program in MOATBENCH_CHROMIUM' >&2; \
 			exit 1; }
+
+screenshots: $(WEB) browser  ## take the screenshots of docs/images anew
+	$(BIN)/python docs/screenshots.py
 
 test-newest:  ## run the tests with the newest versions that pyproject.toml allows, without the lock
 	rm -rf build/newest
