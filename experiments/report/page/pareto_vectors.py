@@ -74,7 +74,7 @@ def pareto_svg(group: Sequence[Summary], numbers: Sequence[int], family: str, lo
     name = "all families" if family == POOLED else family_name(family)
     axes.set_xlabel(f"transfer to the student, {name}  (← better for the provider)", fontsize=FONT)
     axes.set_ylabel("accuracy of honest answers  (better for users →)", fontsize=FONT)
-    drawn.canvas.draw()
+    drawn.draw_without_rendering()  # where the axes lie
     named = worst if len(worst) <= MOST_LABELS else chosen
     place_labels(
         axes,
