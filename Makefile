@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# the same with what drives a browser
+WEB := $(VENV)/.web
 LOCK := requirements/lock.txt
 EXTRAS := dev,lm,ray,slurm
 # uv resolves without installing; it is in a venv of its own, so that it is no part of what it resolves
 UV := build/uv/bin/uv
 RESOLVE := $(UV) pip compile --quiet --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml
 
-.PHONY: help bench test test-slow test-lm test-web test-newest test-oldest pages lock lint format clean
+.PHONY: help bench test test-slow test-lm test-web browser screenshots test-newest test-oldest pages lock lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -39,12 +41,23 @@ test-lm: $(STAMP)  ## run the checks on a real pretrained model (SmolLM2-135M)
 	test -d build/smollm2 || $(BIN)/python -m lm.gguf convert build/SmolLM2-135M-Instruct.Q4_1.gguf build/smollm2
 	MOATBENCH_SMOLLM2=$(CURDIR)/build/smollm2 $(BIN)/python -m pytest -m lm
 
-# the browser is the system's own: what playwright would download is built for few systems
-test-web: $(STAMP)  ## run the checks of pages in a real browser (Chromium)
+test-web: $(WEB) browser  ## run the checks of pages in a real browser (Chromium)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m web
+
+$(WEB): $(STAMP)
 	$(BIN)/python -m pip install --quiet -c $(LOCK) -e '.[$(EXTRAS),web]'
-	test -n "$$MOATBENCH_CHROMIUM" || command -v chromium || command -v chromium-browser || command -v google-chrome \
-		|| { apt-get update && apt-get install --yes --no-install-recommends chromium; }
-	$(BIN)/python -m pytest -m web
+	@touch $@
+
+# the browser is the system's own: what playwright would download is built for few systems
+browser:
+	@test -n "$$MOATBENCH_CHROMIUM" || command -v chromium || command -v chromium-browser || command -v google-chrome \
+		|| command -v google-chrome-stable \
+		|| { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium && command -v chromium; } \
+		|| { echo 'no Chromium, and apt-get cannot install it here: install one, or name its program in MOATBENCH_CHROMIUM' >&2; \
+			exit 1; }
+
+screenshots: $(WEB) browser  ## take the screenshots of docs/images anew
+	$(BIN)/python docs/screenshots.py
 
 test-newest:  ## run the tests with the newest versions that pyproject.toml allows, without the lock
 	rm -rf build/newest
@@ -61,7 +74,9 @@ build/oldest.txt: pyproject.toml $(LOCK) $(UV)
 	grep '^torch==' $(LOCK) > build/torch.txt
 	$(RESOLVE) --resolution lowest-direct -c build/torch.txt -o $@
 
-PAGES := quick traces decoding curves contracts matched defenses
+PAGES := quick overview traces decoding curves contracts matched defenses
+# of these, those that are there as HTML pages too
+VIEWED := overview
 # of the page of worst cases: what changes answers or limits them where text is sold, and attacks on text
 ATTACKED := none,temperature,antidistillation,permuted,product_of_experts,contrastive,doge,lads,undistillable,undistillable_gain,kgw,adfp,synthid,gumbel,trace_hidden,trace_summary,trace_truncated,trace_every,trace_reordered,trace_confident,trace_rewritten,skeleton_edited,length_matched,paraphrase,anchor_poisoning,random_step_errors,random_errors,honeypot,query_quota,token_bucket
 SEARCHED := imitate,clean,answers,prefix,explicit,greedy,resample,rl
@@ -83,6 +98,7 @@ WORST := worst-case $(addprefix worst-case_,matched traces controls accounts det
 pages: $(STAMP)  ## measure the pages of docs/results anew, from a committed tree (hours)
 	for name in $(PAGES); do $(BIN)/moatbench sweep +experiment=$$name || exit 1; done
 	$(BIN)/python -m experiments.cli.curves +experiment=curves --out results --table experiments/campaign/data/curves.csv
+	for name in $(VIEWED); do $(BIN)/moatbench report +experiment=$$name || exit 1; done
 	$(BIN)/moatbench validate
 	$(BIN)/moatbench validate C1 C2 C4 C11 C12 C13 C14 teacher=mini_worded --name validation_worded
 	$(BIN)/moatbench worst-case defense=$(ATTACKED) attack=$(SEARCHED)

@@ -1,8 +1,8 @@
 """Writes the parts of the documentation that the code knows best: ``python docs/generate.py``.
 
 ``docs/methods.md`` comes from the YAML files and the classes that they name; the samples in ``docs/mini-world.md`` come from
-the task itself, the recipes in ``docs/published.md`` from their files, ``docs/leaderboard.md`` from the pages of results. A
-test checks that the committed files are what this writes.
+the task itself, the recipes in ``docs/published.md`` from their files, ``docs/leaderboard.md`` from the pages of results, in
+``docs/results/index.md`` the list of HTML pages from these. A test checks that the committed files are what this writes.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ class's docstring, in the file that the YAML's `_target_` names.
 
 BEGIN, END = "<!-- generated: samples -->", "<!-- end of generated -->"
 RECIPES = "<!-- generated: recipes -->"
+HTML = "<!-- generated: html pages -->"
 PUBLISHED = "published"
 
 
@@ -198,8 +199,28 @@ def board() -> str:
     return leaderboard(DOCS / "results")
 
 
+def results_index() -> str:
+    """The text of ``docs/results/index.md`` with the reports that are there as HTML pages."""
+    text = (DOCS / "results" / "index.md").read_text()
+    head, _, rest = text.partition(HTML)
+    return f"{head}{HTML}\n\n{html_pages()}\n\n{END}{rest.partition(END)[2]}"
+
+
+def html_pages() -> str:
+    """A line each: where it is, how large, and what its experiment says of itself."""
+    lines = []
+    for path in sorted((DOCS / "results").glob("*.html")):
+        notes = notes_of([f"+{EXPERIMENT}={path.stem}"])[path.stem]
+        made = (path.with_suffix(".md")).read_text().split("\n")[2]
+        when, revision = made.lstrip("*").split("; ")[:2]
+        size = f"{path.stat().st_size / 1e6:.1f} MB"
+        lines.append(f"- [{path.name}]({path.name}) ({size}): {notes.description}. Made {when}, {revision}.")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     (DOCS / "leaderboard.md").write_text(board())
     (DOCS / "methods.md").write_text(methods())
     (DOCS / "mini-world.md").write_text(mini_world())
     (DOCS / "published.md").write_text(published())
+    (DOCS / "results" / "index.md").write_text(results_index())

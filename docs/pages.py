@@ -1,7 +1,8 @@
 """Puts reports into ``docs/results`` with a line that says how they were made, and a CSV of their rows beside it:
 ``python docs/pages.py NAME...``.
 
-A report is what `moatbench sweep` or `moatbench campaign` wrote under that name; the store beside it holds its origins.
+A report is what `moatbench sweep` or `moatbench campaign` wrote under that name; the store beside it holds its origins. What
+`moatbench report` wrote under the same name is put there too.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from markupsafe import escape as markup
 from PIL import Image
 
 from configs.errors import MoatBenchError
+from configs.text import printable
 from experiments.publish.made import made
 from experiments.report.markdown import escape
 from experiments.store.maintenance.kept import kept_named
@@ -25,10 +28,23 @@ from experiments.store.store import Store
 PAGES = Path(__file__).resolve().parent / "results"
 
 
-def page(text: str, sentence: str, command: str) -> str:
-    """The page of a report: its heading, how it was made, the rest."""
+def page(text: str, sentence: str, command: str, beside: str = "") -> str:
+    """The page of a report: its heading, how it was made, what is beside it, the rest."""
     head, _, rest = text.partition("\n")
-    return f"{head}\n\n*{escape(sentence)}.* `{command}`\n{rest}"
+    return f"{head}\n\n*{escape(sentence)}.* `{command}`\n{beside}{rest}"
+
+
+def viewed(path: Path, sentence: str) -> str:
+    """Where the report is as an HTML page.
+
+    Raises:
+        MoatBenchError: that page is of other rows.
+    """
+    if str(markup(printable(sentence))) not in path.read_text(encoding="utf-8"):
+        raise MoatBenchError(f"{path} is of other rows than {path.stem}: write it again with moatbench report")
+    size = f"{path.stat().st_size / 1e6:.1f} MB"
+    link = f"[{path.name}]({path.name})"
+    return f"\n{link} shows the same rows with filters, plots, pairs and transcripts ({size}; open it in a browser).\n"
 
 
 MEASURES = ("transfer", "S_def", "S_undef", "T_def", "honest_drop", "trace_kept", "refusals")
@@ -80,7 +96,7 @@ def shortened(text: str, name: str) -> str:
 
 
 def put(name: str, results: Path, pages: Path) -> list[Path]:
-    """Write the page, a compact CSV of its rows, and copy its plots; the paths.
+    """Write the page, a compact CSV of its rows, and copy its plots and its HTML page; the paths.
 
     Args:
         name: of the report.
@@ -88,7 +104,7 @@ def put(name: str, results: Path, pages: Path) -> list[Path]:
         pages: where it goes.
 
     Raises:
-        MoatBenchError: no kept table has that name, or not all its rows are stored.
+        MoatBenchError: no kept table has that name, not all its rows are stored, or its HTML page is of others.
         OSError: there is no such report.
     """
     store = Store(results / "store")
@@ -96,7 +112,12 @@ def put(name: str, results: Path, pages: Path) -> list[Path]:
     command = " ".join(("moatbench", *(word for word in table.command if not word.startswith(("store=", "out=")))))
     paths = [pages / f"{name}.md"]
     text = (results / f"{name}.md").read_text(encoding="utf-8")
-    paths[0].write_text(page(shortened(text, name), made(store, table), command), encoding="utf-8")
+    sentence, beside = made(store, table), ""
+    if (html := results / f"{name}.html").is_file():
+        beside = viewed(html, sentence)
+        paths.append(pages / html.name)
+        shutil.copy(html, paths[-1])
+    paths[0].write_text(page(shortened(text, name), sentence, command, beside), encoding="utf-8")
     if (results / f"{name}.csv").is_file():
         paths.append(pages / f"{name}.csv")
         paths[-1].write_text(compact((results / f"{name}.csv").read_text(encoding="utf-8")), encoding="utf-8")

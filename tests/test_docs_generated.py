@@ -17,7 +17,12 @@ def generate():
     return module
 
 
-GENERATED = [("methods.md", "methods"), ("mini-world.md", "mini_world"), ("leaderboard.md", "board")]
+GENERATED = [
+    ("methods.md", "methods"),
+    ("mini-world.md", "mini_world"),
+    ("leaderboard.md", "board"),
+    ("results/index.md", "results_index"),
+]
 
 
 @pytest.mark.parametrize(("page", "function"), GENERATED)

@@ -6,9 +6,14 @@ import importlib.util
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
+from markupsafe import escape
 
+from experiments.publish.made import made
+from experiments.store.store import Store
 from tests.experiments.publish.test_paper_artifact import fill
+from tests.experiments.report.page.parsed import Page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE = re.compile(
@@ -58,7 +63,51 @@ def test_a_page_is_the_report_with_its_origin(pages, tmp_path, capsys):
     assert "did you mean 'main'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["quick", "traces", "decoding", "curves", "aggregate_feb2026"])
+def test_an_html_page_goes_with_its_report_if_it_is_of_the_same_rows(pages, tmp_path, capsys):
+    results, docs = tmp_path / "results", tmp_path / "docs"
+    docs.mkdir()
+    table = fill(results / "store")
+    (results / "main.md").write_text("# A table\n\nWhat it shows.\n")
+    (results / "main.html").write_text("of yesterday")
+    asked = ["main", "--results", str(results), "--pages", str(docs)]
+    assert pages.main(asked) == 1
+    assert "is of other rows than main" in capsys.readouterr().err
+    assert not list(docs.iterdir())
+    (results / "main.html").write_text(f"<p>{escape(made(Store(results / 'store'), table))}</p>")
+    assert pages.main(asked) == 0
+    assert sorted(path.name for path in docs.iterdir()) == ["main.html", "main.md"]
+    assert (docs / "main.html").read_bytes() == (results / "main.html").read_bytes()
+    lines = (docs / "main.md").read_text().splitlines()
+    assert lines[4].startswith("[main.html](main.html) shows the same rows")
+    assert lines[5:] == ["", "What it shows."]
+
+
+HTML = sorted((DOCS / "results").glob("*.html"))
+
+
+@pytest.mark.parametrize("path", HTML, ids=lambda path: path.stem)
+def test_a_published_html_page_is_of_the_rows_of_its_page(path):
+    """It says the same of how they were made, links from there, has texts to read, and the CSV's transfers."""
+    lines = path.with_suffix(".md").read_text().splitlines()
+    assert f"]({path.name})" in lines[4]
+    parsed = Page.of(path.read_text())
+    sentence = lines[2].lstrip("*").partition(".* `")[0].replace("\\", "")
+    assert sentence in "".join(parsed.text)
+    assert parsed.data["transcripts"]["cells"]
+    heads, shown = parsed.heads["main"], parsed.rows["main"]
+    at = [heads.index(name) for name in ("defense", "attack", "pooled")]
+    found = {(row[at[0]].text.partition("⚑")[0].strip(), row[at[1]].text.strip(), *row[at[2]].numbers) for row in shown}
+    told = pl.read_csv(path.with_suffix(".csv"), infer_schema=False).filter(
+        pl.col("measure") == "transfer", pl.col("family") == "pooled"
+    )
+    assert found == set(told.select("defense", "attack", "value", "low", "high").rows())
+
+
+def test_there_is_a_published_html_page():
+    assert HTML
+
+
+@pytest.mark.parametrize("name", ["quick", "overview", "traces", "decoding", "curves", "aggregate_feb2026"])
 def test_published_pages_say_how_they_were_made(name):
     """From a committed tree and the locked packages: a page that is not can only be made again (`make pages`)."""
     assert MADE.match((DOCS / "results" / f"{name}.md").read_text().splitlines()[2]), name

@@ -26,11 +26,13 @@ class ChosenRows(NamedTuple):
         results: of the rows that are stored.
         first: a cell of the command line.
         out: folder for reports.
+        root: of the store.
     """
 
     results: list[CellResult]
     first: Composed
     out: Path
+    root: Path
 
 
 def chosen_rows(words: Sequence[str], options: Namespace) -> ChosenRows:
@@ -63,4 +65,4 @@ def chosen_rows(words: Sequence[str], options: Namespace) -> ChosenRows:
         raise MoatBenchError(
             f"no such rows in the store {store.root}: run the cells first, or name another with store="
         )
-    return ChosenRows(results, cells[0], out_of(cells))
+    return ChosenRows(results, cells[0], out_of(cells), store.root)

@@ -28,7 +28,7 @@ def main(asked: CommandLine) -> int:
     from experiments.cli.chosen_rows import chosen_rows
     from experiments.report.write_game import write_game
 
-    results, _, out = chosen_rows(own.overrides, options)
+    results, _, out, _ = chosen_rows(own.overrides, options)
     with somewhere(out) as place:
         report = write_game(results, place, name, own.price, own.family)
         if options.format == "terminal":

@@ -18,12 +18,17 @@ def main(asked: CommandLine) -> int:
     name = stem(options.name or options.kept, experiment_names(asked.words), otherwise)
     from experiments.claims.reporting import reporting_of
     from experiments.cli.chosen_rows import chosen_rows
+    from experiments.publish.made import made_of
     from experiments.report.page.write_page import write_page
+    from experiments.stages.row import RowStage
+    from experiments.store.layout import Ref
 
-    results, first, out = chosen_rows(asked.words, options)
+    results, first, out, root = chosen_rows(asked.words, options)
     reporting = reporting_of(first.plain, asked.words, options.reference)
+    rows = [Ref(RowStage.name, key) for result in results for key in result.lineage.rows]
+    made = made_of(root, rows, len({result.seed for result in results}))
     with somewhere(out) as place:
-        page = write_page(results, place, name, *reporting)
+        page = write_page(results, place, name, *reporting, made=made)
         size = page.stat().st_size
     if place != out:
         print(f"moatbench: {consoles.not_written(out)}", file=sys.stderr)

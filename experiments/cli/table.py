@@ -32,7 +32,7 @@ def main(asked: CommandLine) -> int:
     name = stem(options.name, experiment_names(words.others), otherwise)
     from experiments.cli.chosen_rows import chosen_rows
 
-    results, first, out = chosen_rows(words.others, options)
+    results, first, out, _ = chosen_rows(words.others, options)
     with somewhere(out) as place:
         if specs:
             _papers(specs, results, place, name, options.format)

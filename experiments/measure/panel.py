@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -81,7 +80,7 @@ def score_blocks(results: Sequence[CellResult]) -> dict[str, dict[str, Panel]]:
     Args:
         results: one configuration, one result a seed.
     """
-    scored = [{m: _scored(result.scores[m]) for m in MODELS if m in result.scores} for result in results]
+    scored = _scored(results)
     places = sorted({place[:2] for models in scored for parts in models.values() for place in parts})
     blocks: dict[str, dict[str, Panel]] = {"heldout": {}, "harder": {}}
     for split, family in places:
@@ -102,32 +101,52 @@ Scored = dict[tuple[str, str, str], tuple[NDArray[np.object_], NDArray[np.float6
 """By split, family and decoding: ids, ascending, and (n, M) values of `SCORE_METRICS`."""
 
 
-def _scored(table: pl.DataFrame) -> Scored:
-    place = ("split", "family", "decoding")
-    known = table.lazy().with_columns(pl.col(*GRADES, *CONDITIONS, "step_correct", "tokens").cast(pl.Float64))
-    given = known.with_columns(
+def _scored(results: Sequence[CellResult]) -> list[dict[str, Scored]]:
+    """By result and model."""
+    place, own = (
+        ("split", "family", "decoding"),
+        pl.col(*GRADES, *CONDITIONS, "step_correct", "tokens").cast(pl.Float64),
+    )
+    named = [(i, model) for i, result in enumerate(results) for model in MODELS if model in result.scores]
+    known = [
+        results[i].scores[model].lazy().select(pl.lit(number).alias("table"), *place, "item", own)
+        for number, (i, model) in enumerate(named)
+    ]
+    given = pl.concat(known).with_columns(
         pl.when(pl.col(condition) == 1).then(pl.col(grade)).alias(f"{grade}_{condition}")
         for condition in CONDITIONS
         for grade in GRADES
     )
     # one plan: a table is small, and each operation by itself costs as much as all of them together
-    frame = given.group_by(*place, "item").agg(_mean(SCORE_METRICS)).sort(*place, "item").collect()
+    keys = ("table", *place)
+    frame = given.group_by(*keys, "item").agg(_mean(SCORE_METRICS)).sort(*keys, "item").collect()
     values, ids = _floats(frame, SCORE_METRICS), np.array(frame["item"].to_list(), object)
-    places = list(zip(*(frame[name].to_list() for name in place), strict=True))
-    starts = [i for i in range(len(places)) if i == 0 or places[i] != places[i - 1]]
-    return {places[i]: (ids[i:end], values[i:end]) for i, end in pairwise((*starts, len(places)))}
+    first = frame.select((pl.struct(keys) != pl.struct(keys).shift()).fill_null(True)).to_series()
+    starts = first.arg_true().to_list()
+    found: list[dict[str, Scored]] = [{m: {} for m in MODELS if m in result.scores} for result in results]
+    for i, end, (number, *own_place) in zip(
+        starts, (*starts[1:], len(frame)), frame[starts].select(keys).iter_rows(), strict=True
+    ):
+        at, model = named[number]
+        found[at][model][tuple(own_place)] = ids[i:end], values[i:end]
+    return found
 
 
 def _score_array(
     models: dict[str, Scored], split: str, family: str, keys: Sequence[tuple[str, str]]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     parts = [(model, models.get(model, {}).get((split, family, decoding))) for model, decoding in keys]
-    ids = np.array(sorted({i for _, part in parts if part is not None for i in part[0]}), object)
+    own = [part[0] for _, part in parts if part is not None]
+    alike = all(np.array_equal(own[0], other) for other in own[1:])  # as where all models answer the same items
+    ids = own[0] if own and alike else np.array(sorted({i for some in own for i in some}), object)
     columns = []
     for model, part in parts:
-        values = np.full((len(ids), len(SCORE_METRICS)), np.nan)
-        if part is not None:
-            values[np.searchsorted(ids, part[0])] = part[1]
+        if part is not None and alike:
+            values = part[1]
+        else:
+            values = np.full((len(ids), len(SCORE_METRICS)), np.nan)
+            if part is not None:
+                values[np.searchsorted(ids, part[0])] = part[1]
         columns.append(values[:, : len(_metrics(model))])
     return np.concatenate(columns, axis=1), _groups(ids)
 
@@ -142,17 +161,26 @@ def honest_block(results: Sequence[CellResult]) -> Panel:
     Args:
         results: one configuration, one result a seed.
     """
-    prepared = [{"defended": _honest_frame(r.honest), "clean": _honest_frame(r.honest_clean)} for r in results]
-    families = sorted({f for frames in prepared for frame in frames.values() for f in frame["family"].unique()})
+    tables = [table for r in results for table in (r.honest, r.honest_clean)]
+    asked = iter(_honest(tables))
+    prepared = [{"defended": next(asked), "clean": next(asked)} for _ in results]
+    families = sorted({key[0] for sides in prepared for side in sides.values() for key in side[0]})
     columns = tuple((side, f, m) for side, metrics in SIDES.items() for f in (ALL, *families) for m in metrics)
     values, groups = zip(*(_honest_array(frames, families) for frames in prepared), strict=True)
     return Panel(columns, values, groups)
 
 
-def _honest_frame(table: pl.DataFrame) -> pl.DataFrame:
+Asked = tuple[list[tuple[str, str, str]], NDArray[np.float64]]
+"""Family, item and account of requests, ascending, and (n, M) values of `HONEST_METRICS`."""
+
+
+def _honest(tables: Sequence[pl.DataFrame]) -> list[Asked]:
+    """Of each table; one without rows may lack columns."""
     keys = ("family", "item", "account")
-    if table.height == 0:
-        return pl.DataFrame(schema=dict.fromkeys(keys, pl.String) | dict.fromkeys(HONEST_METRICS, pl.Float64))
+    found: list[Asked] = [([], np.empty((0, len(HONEST_METRICS))))] * len(tables)
+    some = [i for i, table in enumerate(tables) if table.height]
+    if not some:
+        return found
     ok = pl.col("status") == OK
     numeric = (
         "strict",
@@ -164,27 +192,34 @@ def _honest_frame(table: pl.DataFrame) -> pl.DataFrame:
         "input_tokens",
         "output_tokens",
     )
-    known = table.lazy().with_columns(pl.col(*numeric, "dollars").cast(pl.Float64), pl.col("account").cast(pl.String))
-    frame = known.with_columns(
+    own = (pl.col(*numeric, "dollars").cast(pl.Float64), pl.col("account").cast(pl.String), "status", "family", "item")
+    known = [tables[i].lazy().select(pl.lit(i).alias("table"), *own) for i in some]
+    frame = pl.concat(known).with_columns(
         *(pl.when(ok).then(pl.col(m)).otherwise(0.0).alias(m) for m in ("strict", "lenient")),
         *(pl.when(ok).then(pl.col(m)).alias(f"{m}_accepted") for m in ("strict", "lenient")),
         *(pl.when(ok).then(pl.col(m)).alias(m) for m in ("finished", "trace_kept", "trace_audited")),
         pl.when(ok & (pl.col("finished") == 1)).then(pl.col("strict")).alias("strict_finished"),
         ok.cast(pl.Float64).alias("accepted"),
     )
-    return frame.group_by(*keys).agg(_mean(HONEST_METRICS)).sort(*keys).collect()
+    whole = frame.group_by("table", *keys).agg(_mean(HONEST_METRICS)).sort("table", *keys).collect()
+    values, named = _floats(whole, HONEST_METRICS), list(zip(*(whole[key].to_list() for key in keys), strict=True))
+    ends = np.searchsorted(whole["table"].to_numpy(), some, side="right").tolist()
+    for i, start, end in zip(some, (0, *ends), ends, strict=False):
+        found[i] = named[start:end], values[start:end]
+    return found
 
 
-def _honest_array(
-    frames: dict[str, pl.DataFrame], families: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    keys = {side: list(zip(f["family"], f["item"], f["account"], strict=True)) for side, f in frames.items()}
-    place = {key: row for row, key in enumerate(sorted({k for ks in keys.values() for k in ks}))}
+def _honest_array(sides: dict[str, Asked], families: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    (first, _), *others = sides.values()
+    alike = all(keys == first for keys, _ in others)  # as where the same users were asked again without the defense
+    place = {
+        key: row for row, key in enumerate(first if alike else sorted({k for ks, _ in sides.values() for k in ks}))
+    }
     family = np.array([key[0] for key in place], dtype=object)
     columns = []
-    for side, frame in frames.items():
+    for side, (keys, own) in sides.items():
         values = np.full((len(place), len(HONEST_METRICS)), np.nan)
-        values[[place[key] for key in keys[side]]] = _floats(frame, HONEST_METRICS)
+        values[slice(None) if alike else [place[key] for key in keys]] = own
         values = values[:, : len(SIDES[side])]
         columns += [values, *(np.where((family == name)[:, None], values, np.nan) for name in families)]
     return np.concatenate(columns, axis=1), _groups([item for _, item, _ in place])

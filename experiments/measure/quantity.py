@@ -151,21 +151,23 @@ def linear(terms: Sequence[tuple[float, Quantity]], value: float | None = None) 
     shared = shared_seeds([q for _, q in terms])
     if not shared:
         return blank("no seed in common")
-    parts = [(a, q.on(shared)) for a, q in terms]
-    values = sum((a * q.values for a, q in parts), np.zeros(len(shared)))
+    values, items, extra = np.zeros(len(shared)), np.zeros((len(shared), GROUPS)), np.zeros(len(shared))
+    over: tuple[Quantity, ...] = ()
+    for a, term in terms:  # in place: a report adds some 50,000 terms
+        q = term.on(shared)
+        values += a * q.values
+        items += a * q.items
+        extra += a**2 * q.extra
+        over += q.over
     if value is not None:
         values = value + values - values.mean()
-    return Quantity(
-        shared,
-        values,
-        sum((a * q.items for a, q in parts), np.zeros((len(shared), GROUPS))),
-        sum((a**2 * q.extra for a, q in parts), np.zeros(len(shared))),
-        over=tuple(d for _, q in parts for d in q.over),
-    )
+    return Quantity(shared, values, items, extra, over=over)
 
 
 def shared_seeds(quantities: Sequence[Quantity]) -> tuple[int, ...]:
     """Seeds that all of them have, ascending."""
+    if all(q.seeds == quantities[0].seeds for q in quantities):
+        return quantities[0].seeds
     return tuple(sorted(set.intersection(*(set(q.seeds) for q in quantities))))
 
 

@@ -11,6 +11,7 @@ from configs.text import one_line
 from experiments.campaign.campaign_stage import CampaignStage
 from experiments.stages.row import RowStage, resolved_of
 from experiments.store.entry import Entry
+from experiments.store.layout import Ref
 from experiments.store.maintenance.inventory import manifest_of
 from experiments.store.maintenance.kept import Kept
 from experiments.store.maintenance.reach import reach
@@ -31,13 +32,23 @@ def made(store: Store, table: Kept) -> str:
     Raises:
         MoatBenchError: a row is not stored, or holds something else than a row or a claim's measurement.
     """
-    reached = (manifest_of(store.root, ref) for ref in sorted(reach(store.root, table.rows)))
-    manifests = [manifest for manifest in reached if manifest is not None]
     rows = [store.entry(ref) for ref in table.rows]
     stored = [row for row in rows if row is not None]
     if not stored or len(stored) < len(rows):
         raise MoatBenchError(f"{len(rows) - len(stored)} of the {len(rows)} rows of {table.name} are not stored")
-    seeds = len({str(_seed(row)) for row in stored})
+    return made_of(store.root, table.rows, len({str(_seed(row)) for row in stored}))
+
+
+def made_of(root: Path, rows: Iterable[Ref], seeds: int) -> str:
+    """The same of any rows.
+
+    Args:
+        root: of the store that holds them.
+        rows: one at least.
+        seeds: how many different ones they have.
+    """
+    reached = (manifest_of(root, ref) for ref in sorted(reach(root, rows)))
+    manifests = [manifest for manifest in reached if manifest is not None]
     parts = [
         _days(m["written"] for m in manifests),
         f"revision {_revisions(manifests)}",

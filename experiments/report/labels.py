@@ -32,6 +32,9 @@ def place_labels(
     points: Sequence[tuple[float, float]],
     bars: Sequence[tuple[float, float, float, float]],
     segments: Sequence[tuple[float, float, float, float]] = (),
+    size: float = 7.5,
+    weight: str = "normal",
+    apart: float = 60.0,
 ) -> None:
     """Write each label beside its point.
 
@@ -41,6 +44,9 @@ def place_labels(
         points: (x, y) of every marker.
         bars: (x low, y low, x high, y high) of every cross of intervals, about its point.
         segments: (x, y, x, y) of further lines to keep clear of.
+        size: of the letters, in points.
+        weight: ``normal`` or ``bold``.
+        apart: what it costs to lie on another label, where a point of distance costs 2.
     """
     figure = axes.figure
     canvas = cast(FigureCanvasAgg, figure.canvas)
@@ -55,11 +61,20 @@ def place_labels(
     )
     placed: list[Bbox] = []
     for text, colour, x, y in labels:
-        note = axes.annotate(text, (x, y), (0, 0), textcoords="offset points", fontsize=7.5, color=colour, zorder=6)
+        note = axes.annotate(text, (x, y), (0, 0), textcoords="offset points", fontsize=size, color=colour, zorder=6)
+        note.set_fontweight(weight)
         note.set_path_effects([withStroke(linewidth=2, foreground="white")])
-        size = note.get_window_extent(canvas.get_renderer())
+        room = note.get_window_extent(canvas.get_renderer())
         best, box = _cheapest(
-            tuple(to_pixels((x, y))), size.width, size.height, axes.bbox, markers, crosses, _rectangles(placed), scale
+            tuple(to_pixels((x, y))),
+            room.width,
+            room.height,
+            axes.bbox,
+            markers,
+            crosses,
+            _rectangles(placed),
+            scale,
+            apart,
         )
         placed.append(box)
         offset = ((box.x0 - to_pixels((x, y))[0]) / scale, (box.y0 - to_pixels((x, y))[1]) / scale)
@@ -80,6 +95,7 @@ def _cheapest(
     crosses: NDArray[np.float64],
     placed: NDArray[np.float64],
     scale: float,
+    apart: float,
 ) -> tuple[float, Bbox]:
     """Distance in points and box of the candidate with the least overlap, nearer ones first."""
     found: list[tuple[float, float, Bbox]] = []
@@ -90,7 +106,7 @@ def _cheapest(
             bottom = at[1] + dy * radius * scale - (height / 2 if abs(dy) < 0.3 else 0.0 if dy > 0 else height)
             box = Bbox.from_bounds(left, bottom, width, height)
             outside = box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1
-            cost = radius * 2 + 60 * _count(box, placed) + 40 * _count(box, markers) + 12 * _count(box, crosses)
+            cost = radius * 2 + apart * _count(box, placed) + 40 * _count(box, markers) + 12 * _count(box, crosses)
             found.append((cost + (500 if outside else 0), radius, box))
     _, distance, chosen = min(found, key=lambda candidate: candidate[0])
     return distance, chosen

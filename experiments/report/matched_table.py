@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from string import ascii_letters
 from typing import NamedTuple
 
 from experiments.measure.estimate import Estimate, estimates
-from experiments.measure.letters import letters
+from experiments.measure.letters import letters, place_of, single
 from experiments.measure.matched import TARGETS, Read, TradeOff, at_drop, common_drop, curve
 from experiments.measure.panel import ALL
 from experiments.measure.quantity import Quantity, difference, shared_seeds
@@ -25,6 +24,7 @@ from experiments.store.maintenance.lineage import Lineage, joined
 
 TOLD_APART = ("lost", "gained")
 LETTERS = "Sharing a letter does not say that students are equal."
+TOO_MANY = "Where letters are blank there would be too many: each pair stands in the table of pairs and in the CSV."
 LEAST_REACH = 0.005
 """A defense that costs honest users less than this at its greatest strength does not limit the common drop."""
 
@@ -244,6 +244,8 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
         for f in family_order(sorted({c.family for c in shown}))
     }
     notes.append(floor_note("difference at equal honest accuracy", gaps))
+    if every and not all(row["letters"] for row in rows):
+        notes.append(TOO_MANY)
     if without:
         notes.append(f"Costs honest users too little to be compared: {', '.join(without)}.")
     if left_out:
@@ -264,12 +266,13 @@ def matched_table(found: Sequence[Comparison], used: Sequence[Summary]) -> Table
 
 def letters_text(c: Comparison) -> str:
     """``a antidistillation; b permuted, temperature``: the defenses of a line by letter, the lowest student first; two share
-    a letter if and only if they are not told apart (`experiments.measure.letters`)."""
+    a letter if and only if they are not told apart (`experiments.measure.letters`). "" where that takes too many."""
     known = {name: e.value for name, e in c.accuracy.items() if e.value is not None}
     order = sorted(known, key=lambda name: (known[name], name))
     found = letters(order, [pair for pair, verdict in c.difference.items() if verdict.reading in TOLD_APART])
-    every = sorted(set("".join(found.values())), key=ascii_letters.index)
-    return "; ".join(f"{letter} {', '.join(n for n in order if letter in found[n])}" for letter in every)
+    own = {name: single(text) for name, text in found.items()}
+    every = sorted({letter for names in own.values() for letter in names}, key=place_of)
+    return "; ".join(f"{letter} {', '.join(n for n in order if letter in own[n])}" for letter in every)
 
 
 def corrected(found: Sequence[Comparison]) -> str:

@@ -74,18 +74,20 @@ def pareto_svg(group: Sequence[Summary], numbers: Sequence[int], family: str, lo
     name = "all families" if family == POOLED else family_name(family)
     axes.set_xlabel(f"transfer to the student, {name}  (← better for the provider)", fontsize=FONT)
     axes.set_ylabel("accuracy of honest answers  (better for users →)", fontsize=FONT)
-    drawn.canvas.draw()
+    drawn.draw_without_rendering()  # where the axes lie
     named = worst if len(worst) <= MOST_LABELS else chosen
     place_labels(
         axes,
         [(p.label, look[p.name][0], p.x, p.y) for p in named],
         [(moved.value or 0.0, right.value or 0.0) for _, _, moved, right, _ in known],
         [(_limits(m)[0], _limits(r)[0], _limits(m)[1], _limits(r)[1]) for _, _, m, r, _ in known],
+        size=FONT - 1,
+        weight="bold",  # as the style sheet has them
+        apart=250.0,  # a label tells nothing under another
     )
     for i, text in enumerate(axes.texts):
         text.set_path_effects([])  # the style sheet draws the halo, and letters stay letters
         text.set_gid(f"label{i}")
-        text.set_fontsize(FONT - 1)
     count = f"{len(known)} cells, {len(chosen)} defenses on the front" + (f"; {where}" if where else "")
     return svg(
         drawn, f"Pareto plot of {name}: transfer against honest accuracy. {count}. Arrow keys go from cell to cell."

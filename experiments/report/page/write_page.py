@@ -46,20 +46,29 @@ ELSEWHERE = ("main", "claims", "quality", "honest_load", "matched", "pairs")
 
 
 def write_page(
-    results: Sequence[CellResult], out: Path, name: str, reference: Reference = FIRST, claims: Sequence[Judge] = ()
+    results: Sequence[CellResult],
+    out: Path,
+    name: str,
+    reference: Reference = FIRST,
+    claims: Sequence[Judge] = (),
+    made: str = "",
 ) -> Path:
     """Write NAME.html; see `experiments.report.write.write_report` for what it takes and raises. The same rows give the same
-    bytes, in whatever order they come."""
+    bytes, in whatever order they come.
+
+    Args:
+        made: how the rows were made, a sentence; "" says nothing.
+    """
     require_name("name", name)
-    page = render(contents(results, reference, claims), results, name)
+    page = render(contents(results, reference, claims), results, name, made)
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{name}.html"
     path.write_text(page, encoding="utf-8")
     return path
 
 
-def render(held: Contents, results: Sequence[CellResult], name: str) -> str:
-    """The page as text."""
+def render(held: Contents, results: Sequence[CellResult], name: str, made: str = "") -> str:
+    """The page as text; see `write_page`."""
     held = held._replace(summaries=[_of_one_line(s) for s in held.summaries])
     summaries = held.summaries
     labels = {s.defense: "+".join(s.names) or "none" for s in summaries}
@@ -77,6 +86,7 @@ def render(held: Contents, results: Sequence[CellResult], name: str) -> str:
         tiles=tiles(summaries, [finding.verdict for _, finding in held.judged]),
         words=held.words,
         facts=_facts(summaries, results),
+        made=made,
         filters=filters,
         figures=_figures(summaries, filters),
         main=shown_table(tables["main"], labels, range(len(summaries))),

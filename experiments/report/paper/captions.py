@@ -20,7 +20,7 @@ BEST = {
 APART = "Told apart: the paired difference's 95 % interval excludes 0, corrected for all pairs of the column (Holm)."
 LETTERS = (
     "Values of a column that share a letter are not told apart, which does not say that they are equal. "
-    "{pairs} pairs a column at most are compared, by seed and item."
+    "{pairs} a column at most, compared by seed and item."
 )
 CHOSEN = {
     WORST: "the attack that moves most",
@@ -67,7 +67,9 @@ def explained(
             sentences.append("Nothing is bold: no value is told apart from all others of its column.")
         if spec.letters and any(e.letters for e in entries):
             most = max(sum(bool(row[i].letters) for row in rows) for i in range(len(headings)))
-            sentences.append(LETTERS.format(pairs=most * (most - 1) // 2))
+            sentences.append(LETTERS.format(pairs="1 pair" if most == 2 else f"{most * (most - 1) // 2:,} pairs"))
+        elif spec.letters and any(e.value is not None for e in values):
+            sentences.append("No letters: the columns would need too many.")
         if spec.best in ("alone", "tied") or spec.letters:
             sentences.append(APART)
     elif compared and (spec.best != "none" or spec.letters):

@@ -45,7 +45,9 @@ def _float(table: PaperTable, spec: TableSpec, kinds: str, shown: range) -> str:
     letters = ("footnotesize", "3pt") if small else ("small", "4pt")
     caption = "(Continued.)" if shown.start else table.caption_tex
     label = table.label if not shown.start else f"{table.label}-from-{shown.start + 1}"
-    lines = [NUMBERS % (environment, *letters) + f"\\caption{{{caption}}}", f"\\label{{{label}}}", "\\vspace{4pt}"]
+    same = "\\addtocounter{table}{-1}\n" if shown.start else ""  # a table that goes on keeps its number
+    above = NUMBERS % (environment, *letters) + same
+    lines = [above + f"\\caption{{{caption}}}", f"\\label{{{label}}}", "\\vspace{4pt}"]
     lines += [f"\\begin{{tabular}}{{@{{}}{kinds}@{{}}}}", "\\toprule", *_head(table.headings, spec), "\\midrule"]
     for i in shown:
         lines += ["\\midrule"] if i in table.rules and i > shown.start else []

@@ -7,7 +7,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.measure.letters import letters
+from experiments.measure.letters import letters, place_of, single
 
 
 @st.composite
@@ -28,7 +28,7 @@ def test_two_share_a_letter_if_and_only_if_they_are_not_told_apart(given_):
     assert all(found.values()), "everyone has a letter"
     for one, other in combinations(order, 2):
         told = (one, other) in apart or (other, one) in apart
-        assert bool(set(found[one]) & set(found[other])) != told
+        assert bool(set(single(found[one])) & set(single(found[other]))) != told
 
 
 @settings(max_examples=100, deadline=None)
@@ -48,6 +48,20 @@ def test_known_displays():
     assert letters((), []) == {}
 
 
+def test_beyond_the_alphabet_letters_have_numbers():
+    order = range(110)
+    found = letters(order, [pair for pair in combinations(order, 2) if pair != (50, 51) and pair != (60, 61)])
+    own = [single(found[i]) for i in order]
+    assert own[:2] == [["a"], ["b"]]
+    assert own[50] == own[51] == ["Y"]
+    assert own[60] == own[61]
+    assert own[-1] == ["d2"]
+    every = sorted({letter for one in own for letter in one}, key=place_of)
+    assert [place_of(letter) for letter in every] == list(range(108))
+    assert every[51:54] == ["Z", "a1", "b1"]
+    assert single("aZa1b12") == ["a", "Z", "a1", "b12"]
+
+
 def test_a_display_of_too_many_letters_says_nothing():
-    order = range(60)
-    assert letters(order, list(combinations(order, 2))) == {}
+    pairs = [(i, i + 1) for i in range(0, 16, 2)]  # one of each pair: two to the power of eight groups
+    assert letters(range(16), pairs) == {}

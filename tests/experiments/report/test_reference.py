@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from io import StringIO
 from itertools import combinations
 
@@ -13,8 +14,11 @@ from rich.console import Console
 
 from configs.errors import ConfigError
 from experiments.compose.compose import compose_one
+from experiments.measure.estimate import Estimate
 from experiments.report import write_report
+from experiments.report.matched_table import TOO_MANY, comparisons, letters_text, matched_table
 from experiments.report.reference import EVERY_PAIR, Reference
+from experiments.report.write import summaries_of
 from tests.experiments.report.cells import grid, one
 
 DEFENSES = ("antidistillation", "permuted", "temperature")
@@ -53,6 +57,28 @@ def test_one_that_has_to_be_there_and_is_not_is_refused(tmp_path):
         made(tmp_path, "permutd", True)
     with pytest.raises(ConfigError, match=r"report\.reference"):
         write_report([one("none", None, 0.9, 0.99, 1)], tmp_path, "r", Reference("permuted", True))
+
+
+def test_letters_of_many_defenses_and_of_too_many():
+    every = comparisons(summaries_of(CELLS), Reference(EVERY_PAIR))[0][0]
+    apart, alike = (next(v for v in every.difference.values()) for _ in range(2))
+    apart, alike = apart._replace(reading="lost"), alike._replace(reading="undecided")
+    names = [f"d{i:02}" for i in range(60)]
+    many = replace(
+        every,
+        accuracy={name: Estimate(i / 100) for i, name in enumerate(names)},
+        difference=dict.fromkeys(combinations(names, 2), apart),
+    )
+    told = letters_text(many).split("; ")
+    assert told[0] == "a d00"
+    assert told[52:54] == ["a1 d52", "b1 d53"]
+    assert len(told) == 60
+    pairs = dict.fromkeys(combinations(names[:16], 2), alike)
+    pairs |= {(names[i], names[i + 1]): apart for i in range(0, 16, 2)}
+    assert letters_text(replace(many, accuracy={n: many.accuracy[n] for n in names[:16]}, difference=pairs)) == ""
+    assert TOO_MANY not in matched_table([every], summaries_of(CELLS)).notes
+    blank = replace(every, accuracy=many.accuracy, difference=pairs)
+    assert TOO_MANY in matched_table([replace(blank, accuracy={n: many.accuracy[n] for n in names[:16]})], []).notes
 
 
 def test_every_pair(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import polars as pl
@@ -115,7 +116,11 @@ def test_commands_show_them(hidden, quota, tmp_path, capsys):
     assert "released" not in one
     assert main(["report", "--all", store, f"out={tmp_path}", "--name", "page"]) == 0
     assert "written: " in capsys.readouterr().out
-    data = Page.of((tmp_path / "page.html").read_text()).data
+    page = Page.of((tmp_path / "page.html").read_text())
+    assert re.search(
+        r"\d{4}-\d\d-\d\d; revision \w+\+?; 1 seed; .* cores of .* stored results took ", "".join(page.text)
+    )
+    data = page.data
     assert {data["cells"][told["cell"]]["defense"] for told in data["transcripts"]["cells"]} == {
         "trace_hidden",
         "query_quota",

@@ -62,11 +62,10 @@ def harm_svg(summaries: Sequence[PolicySummary]) -> str | None:
     axes.set_ylabel("honest accounts banned or lost, of 100,000", fontsize=FONT)
     drawn.canvas.draw()
     labels = [(policy_name(s.policy), style[i], *at) for (i, s, _, _), at in zip(known, points, strict=True)]
-    place_labels(axes, labels, points, bars)
+    place_labels(axes, labels, points, bars, size=FONT - 1, weight="bold", apart=250.0)
     for i, text in enumerate(axes.texts):
         text.set_path_effects([])  # the style sheet draws the halo, and letters stay letters
         text.set_gid(f"label{i}")
-        text.set_fontsize(FONT - 1)
     return svg(drawn, f"Harvest against harm: {len(known)} policies. Arrow keys go from policy to policy.")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections import defaultdict
 from io import StringIO
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -25,7 +27,13 @@ CELLS = [
     *(one(name, None, chain, 0.99, seed, "rl", refine="grpo") for seed in (1, 2)
       for name, chain in (("none", 0.95), ("trace_hidden", 0.6))),
 ]  # fmt: skip
-SPECS = ("main", "worst", "matched", "attacks", "long")
+CALIBRATED = [
+    *(one(name, ("x", x), chain, 0.95, seed, calibrated_drop=drop)
+      for seed in (1, 2) for name, lift in (("temperature", 0.0), ("permuted", 0.02))
+      for x, drop, chain in ((1.0, 0.01, 0.9 + lift), (2.0, 0.05, 0.5 + lift))),
+    *(one("none", None, 0.95, 0.99, seed) for seed in (1, 2)),
+]  # fmt: skip
+SPECS = sorted(path.stem for path in (Path(__file__).parents[4] / "configs" / "table").glob("*.yaml"))
 PDFLATEX = shutil.which("pdflatex")
 TECTONIC = shutil.which("tectonic")
 
@@ -49,7 +57,9 @@ def written(summaries, tmp_path_factory):
     """Every table that comes with the project, letters and a name full of markup in each."""
     out = tmp_path_factory.mktemp("papers")
     words = [f"+table={','.join(SPECS)}", "table.letters=true", "table.names.token_bucket='A_b & {c} $d$'"]
-    return {name: write_paper(name, own, summaries, out, name) for name, own in table_specs(words).items()}
+    cells = {"calibrated": summaries_of(CALIBRATED)}
+    specs = table_specs(words)
+    return {name: write_paper(name, own, cells.get(name, summaries), out, name) for name, own in specs.items()}
 
 
 def test_numbers_are_those_of_the_report(written, tmp_path):
@@ -172,13 +182,8 @@ def test_worst_case_columns(written):
 
 
 def test_calibrated_cells_are_found_by_what_they_cost():
-    cells = [
-        one(name, ("x", x), chain, 0.95, seed, calibrated_drop=drop)
-        for seed in (1, 2) for name, lift in (("temperature", 0.0), ("permuted", 0.02))
-        for x, drop, chain in ((1.0, 0.01, 0.9 + lift), (2.0, 0.05, 0.5 + lift))
-    ]  # fmt: skip
     own = table_specs(["+table=calibrated"])["calibrated"]
-    table = build_table("calibrated", own, summaries_of([*cells, *(one("none", None, 0.95, 0.99, s) for s in (1, 2))]))
+    table = build_table("calibrated", own, summaries_of(CALIBRATED))
     assert [h.title for h in table.headings] == ["Defense", "1 point", "5 points"]
     assert (
         column(table, "transfer_at_0.01")["temperature"].value.value
@@ -244,11 +249,20 @@ def test_names_and_captions_are_escaped_in_every_format(summaries, tmp_path):
 
 
 @pytest.mark.skipif(PDFLATEX is None and TECTONIC is None, reason="neither pdflatex nor tectonic here")
-def test_latex_compiles_as_it_is(written, tmp_path):
-    for name, found in written.items():
-        for kind in ("tex", "page"):
-            shutil.copy(found.files[kind], tmp_path)
-        page = found.files["page"].name
+def test_latex_of_every_table_compiles_as_it_is(written, tmp_path):
+    """Those of one shape in one document, which is the page of any of them with all their fragments."""
+    assert {"main", "calibrated"} <= set(written)
+    pages = defaultdict[str, list[str]](list)
+    for found in written.values():
+        fragment = found.files["tex"]
+        shutil.copy(fragment, tmp_path)
+        text, line = found.files["page"].read_text(), f"\\input{{{fragment.name}}}"
+        assert text.count(line) == 1
+        pages[text.replace(line, "HERE")].append(line)
+    assert len(pages) == 2, "a column wide, and two"
+    for name, (text, lines) in zip(("one", "two"), pages.items(), strict=True):
+        page = f"{name}.tex"
+        (tmp_path / page).write_text(text.replace("HERE", "\n".join(lines)))
         command = (
             [PDFLATEX, "-halt-on-error", "-interaction=nonstopmode", page]
             if PDFLATEX
