@@ -50,4 +50,4 @@ def test_set_up_follows_the_lock():
     makefile = (ROOT / "Makefile").read_text()
     assert "$(STAMP): pyproject.toml $(LOCK)\n\t$(call install,$(VENV),-c $(LOCK))" in makefile
     assert "LOCK := requirements/lock.txt" in makefile
-    assert re.findall(r"^make (\S+)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE) == ["test", "lint"]
+    assert re.findall(r"^make (\S+)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE) == ["test", "test-web", "lint"]
