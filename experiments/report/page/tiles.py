@@ -13,7 +13,7 @@ from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
 from experiments.report.finding import Outcome
 from experiments.report.grouping import by_defense, by_threat, threat_text
-from experiments.report.spelling import interval, spell
+from experiments.report.spelling import enumeration, interval, spell
 from experiments.report.worst_table import known_transfers
 
 OUTCOMES: tuple[Outcome, ...] = ("holds", "partly", "fails", "undecided")
@@ -34,12 +34,7 @@ def tiles(summaries: Sequence[Summary], verdicts: Sequence[Outcome]) -> list[Til
     group = by_threat(summaries)[0]
     where = threat_text(group[0], summaries)
     found: list[Tile] = []
-    worst: dict[str, Summary] = {}
-    for label, cells in by_defense(group).items():
-        known = known_transfers(cells, POOLED)
-        if known:
-            attack = worst_case(known, ()).attack
-            worst[label] = next(s for s in cells if s.attack == attack)
+    worst = _worst(group)
     bare = next((s for s in worst.values() if not s.names), None)
     defended = [s for s in worst.values() if s.names]
     if bare is not None:
@@ -63,6 +58,45 @@ def tiles(summaries: Sequence[Summary], verdicts: Sequence[Outcome]) -> list[Til
     flagged = sum(bool(tripped(s)) for s in summaries)
     found.append(Tile("Configurations with a guard that tripped", str(flagged), "", f"of {len(summaries)}"))
     return found
+
+
+MANY_DEFENSES = 6
+"""More settings than that are not told one by one."""
+
+
+def worst_in_words(summaries: Sequence[Summary]) -> str:
+    """What is left of transfer under each defense against the attack that moves most, least first; "" where there is no
+    defense, or no transfer."""
+    group = by_threat(summaries)[0]
+    known = sorted(_worst(group).values(), key=lambda s: s.headline_estimate("transfer", POOLED).value or 0.0)
+    defended, bare = [s for s in known if s.names], [s for s in known if not s.names]
+    if not defended:
+        return ""
+    told = [f"{_short(s)} with {s.defense} ({s.attack})" for s in defended[:MANY_DEFENSES]]
+    more = len(defended) - len(told)
+    ends = f"; {more} more are in the table of worst cases" if more else ""
+    without = f" from {_short(bare[0])} without a defense ({bare[0].attack})" if bare else ""
+    where = threat_text(group[0], summaries)
+    return (
+        f"Against the attack that moves most, chosen by its result{f' ({where})' if where else ''}, transfer of all "
+        f"families together goes{without} to {enumeration(told)}{ends}."
+    )
+
+
+def _worst(group: Sequence[Summary]) -> dict[str, Summary]:
+    """By defense, its cell under the attack that moves most."""
+    worst: dict[str, Summary] = {}
+    for label, cells in by_defense(group).items():
+        known = known_transfers(cells, POOLED)
+        if known:
+            attack = worst_case(known, ()).attack
+            worst[label] = next(s for s in cells if s.attack == attack)
+    return worst
+
+
+def _short(s: Summary) -> str:
+    moved = s.headline_estimate("transfer", POOLED)
+    return f"{spell(moved, 'share')} {interval(moved, 'share')}".strip()
 
 
 def _moved(what: str, s: Summary, where: str, name: str = "") -> Tile:

@@ -7,9 +7,10 @@ others is kept from being markup.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from markupsafe import Markup
@@ -35,7 +36,7 @@ from experiments.report.page.losses_by_family import losses_table
 from experiments.report.page.pareto_vectors import looks, pareto_svg
 from experiments.report.page.shown_table import shown_table
 from experiments.report.page.spelled import words
-from experiments.report.page.tiles import tiles
+from experiments.report.page.tiles import tiles, worst_in_words
 from experiments.report.page.told_page import told_page
 from experiments.report.plot import MAX_ROWS
 from experiments.report.reference import FIRST, Reference
@@ -52,22 +53,33 @@ def write_page(
     reference: Reference = FIRST,
     claims: Sequence[Judge] = (),
     made: str = "",
+    about: str = "",
+    methods: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Path:
     """Write NAME.html; see `experiments.report.write.write_report` for what it takes and raises. The same rows give the same
     bytes, in whatever order they come.
 
     Args:
         made: how the rows were made, a sentence; "" says nothing.
+        about: what the experiment is, a sentence.
+        methods: what a ``defense`` or an ``attack`` is, by group and name; those of the page are told.
     """
     require_name("name", name)
-    page = render(contents(results, reference, claims), results, name, made)
+    page = render(contents(results, reference, claims), results, name, made, about, methods)
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{name}.html"
     path.write_text(page, encoding="utf-8")
     return path
 
 
-def render(held: Contents, results: Sequence[CellResult], name: str, made: str = "") -> str:
+def render(
+    held: Contents,
+    results: Sequence[CellResult],
+    name: str,
+    made: str = "",
+    about: str = "",
+    methods: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> str:
     """The page as text; see `write_page`."""
     held = held._replace(summaries=[_of_one_line(s) for s in held.summaries])
     summaries = held.summaries
@@ -84,7 +96,9 @@ def render(held: Contents, results: Sequence[CellResult], name: str, made: str =
         title=f"MoatBench: {name}",
         name=name,
         tiles=tiles(summaries, [finding.verdict for _, finding in held.judged]),
-        words=held.words,
+        words=[*filter(None, [worst_in_words(summaries)]), *held.words],
+        about=f"{about[:1].upper()}{about[1:]}",
+        methods=_told_methods(summaries, methods),
         facts=_facts(summaries, results),
         made=made,
         filters=filters,
@@ -103,6 +117,14 @@ def render(held: Contents, results: Sequence[CellResult], name: str, made: str =
             "transcripts": told,
         },
     )
+
+
+def _told_methods(summaries: Sequence[Summary], known: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Those of the cells of which there is something to say, defenses first, in the order of the cells."""
+    defenses = dict.fromkeys(name for s in summaries for name in s.names)
+    attacks = dict.fromkeys(str(s.configuration.get("attack") or s.attack) for s in summaries)
+    asked = [("defense", name) for name in defenses] + [("attack", name) for name in attacks]
+    return [(one_line(name), one_line(said)) for group, name in asked if (said := known.get(group, {}).get(name))]
 
 
 def _of_one_line(s: Summary) -> Summary:

@@ -14,7 +14,7 @@ from experiments.report.names import AXES
 from experiments.report.paper.captions import explained
 from experiments.report.paper.display_names import Called, called, defense_called
 from experiments.report.paper.marking import best_of, compared, less_than, letters_of
-from experiments.report.paper.paper_cells import PlacedColumn, numbers, places
+from experiments.report.paper.paper_cells import PlacedColumn, numbers, places, require_named
 from experiments.report.paper.paper_rows import PaperRow, chosen_cells, paper_rows
 from experiments.report.paper.paper_table import Heading, PaperEntry, PaperTable
 from experiments.report.paper.table_spec import TableSpec
@@ -33,6 +33,7 @@ def build_table(name: str, spec: TableSpec, summaries: Sequence[Summary]) -> Pap
         MoatBenchError: no row is left.
     """
     cells = chosen_cells(summaries, spec)
+    require_named(cells, spec)
     rows, empty = _with_numbers(paper_rows(cells, spec), places(cells, spec), spec)
     own = frozenset(i for i, row in enumerate(rows) if spec.subject and row.name == spec.subject)
     apart = frozenset(i for i, row in enumerate(rows) if "defense" in spec.rows and row.name == spec.reference)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from experiments.measure.estimate import Estimate
 from experiments.measure.summary import Summary
 from experiments.report.names import seeds_text
+from experiments.report.paper.display_names import called
 from experiments.report.paper.numerals import numeral
 from experiments.report.paper.paper_table import Heading, PaperEntry
 from experiments.report.paper.table_spec import DISTILLED, REFINED, WORST, TableSpec
@@ -58,6 +59,7 @@ def explained(
     sentences = [said[:1].upper() + said[1:] + "."]
     if any(h.key.startswith("transfer") for h in headings):
         sentences.append("Transfer: share of the teacher's advantage over the base student that the student gained.")
+    sentences += _attack(spec)
     sentences += _choices(spec)
     compared = any(h.better for h in headings)
     if compared and any(len(s.seeds) > 1 for s in cells):
@@ -77,11 +79,20 @@ def explained(
     marks = [mark for mark in MARKS if any(e.mark == mark for e in values)]
     sentences += [f"{LEGEND[mark][:1]}: {LEGEND[mark][2:]}." for mark in marks]
     if any(h.key.partition("_less_")[1] for h in headings):
-        sentences.append("Differences are paired and corrected for their column (Holm).")
+        bases = dict.fromkeys(called(c.less, spec).plain for c in spec.columns if c.less)
+        sentences.append(f"Differences to {enumeration(list(bases))} are paired and corrected for their column (Holm).")
     same = [_same(h, e[0], spec) for h, e in dropped if e and e[0].value is not None]
     sentences += [f"The same in all rows: {enumeration(same)}."] if same else []
     sentences += [f"Not shown, without such a number: {enumeration(empty)}."] if empty else []
     return " ".join(sentences)
+
+
+def _attack(spec: TableSpec) -> list[str]:
+    """Which attack the numbers are of, where it is one by name."""
+    if not spec.attack or spec.attack in CHOSEN:
+        return []
+    others = any(c.attack not in ("", spec.attack) or c.by == "attack" for c in spec.columns)
+    return [f"Attack: {called(spec.attack, spec).plain}{', where a column names no other' if others else ''}."]
 
 
 def _choices(spec: TableSpec) -> list[str]:

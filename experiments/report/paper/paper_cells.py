@@ -14,6 +14,7 @@ from experiments.measure.transfer import POOLED
 from experiments.report.catalogue import CATALOGUE, Better, TableMeasure
 from experiments.report.frontier_table import CALIBRATED
 from experiments.report.matched_table import points_of_curve
+from experiments.report.names import family_name
 from experiments.report.paper.paper_rows import PaperRow, attack_name, families_of
 from experiments.report.paper.table_spec import CHOSEN_BY_RESULT, DISTILLED, REFINED, SpecColumn, TableSpec
 
@@ -45,6 +46,27 @@ class PlacedColumn:
     def better(self) -> Better:
         """Which way is good."""
         return self.column.better or self.shown.better
+
+
+def require_named(cells: Sequence[Summary], spec: TableSpec) -> None:
+    """Refuse columns of an attack or a family that no cell has.
+
+    Raises:
+        ConfigError: the field, the name and the choices.
+    """
+    attacks = list(dict.fromkeys(attack_name(s) for s in cells))
+    labels = {s.attack for s in cells}
+    for field, name in (("attack", spec.attack), *(("columns.attack", c.attack) for c in spec.columns)):
+        if name and name not in CHOSEN_BY_RESULT and name not in attacks and name not in labels:
+            raise ConfigError(f"table.{field}", name, "is in none of the stored cells", [*attacks, *CHOSEN_BY_RESULT])
+    families = list(dict.fromkeys(f for s in cells for f in s.families))
+    for column in spec.columns:
+        if column.family and column.family not in (POOLED, *families):
+            called = ", ".join(
+                f"{family} is {family_name(family)}" for family in families if family != family_name(family)
+            )
+            reason = "is no family of the stored cells" + (f" ({called})" if called else "")
+            raise ConfigError("table.columns.family", column.family, reason, families)
 
 
 def places(cells: Sequence[Summary], spec: TableSpec) -> list[PlacedColumn]:

@@ -28,10 +28,12 @@ STYLE: dict[Any, Any] = {"text.parse_math": False, "pdf.fonttype": 42, "font.siz
 
 
 def draw(table: PaperTable, spec: TableSpec, png: Path, pdf: Path) -> bool:
-    """Write both files; False, and nothing is written, where no column has numbers of its kind."""
+    """Write both files; False, and nothing is written, where no column has numbers of its kind. Bars stand for a ``pareto``
+    where honest accuracy is no column: a table leaves it out where all rows have the same."""
     width = spec.inches or INCHES[spec.width]
     with rc_context(STYLE):
-        figure = _pareto(table, spec, width) if spec.figure == "pareto" else _bars(table, spec, width)
+        figure = _pareto(table, spec, width) if spec.figure == "pareto" else None
+        figure = figure or _bars(table, spec, width)
         if figure is None:
             return False
         figure.savefig(png, dpi=300, metadata={"Software": None})

@@ -17,6 +17,7 @@ from experiments.measure.cell_result import CellResult
 from experiments.report import csv
 from experiments.report.matched_table import comparisons
 from experiments.report.names import family_name
+from experiments.report.page.tiles import MANY_DEFENSES, worst_in_words
 from experiments.report.page.told_page import LARGEST, told_page
 from experiments.report.page.vectors import FONT, INK, figure, marked, svg
 from experiments.report.page.write_page import write_page
@@ -203,6 +204,29 @@ def test_a_page_without_texts_or_defenses_is_a_page(tmp_path):
     page = Page.of(write_page([one("none", None, 0.9, 0.99, 1)], tmp_path, "bare").read_text())
     assert "without texts" in "".join(page.text)
     assert len(page.rows["main"]) == 1
+
+
+def test_the_page_says_what_is_compared_and_opens_on_a_defense(cells, tmp_path):
+    known = {
+        "defense": {"trace_hidden": "No <b>working</b>.", "kgw": "A watermark."},
+        "attack": {"imitate": "As it is."},
+    }
+    text = write_page(cells, tmp_path, "mine", about="three <i>defenses</i>", methods=known).read_text()
+    page = Page.of(text)
+    assert "Three <i>defenses</i>" in "".join(page.text)
+    assert "No <b>working</b>." in "".join(page.text)
+    assert "As it is." in "".join(page.text)
+    assert "A watermark." not in "".join(page.text), "it is in no cell"
+    (first,) = [line for line in text.split("<option") if " selected" in line and ", seed " in line]
+    assert not first.split(">")[1].startswith("none")
+
+
+def test_the_worst_case_is_said_in_words(page, cells):
+    said = worst_in_words(summaries_of(cells))
+    assert said in "".join(page.text)
+    names = {s.defense for s in summaries_of(cells) if s.names}
+    assert sum(f"with {name} (" in said for name in names) == min(len(names), MANY_DEFENSES)
+    assert worst_in_words([s for s in summaries_of(cells) if not s.names]) == ""
 
 
 def test_transcripts_stay_within_their_room(cells):

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from configs.errors import ConfigError, MoatBenchError
+from configs.errors import ConfigError
 from experiments.compose.table_files import table_specs, table_words
 from experiments.report import write_report
 from experiments.report.paper.build_table import build_table
@@ -148,6 +148,16 @@ def test_differences_to_one_defense(summaries):
         build_table("t", spec(SpecColumn("transfer", less="permuted")), summaries)
 
 
+def test_the_caption_names_the_attack_and_what_is_subtracted(summaries):
+    one = build_table("t", spec(SpecColumn("transfer"), attack="imitate"), summaries).caption
+    assert "Attack: Imitation." in one
+    both = (SpecColumn("transfer"), SpecColumn("transfer", attack="rl"), SpecColumn("transfer", less="none"))
+    many = build_table("t", spec(*both, attack="imitate"), summaries).caption
+    assert "Attack: Imitation, where a column names no other." in many
+    assert "Differences to No defense are paired" in many
+    assert "Attack:" not in build_table("t", spec(SpecColumn("transfer"), attack="worst"), summaries).caption
+
+
 def test_one_strength_each(summaries):
     def shown(**fields: object) -> list[str]:
         return [row[0].key for row in build_table("t", spec(**fields), summaries).rows]
@@ -206,8 +216,12 @@ def test_what_cannot_be_is_refused(summaries):
         SpecColumn("transfr")
     with pytest.raises(ConfigError, match=r"table\.defenses = 'kgw'"):
         build_table("t", spec(defenses=("kgw",)), summaries)
-    with pytest.raises(MoatBenchError, match="none of the stored cells has a number"):
-        build_table("t", spec(attack="clean"), summaries)
+    with pytest.raises(ConfigError, match=r"table\.attack = 'imitat': is in none .*did you mean 'imitate'"):
+        build_table("t", spec(attack="imitat"), summaries)
+    with pytest.raises(ConfigError, match=r"table\.columns\.attack = 'clean': is in none of the stored cells"):
+        build_table("t", spec(SpecColumn("transfer", attack="clean")), summaries)
+    with pytest.raises(ConfigError, match=r"family = 'reasoning': is no family .*chain is reasoning"):
+        build_table("t", spec(SpecColumn("transfer", family="reasoning")), summaries)
     with pytest.raises(ConfigError, match=r"table = 'mian'.*did you mean 'main'"):
         table_specs(["+table=mian"])
     with pytest.raises(ConfigError, match=r"table\.wdth"):
