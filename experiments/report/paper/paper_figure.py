@@ -70,7 +70,7 @@ def _bars(table: PaperTable, spec: TableSpec, width: float) -> Figure | None:
     height = lines * (LINE * (len(names) + len(table.rules) * 0.5) + 0.62)
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr, call-arg]
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.02)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(lines, beside, squeeze=False, sharey=True)
     y, at = [], 0.0
     for i in range(len(names)):
