@@ -91,6 +91,12 @@ def test_in_the_mini_world_the_trace_around_a_call_is_rounded_and_the_answer_sta
     assert not same(changed, base.responses)
 
 
+def test_a_mask_of_another_length_is_refused_in_words():
+    responses, _ = make(k=0)
+    with pytest.raises(ValueError, match=rf"mask has 3 entries, the responses have {len(responses.channel)} tokens"):
+        responses.keep_tokens(np.ones(3, bool))
+
+
 @pytest.mark.parametrize("scale", [0.0, 0.5])
 def test_noise_on_the_output_layer(written, scale):
     blurred = kinds().Blurred(scale)
