@@ -71,4 +71,4 @@ def _own_packages(command: str) -> str:
     if not names:
         return ""
     listed = ", ".join(f"`{name}`" for name in names)
-    return f"Rows of methods from {listed} need that code too: it is neither in this archive nor in the revision named above."
+    return f"Rows of methods from {listed} need that code too: it is neither in this archive nor in the revision above."
