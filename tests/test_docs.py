@@ -45,9 +45,7 @@ FILE = re.compile(r"^`([\w./]+\.(?:py|yaml))`[^\n]*:\n\n```(?:python|yaml)\n(.*?
 FENCE = re.compile(r"^```(?:bash|console|text|sh)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]+)[^)]*\)")
 
-OWN = "hydra.searchpath=[pkg://mine.configs]"
-"""What the variable ``own`` of the pages' shell holds."""
-
+OWN = "hydra.searchpath=[pkg://mine.configs]"  # what the variable ``own`` of the pages' shell holds
 MOVED = {
     "defenses.release.trace_budget": "mine.defenses",
     "attacks.harvest.stratified": "mine.stratified",
@@ -243,9 +241,8 @@ def commands() -> list[tuple[str, str]]:
             for line in block.replace("\\\n", " ").splitlines():
                 line = line.strip().removeprefix("$ ").partition("  #")[0]
                 line = line.removeprefix('eval "$(').removesuffix(')"').removeprefix("PYTHONPATH=/path/to/my/code ")
-                line = line.replace('"$own"', f"'{OWN}'")
                 if line.startswith(("moatbench ", "python -m experiments.cli.hydra_app ")):
-                    found.append((page.name, " ".join(line.split())))
+                    found.append((page.name, " ".join(line.replace("$own", OWN).split())))
     helped = [(f"{name} --help", line) for name, command in COMMANDS.items() for line, _ in command.examples]
     return list(dict.fromkeys(found + [(page, _in_a_shell(line)) for page, line in helped]))
 
