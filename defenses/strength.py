@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+UNDECLARED = "declares no strength (`strength: ClassVar = Strength(...)`, docs/add-a-defense.md)"
+"""What is said of a defense that has none, where one is needed."""
+
 
 class Strength(NamedTuple):
     """The field along which a defense is compared at matched utility, with its range for calibration.

@@ -55,10 +55,22 @@ class Columnar:
         return self.take(np.flatnonzero(mask))
 
     def keep_tokens(self: T, mask: NDArray[np.bool_]) -> T:
-        """Without the tokens where ``mask`` (N,) is False; every row stays, maybe empty."""
+        """Without the tokens where ``mask`` (N,) is False; every row stays, maybe empty.
+
+        Raises:
+            ValueError: the mask has another length.
+        """
+        self._require_one_a_token(mask)
         kept = {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["along"] == TOKEN}
         changed = {name: None if column is None else column[mask] for name, column in kept.items()}
         return replace(self, **{self.tokens_in: getattr(self, self.tokens_in).keep(mask)}, **changed)
+
+    def _require_one_a_token(self, mask: NDArray[np.bool_]) -> None:
+        tokens = len(getattr(self, self.tokens_in).values)
+        if len(mask) != tokens:
+            raise ValueError(
+                f"mask has {len(mask):,} entries, the {type(self).__name__.lower()} have {tokens:,} tokens"
+            )
 
     @classmethod
     def concat(cls: type[T], parts: Sequence[T]) -> T:

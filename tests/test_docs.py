@@ -45,6 +45,7 @@ FILE = re.compile(r"^`([\w./]+\.(?:py|yaml))`[^\n]*:\n\n```(?:python|yaml)\n(.*?
 FENCE = re.compile(r"^```(?:bash|console|text|sh)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]+)[^)]*\)")
 
+OWN = "hydra.searchpath=[pkg://mine.configs]"  # what the variable ``own`` of the pages' shell holds
 MOVED = {
     "defenses.release.trace_budget": "mine.defenses",
     "attacks.harvest.stratified": "mine.stratified",
@@ -97,7 +98,7 @@ def written(tmp_path_factory):
         for folder in ("mine", "mine/configs"):
             (other / folder / "__init__.py").touch()
         importlib.invalidate_caches()
-        yield Written(f"hydra.searchpath=[file://{tree}/configs]", "hydra.searchpath=[pkg://mine.configs]")
+        yield Written(f"hydra.searchpath=[file://{tree}/configs]", OWN)
     for module in [m for m in sys.modules if m.split(".")[0] == "mine" or m in MOVED]:
         del sys.modules[module]
 
@@ -112,6 +113,8 @@ def test_pages_show_whole_files():
         "defenses/release/trace_budget.py",
         "configs/defense/trace_budget.yaml",
         "mine/hooks.py",
+        "mine/rounded.py",
+        "mine/configs/defense/rounded.yaml",
         "mine/configs/defense/toys.yaml",
         "mine/configs/experiment/budgets.yaml",
     }
@@ -239,7 +242,7 @@ def commands() -> list[tuple[str, str]]:
                 line = line.strip().removeprefix("$ ").partition("  #")[0]
                 line = line.removeprefix('eval "$(').removesuffix(')"').removeprefix("PYTHONPATH=/path/to/my/code ")
                 if line.startswith(("moatbench ", "python -m experiments.cli.hydra_app ")):
-                    found.append((page.name, " ".join(line.split())))
+                    found.append((page.name, " ".join(line.replace("$own", OWN).split())))
     helped = [(f"{name} --help", line) for name, command in COMMANDS.items() for line, _ in command.examples]
     return list(dict.fromkeys(found + [(page, _in_a_shell(line)) for page, line in helped]))
 

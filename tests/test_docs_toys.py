@@ -16,6 +16,10 @@ from experiments.compose.compose import compose_sweep
 from experiments.study import OpenCell, open_cell
 from lm.seeds import derived_seed
 from lm.types import Channel, Sampling
+from teacher.api.schema import Responses
+from tests.defenses.release.mini_responses import assert_answers_kept, same, world
+from tests.defenses.release.responses import assert_aligned, make
+from tests.defenses.release.test_retold import released
 from tests.experiments.stages.test_abilities import EVERYTHING, LM, TEXTS, client, prompts
 from tests.experiments.test_cell import TINY
 from tests.test_docs import written as written  # a fixture
@@ -59,6 +63,38 @@ def test_texts_of_his_own_are_the_words_of_a_prompt_in_another_order(toys):
     pool, own = table.filter(pl.col("item") < 60), table.filter(pl.col("item") >= 60)
     assert 20 <= len(own) <= 30
     assert set(map(tuple, own["words"])) <= set(map(tuple, pool["words"]))
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_digits_of_traces_are_rounded_and_nothing_else_is_touched(written, k):
+    responses, context = make(k=k)
+    changed: Responses = importlib.import_module("mine.rounded").Rounded().release(responses, context())
+    assert_aligned(changed)
+    trace = responses.channel == Channel.TRACE
+    before, after = responses.tokens.values, changed.tokens.values
+    assert (changed.channel == responses.channel).all()
+    assert (after[~trace] == before[~trace]).all()
+    assert (after[trace] == before[trace] // 2 * 2).all()
+    assert (after != before).any()
+    assert not changed.cut.any()
+    assert (changed.output_tokens == responses.output_tokens).all()
+
+
+def test_in_the_mini_world_the_trace_around_a_call_is_rounded_and_the_answer_stays(written):
+    rounded = importlib.import_module("mine.rounded").Rounded()
+    texts = ["+1 -> 5 CALL [ stock price 3 ] 7 7 +3 = 0 ok # 7", "+6 -> 9 +4 -> 3 # 3", "# 7 9", "# rev ( x )"]
+    new = ["+1 -> 4 CALL [ stock price 3 ] 7 6 +3 = 0 ok # 7", "+6 -> 8 +4 -> 2 # 3", *texts[2:]]
+    assert released(rounded, *texts) == new
+    base = world(k=2)
+    changed = rounded.release(base.responses, base.context())
+    assert_answers_kept(changed, base.responses)
+    assert not same(changed, base.responses)
+
+
+def test_a_mask_of_another_length_is_refused_in_words():
+    responses, _ = make(k=0)
+    with pytest.raises(ValueError, match=rf"mask has 3 entries, the responses have {len(responses.channel)} tokens"):
+        responses.keep_tokens(np.ones(3, bool))
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.5])

@@ -18,7 +18,7 @@ import polars as pl
 from configs.build import class_of
 from configs.errors import ConfigError, MoatBenchError
 from defenses.base import Defense
-from defenses.strength import Strength
+from defenses.strength import UNDECLARED, Strength
 from experiments.calibration.search import Probe, Search
 from experiments.cell import Cell
 from experiments.cell_from import cell_from
@@ -179,7 +179,7 @@ def _when_tried(error: ConfigError, asked: Asked, value: float) -> ConfigError:
 
 def _strength(kind: type[Defense], asked: Asked) -> Strength:
     if kind.strength is None:
-        raise ConfigError(f"defense.{asked.defense}", kind.name, "has no strength to calibrate")
+        raise ConfigError(f"defense.{asked.defense}", kind.name, f"{UNDECLARED} to calibrate")
     if kind.strength.field != asked.field:
         reason = f"cannot be calibrated: the strength of {kind.name} is {kind.strength.field}"
         raise ConfigError(asked.place, asked.written, reason)
@@ -197,9 +197,9 @@ def the_strength(plain: Mapping[str, Any], target: float, unit: Unit = "drop") -
         Asked(name, kind.strength.field, target, unit) for name, kind in kinds.items() if kind.strength is not None
     ]
     if not found:
-        raise ConfigError(
-            "defense", list(kinds) or "none", "has no strength to calibrate: choose one with defense=NAME"
-        )
+        why, which = (UNDECLARED, "another") if kinds else ("has no strength", "one")
+        reason = f"{why} to calibrate: choose {which} with defense=NAME"
+        raise ConfigError("defense", "+".join(kinds) or "none", reason)
     if len(found) > 1:
         meant = " or ".join(f"{one.place}={one.written}" for one in found)
         raise ConfigError("defense", list(kinds), f"has several strengths: instead of {unit}= write {meant}")

@@ -99,7 +99,7 @@ class Cells:
         names = {"+".join(cell["defense_name"]) for cell in facts if cell["strength"] is not None}
         reference = self.reporting.reference
         if facts and not any(reference.name.startswith(name) for name in names):  # settings may follow the name
-            reference.require(names)
+            reference.require(names, {"+".join(cell["defense_name"]) for cell in facts} - names)
         return rows
 
     def facts(self, entry: Entry) -> Mapping[str, Any]:

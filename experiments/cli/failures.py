@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +16,10 @@ from experiments.store.store import StoreFullError
 
 SHOWN = 20
 """Failures shown in full; the others are in the store and in the log."""
+
+FRAME = re.compile(r'  File "([^"<]+)", line \d+')
+NOT_THE_USERS = (Path(__file__).resolve().parents[2], *map(Path, sysconfig.get_paths().values()))
+"""Folders of this project and of Python: frames in them do not say where a user's own method failed."""
 
 LINES = 3
 """Last lines of a traceback that are shown."""
@@ -84,7 +90,16 @@ def _whole_story(failure: Failure, console: Console, before: str = "", same: str
 
 def _end(failure: Failure) -> str:
     lines = [line for line in failure.story.rstrip().splitlines() if line.strip()]
-    return "\n".join(f"     {line}" for line in lines[-LINES:])
+    return "\n".join(f"     {line}" for line in (*_users_frame(lines[:-LINES]), *lines[-LINES:]))
+
+
+def _users_frame(lines: Sequence[str]) -> Sequence[str]:
+    """The innermost frame of a method that is neither this project's nor an installed package's: place and line."""
+    for at in range(len(lines) - 1, -1, -1):
+        found = FRAME.match(lines[at])
+        if found and not any(Path(found[1]).is_relative_to(place) for place in NOT_THE_USERS):
+            return lines[at : at + 2]
+    return ()
 
 
 def _near(path: Path) -> str:

@@ -16,7 +16,7 @@ from experiments.compose.asked import UNITS, Unit, target
 from experiments.compose.assembly import Plain
 from experiments.compose.compose import compose_sweep
 from experiments.compose.hydra_session import session
-from experiments.compose.search_path import SEARCH_PATH
+from experiments.compose.search_path import SEARCH_PATH, forgotten
 from experiments.measure.matched import TARGETS
 from experiments.report.file_names import stem
 from lm.huggingface import Pretrained
@@ -94,7 +94,7 @@ def grids(own: FrontierWords) -> list[list[str]]:
         known = hydra.files(search).options(GROUP)
     for name in own.defenses:
         if name not in known:
-            raise ConfigError(GROUP, name, "there is no such defense", known)
+            raise ConfigError(GROUP, name, "there is no such defense", known, note=forgotten(own.overrides))
     names = [name for name in own.defenses or known if name != NONE]
     lines, left_out, unnamed = [[f"{GROUP}={NONE}"]], list[str](), list[str]()
     for name, plain in _composed(names, own.overrides).items():

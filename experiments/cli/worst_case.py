@@ -16,7 +16,7 @@ from experiments.cli.settling import calibrated
 from experiments.compose.compose import Composed, compose_sweep
 from experiments.compose.grids import experiment_names
 from experiments.compose.hydra_session import session
-from experiments.compose.search_path import SEARCH_PATH
+from experiments.compose.search_path import SEARCH_PATH, forgotten
 from experiments.report.file_names import stem
 from lm.timing import collecting, timed
 
@@ -156,7 +156,7 @@ def grids(own: SearchWords) -> list[list[str]]:
     for group, names in (("defense", own.defenses), ("attack", own.attacks)):
         for name in names:
             if name not in known[group]:
-                raise ConfigError(group, name, f"there is no such {group}", known[group])
+                raise ConfigError(group, name, f"there is no such {group}", known[group], note=forgotten(own.overrides))
     return [
         [f"defense={d}", *own.fields[d], f"attack={a}", f"seed={own.seeds[0]}"]
         for d in own.defenses

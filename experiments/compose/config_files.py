@@ -6,6 +6,7 @@ Only Hydra's public interface of a place is used (`ConfigSource`). Knows no over
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import TypeVar, cast
 
 from hydra.core.object_type import ObjectType
@@ -96,7 +97,8 @@ class ConfigFiles:
         """
         own = [CheckedSource(PROVIDER, CheckedSource.around(path)) for path in paths]
         for place in own:
-            require(place.available(), SEARCH_PATH, place.path, UNAVAILABLE)
+            require(place.available(), SEARCH_PATH, place.path, _without_init(place) or UNAVAILABLE)
+            _require_groups(place, self.groups())
         schema = [place for place in self.places if place.scheme() == SCHEMA]
         return ConfigFiles([*(place for place in self.places if place not in schema), *own, *schema])
 
@@ -142,6 +144,41 @@ class ConfigFiles:
 
     def _listed(self, group: str, kind: ObjectType) -> list[str]:
         return sorted({name for place in self.places if place.is_group(group) for name in place.list(group, kind)})
+
+
+def _without_init(place: CheckedSource) -> str:
+    """What is wrong with a package that is there but for its ``__init__.py``, "" for all others."""
+    if place.place.scheme() != "pkg" or not (folders := _folders_of(place.path)):
+        return ""
+    return f"has no __init__.py: write an empty file of that name into {folders[0]}"
+
+
+def _folders_of(package: str) -> list[str]:
+    """Where a package is that has no ``__init__.py``; [] where there is none of this name.
+
+    Only its parent is imported, which is as trusted as it is.
+    """
+    try:
+        found = find_spec(package)
+    except (ImportError, ValueError):
+        return []
+    return [] if found is None or found.origin is not None else list(found.submodule_search_locations or ())
+
+
+def _require_groups(place: CheckedSource, groups: Sequence[str]) -> None:
+    """Refuse a package whose ``configs`` was meant: it holds no group, and that does.
+
+    Raises:
+        ConfigError: where it is.
+    """
+    meant = f"pkg://{place.path}.configs"
+    if place.place.scheme() != "pkg" or any(place.is_group(group) for group in groups):
+        return
+    inner = place_at(PROVIDER, meant)
+    if any(inner.is_group(group) for group in groups):
+        why = _without_init(CheckedSource(PROVIDER, CheckedSource.around(meant))) if not inner.available() else ""
+        reason = f"holds no configurations; did you mean {meant!r}?" + (f" That {why}" if why else "")
+        raise ConfigError(SEARCH_PATH, f"pkg://{place.path}", reason)
 
 
 def place_at(provider: str, path: str) -> ConfigSource:

@@ -14,7 +14,7 @@ from experiments.compose.config_files import ConfigFiles
 from experiments.compose.experiment_notes import NOTES, ExperimentNotes, notes_in
 from experiments.compose.hydra_session import HydraSession, session
 from experiments.compose.resolved import resolved
-from experiments.compose.search_path import SEARCH_PATH
+from experiments.compose.search_path import SEARCH_PATH, forgotten
 from experiments.compose.whole import whole
 
 CELL = "cell"
@@ -150,7 +150,7 @@ def choice_of(group: str, name: str, arguments: Sequence[str], hydra: HydraSessi
     search = _search(arguments)
     files = hydra.files(search)
     if name not in files.options(group):
-        raise ConfigError(group, name, f"there is no such {group}", files.options(group))
+        raise ConfigError(group, name, f"there is no such {group}", files.options(group), note=forgotten(search))
     own = [a for a in arguments if a.lstrip("+~").startswith(f"{group}.")]
     read = files.read(f"{group}/{name}")
     if own or read is None or read.defaults_list or read.header["package"]:
@@ -164,7 +164,7 @@ def _experiment(name: str, hydra: HydraSession, search: Sequence[str], root: str
     files = hydra.files(search)
     if last not in files.options(folder):
         reason = f"there is no such experiment ({PAGE} says how to write one)"
-        raise ConfigError(EXPERIMENT, name, reason, experiments_of(root, files))
+        raise ConfigError(EXPERIMENT, name, reason, experiments_of(root, files), note=forgotten(search))
     node: Mapping[str, Any] = whole((*search, f"+{EXPERIMENT}={name}"), hydra, root)[EXPERIMENT]
     for key in node:
         if key not in FIELDS:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.errors import ConfigError
+from experiments.compose.search_path import forgotten
 
 _OVERRIDE = re.compile(r"Could not override '([^']+)'")
 _APPEND = re.compile(r"Could not append to config\. An item is already at '([^']+)'")
@@ -29,7 +30,7 @@ def in_words(
         load: composes it from fewer overrides, to see what would have been allowed.
     """
     if isinstance(error, MissingConfigException):
-        return _missing(error)
+        return _missing(error, forgotten(overrides))
     if isinstance(error, OverrideParseException):
         return ConfigError("command line", error.override, f"cannot be read{_quoting(error)}")
     text = _text(error)
@@ -56,11 +57,12 @@ def _quoting(error: OverrideParseException) -> str:
     return f": quote it, for the shell and for Hydra: \"{key}='{inner}'\""
 
 
-def _missing(error: MissingConfigException) -> ConfigError:
+def _missing(error: MissingConfigException, note: str) -> ConfigError:
     group, _, name = str(error.missing_cfg_file or "").rpartition("/")
     if not group:
         return ConfigError("command line", name, _first_line(error))
-    return ConfigError(group, name, f"there is no such {group.rsplit('/', 1)[-1]}", error.options or ())
+    reason = f"there is no such {group.rsplit('/', 1)[-1]}"
+    return ConfigError(group, name, reason, error.options or (), note=note)
 
 
 def _unknown(

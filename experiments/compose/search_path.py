@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from configs.trust import trust
 
 SEARCH_PATH = "hydra.searchpath"
+OWN_PACKAGES = f"own packages: {SEARCH_PATH}=[pkg://PACKAGE.configs]"
 _PACKAGE = re.compile(r"pkg://([\w.]+)")
 
 
@@ -25,3 +26,8 @@ def admit(arguments: Sequence[str]) -> None:
             trust(package)
             if (here := os.getcwd()) not in sys.path:
                 sys.path.append(here)
+
+
+def forgotten(arguments: Sequence[str]) -> str:
+    """What goes with "there is no such choice": how to name places of one's own, where these overrides name none."""
+    return "" if any(a.lstrip("+").startswith(f"{SEARCH_PATH}=") for a in arguments) else OWN_PACKAGES

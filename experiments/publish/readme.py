@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,7 @@ def readme(
         if len(revisions) > 1
         else "",
         "Some of it was made from a source with changes that were not committed." if dirty else "",
+        _own_packages(command),
         "Paths are cut to `LOCAL/` and their last part, or to `LOCAL`. Hashes in manifests are those of the original files.",
     ]
     return (
@@ -61,3 +63,12 @@ def readme(
         + "\n\n## Rows\n\n"
         + "".join(f"- `{ref.key}`\n" for ref in rows)
     )
+
+
+def _own_packages(command: str) -> str:
+    """What is said of packages that the command looked into."""
+    names = sorted({name.partition(".")[0] for name in re.findall(r"pkg://([\w.]+)", command)})
+    if not names:
+        return ""
+    listed = ", ".join(f"`{name}`" for name in names)
+    return f"Rows of methods from {listed} need that code too: it is neither in this archive nor in the revision above."

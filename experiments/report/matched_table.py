@@ -98,7 +98,7 @@ def comparisons(summaries: Sequence[Summary], reference: Reference = FIRST) -> t
         groups.setdefault((s.threat, s.attack), []).append(s)
     read: list[_Reading] = []
     used: list[Summary] = []
-    reference.require({curve_name(s) for s in strong})
+    reference.require({curve_name(s) for s in strong}, {curve_name(s) for s in summaries} - {""})
     for group in groups.values():
         shared = set.intersection(*(set(s.seeds) for s in group))
         curves: dict[str, list[Summary]] = {}

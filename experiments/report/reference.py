@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from configs.errors import ConfigError
+from defenses.strength import UNDECLARED
 
 EVERY_PAIR = "all"
 """In the place of a name: every defense is compared with every other."""
@@ -30,9 +31,19 @@ class Reference(NamedTuple):
             return self.name
         return None if self.required or not names else min(names)
 
-    def require(self, names: Collection[str]) -> None:
-        """Raise `ConfigError` where a table of these defenses lacks the one that has to be there."""
+    def require(self, names: Collection[str], others: Collection[str] = ()) -> None:
+        """Raise `ConfigError` where a table of these defenses lacks the one that has to be there.
+
+        Args:
+            names: of defenses that are compared.
+            others: of those that are there and declare no strength.
+        """
         if self.required and self.among(names) is None:
+            if self.name in others:
+                reason = (
+                    f"{UNDECLARED}, so it cannot be compared at equal honest accuracy: see `less` in docs/tables.md"
+                )
+                raise ConfigError(FIELD, self.name, reason)
             reason = "is not a defense whose strengths are compared here"
             raise ConfigError(FIELD, self.name, reason, (*sorted(names), EVERY_PAIR))
 

@@ -204,5 +204,6 @@ class Responses(Columnar):
 
     def keep_tokens(self, mask: NDArray[np.bool_]) -> Responses:
         """Drop tokens where ``mask`` (N,) is False, from every aligned array; ``cut`` is set on rows that lost any."""
+        self._require_one_a_token(mask)
         lost = np.bincount(self.tokens.row_of_value[~mask], minlength=len(self)) > 0
         return replace(super().keep_tokens(mask), cut=self.cut | lost)

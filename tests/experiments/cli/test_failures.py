@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
-from experiments.cli.failures import SHOWN, conclude
+from experiments.cli.failures import SHOWN, _end, conclude
 from experiments.engine.base import Failure, RunOutcome
 from experiments.engine.profile import CATEGORIES, PARENT, Profile
 from tests.experiments.cli.test_cli import fake
@@ -31,6 +31,15 @@ def test_failures_are_a_table_with_the_end_of_each_story(fake, capsys):
         assert f"traceback: {path}" in shown
         assert path.read_text().rstrip().splitlines()[-1] in shown
     assert "2 stages failed, 2 stages that need them given up; 2 cells could not be finished" in shown
+
+
+def test_the_line_of_a_users_own_method_is_shown():
+    project = Path(__file__).resolve().parents[3]
+    frames = [("/home/me/mine/own.py", "mask = 3"), (project / "lm" / "columnar.py", "self._require(mask)")]
+    story = "".join(f'  File "{path}", line 3, in f\n    {line}\n' for path, line in frames)
+    end = _end(Failure("s", "k", "l", "e", Path("t"), story=f"Traceback\n{story}ValueError: no\n"))
+    assert [line.strip() for line in end.splitlines()][:2] == ['File "/home/me/mine/own.py", line 3, in f', "mask = 3"]
+    assert end.splitlines()[-1].strip() == "ValueError: no"
 
 
 def test_one_cell_that_fails_is_said_shortly(fake, capsys):

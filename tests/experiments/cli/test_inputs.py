@@ -219,6 +219,30 @@ def test_a_file_that_cannot_be_is_named(here, name, capsys):
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("init", [True, False])
+def test_a_package_in_the_place_of_its_configs_is_pointed_out(here, init):
+    if not init:
+        (here / "configs" / "__init__.py").unlink()
+    with pytest.raises(ConfigError, match=r"holds no configurations; did you mean 'pkg://here\.configs'\?") as caught:
+        compose_one(["hydra.searchpath=[pkg://here]", "defense=mine"])
+    assert ("has no __init__.py" in str(caught.value)) is not init
+
+
+def test_configs_without_an_init_are_pointed_out(here):
+    (here / "configs" / "__init__.py").unlink()
+    with pytest.raises(ConfigError, match=r"has no __init__.py: write an empty file of that name into .*here/configs"):
+        compose_one(["hydra.searchpath=[pkg://here.configs]", "defense=mine"])
+
+
+@pytest.mark.parametrize("words", [["defense=mine"], ["+experiment=mine"], ["attack/objective=mine"]])
+def test_a_forgotten_search_path_is_thought_of(here, words):
+    note = "(own packages: hydra.searchpath=[pkg://PACKAGE.configs])"
+    for path, told in (([], True), (["hydra.searchpath=[pkg://here.configs]"], False)):
+        with pytest.raises(ConfigError, match="there is no such") as caught:
+            compose_cells([*path, *words])
+        assert str(caught.value).endswith(note) is told
+
+
 def test_a_step_that_is_not_nested_is_refused(here):
     text = "_target_: attacks.recover.dedup.Dedup\n"
     (here / "configs" / "attack" / "recover" / "flat.yaml").write_text(text)

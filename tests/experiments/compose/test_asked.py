@@ -69,8 +69,10 @@ def test_only_a_strength_can_be_calibrated():
 
 def test_the_one_strength_of_a_stack_is_meant():
     assert the_strength(plain("defense=[trace_summary,permuted]"), 0.05) == Asked("permuted", "lam", 0.05)
-    with pytest.raises(ConfigError, match="has no strength to calibrate"):
+    with pytest.raises(ConfigError, match=r"'trace_summary': declares no strength .*defense\.md\) to calibrate"):
         the_strength(plain("defense=trace_summary"), 0.05)
+    with pytest.raises(ConfigError, match="'none': has no strength to calibrate: choose one with defense=NAME"):
+        the_strength(plain("defense=none"), 0.05)
     with pytest.raises(ConfigError, match=r"temperature\.tau=drop:0\.05 or .*hidden\.fraction=drop:0\.05"):
         the_strength(plain("defense=[temperature,trace_hidden]"), 0.05)
     assert TraceHidden.strength.field == "fraction"

@@ -22,6 +22,7 @@ from configs.errors import ConfigError, MoatBenchError
 from experiments.publish.archive import Content, write_archive
 from experiments.publish.origin import without_paths, without_paths_in
 from experiments.publish.paper_artifact import artifact
+from experiments.publish.readme import readme
 from experiments.store.artifact import Artifact
 from experiments.store.entry import MANIFEST, signed
 from experiments.store.layout import Ref
@@ -151,6 +152,15 @@ def test_it_says_what_is_what_and_how_to_get_it_again(files):
     origins = json.loads(files["provenance.json"])
     assert sum(len(origin["entries"]) for origin in origins) == 10
     assert origins[0]["packages"]["torch"]
+
+
+def test_packages_that_are_not_in_it_are_named(filled):
+    _, table = filled
+    for command, told in (
+        ("moatbench sweep 'hydra.searchpath=[pkg://mine.configs]' seed=0", True),
+        ("moatbench run", False),
+    ):
+        assert ("`mine` need that code too" in readme(table, command, [], [], False)) is told
 
 
 def test_weights_go_along(filled, files):

@@ -59,6 +59,11 @@ def test_one_that_has_to_be_there_and_is_not_is_refused(tmp_path):
         write_report([one("none", None, 0.9, 0.99, 1)], tmp_path, "r", Reference("permuted", True))
 
 
+def test_one_without_a_strength_cannot_be_the_reference_and_it_is_said_why(tmp_path):
+    with pytest.raises(ConfigError, match=r"'trace_hidden': declares no strength .*`less` in docs/tables.md$"):
+        made(tmp_path, "trace_hidden", True)
+
+
 def test_letters_of_many_defenses_and_of_too_many():
     every = comparisons(summaries_of(CELLS), Reference(EVERY_PAIR))[0][0]
     apart, alike = (next(v for v in every.difference.values()) for _ in range(2))
