@@ -65,21 +65,22 @@ MANY_DEFENSES = 6
 
 
 def worst_in_words(summaries: Sequence[Summary]) -> str:
-    """What is left of transfer under each defense against the attack that moves most, least first; "" where there is no
-    defense, or no transfer."""
+    """What is left of transfer under each defense against the attack that moves most, least first, and what it costs honest
+    users; "" where there is no defense, or no transfer."""
     group = by_threat(summaries)[0]
     known = sorted(_worst(group).values(), key=lambda s: s.headline_estimate("transfer", POOLED).value or 0.0)
     defended, bare = [s for s in known if s.names], [s for s in known if not s.names]
     if not defended:
         return ""
-    told = [f"{_short(s)} with {s.defense} ({s.attack})" for s in defended[:MANY_DEFENSES]]
+    told = [f"{_short(s)} with {s.defense} ({_paid(s)})" for s in defended[:MANY_DEFENSES]]
     more = len(defended) - len(told)
     ends = f"; {more} more are in the table of worst cases" if more else ""
-    without = f" from {_short(bare[0])} without a defense ({bare[0].attack})" if bare else ""
+    without = f" from {_short(bare[0])} without a defense ({_paid(bare[0])})" if bare else ""
     where = threat_text(group[0], summaries)
     return (
         f"Against the attack that moves most, chosen by its result{f' ({where})' if where else ''}, transfer of all "
-        f"families together goes{without} to {enumeration(told)}{ends}."
+        f"families together goes{without} to {enumeration(told)}{ends}. In parentheses the attack, and "
+        "what honest users get: only defenses that leave them the same compare."
     )
 
 
@@ -97,6 +98,11 @@ def _worst(group: Sequence[Summary]) -> dict[str, Summary]:
 def _short(s: Summary) -> str:
     moved = s.headline_estimate("transfer", POOLED)
     return f"{spell(moved, 'share')} {interval(moved, 'share')}".strip()
+
+
+def _paid(s: Summary) -> str:
+    right = s.estimate("T_def", ALL, "", "strict")
+    return f"{s.attack}, honest accuracy {spell(right, 'share')}" if right.value is not None else s.attack
 
 
 def _moved(what: str, s: Summary, where: str, name: str = "") -> Tile:
