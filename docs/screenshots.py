@@ -38,7 +38,7 @@ class Shot(NamedTuple):
     chosen: tuple[tuple[str, str], ...] = ()
 
 
-DESK, TELEPHONE = (1440, 1020), (390, 844)
+DESK, TELEPHONE = (1440, 940), (390, 844)
 SHOTS = {
     "report.png": Shot("overview.html", DESK, "light"),
     "report_transcripts.png": Shot(

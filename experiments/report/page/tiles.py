@@ -80,7 +80,7 @@ def worst_in_words(summaries: Sequence[Summary]) -> str:
     return (
         f"Against the attack that moves most, chosen by its result{f' ({where})' if where else ''}, transfer of all "
         f"families together goes{without} to {enumeration(told)}{ends}. In parentheses the attack, and "
-        "what honest users get: only defenses that leave them the same compare."
+        "the accuracy that honest users get; only defenses that leave them the same compare."
     )
 
 
@@ -102,7 +102,7 @@ def _short(s: Summary) -> str:
 
 def _paid(s: Summary) -> str:
     right = s.estimate("T_def", ALL, "", "strict")
-    return f"{s.attack}, honest accuracy {spell(right, 'share')}" if right.value is not None else s.attack
+    return f"{s.attack}, honest {spell(right, 'share')}" if right.value is not None else s.attack
 
 
 def _moved(what: str, s: Summary, where: str, name: str = "") -> Tile:
