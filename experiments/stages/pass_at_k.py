@@ -25,7 +25,7 @@ from lm.underway import saving_as
 
 @dataclass(frozen=True)
 class PassAtKStage(Stage):
-    """Samples `DRAWS` responses to every held-out item at temperature 1.
+    """Samples `DRAWS` responses to held-out items at temperature 1: to all, or to ``measure.pass_items`` of each family.
 
     Args:
         model: whose responses.
@@ -51,6 +51,7 @@ class PassAtKStage(Stage):
             "draws": DRAWS,
             "max_tokens": self.max_tokens,
             "seed": self.seed,
+            **({} if self.measure.pass_items is None else {"items": self.measure.pass_items}),
         }
 
     def inputs(self) -> dict[str, Stage]:
@@ -60,7 +61,9 @@ class PassAtKStage(Stage):
     def run(self, context: Context) -> Artifact:
         """Table ``passes``: item, family, level, n samples, how many of them are right (strict)."""
         lm, task = model_of(self.model, context.inputs["model"]), self.model.task
-        items = scored_items(task, self.measure, self.seed)["heldout"]
+        scored = scored_items(task, self.measure, self.seed)["heldout"]
+        of_family = [[item for item in scored if item.family == family] for family in task.families]
+        items = [item for family in of_family for item in family[: self.measure.pass_items]]
         every = [item for item in items for _ in range(DRAWS)]
         prompts = prompts_of(task, every, lm)
         seeds = [derived_seed(self.seed, self.name, item.id, str(draw)) for item in items for draw in range(DRAWS)]

@@ -27,6 +27,8 @@ class Measure:
         transcripts: answers of each family that are kept as text, of the API to the attacker and of students to held-out
             items, for people to read; 0 for none. In no key: no number depends on it, and rows that are stored keep what
             they have.
+        pass_items: held-out items per family of which pass@k samples many responses, where an attack refines: the first of
+            those that are scored; None for all of them.
     """
 
     heldout: int = 200
@@ -36,6 +38,7 @@ class Measure:
     hours: float = 24.0
     patience: float = 600.0
     transcripts: int = added(TRANSCRIPTS)
+    pass_items: int | None = added(None)
 
     def __post_init__(self) -> None:
         require(self.heldout >= 1, "heldout", self.heldout, "must be at least 1")
@@ -44,10 +47,12 @@ class Measure:
         require(self.hours > 0, "hours", self.hours, "must be positive")
         require(self.patience >= 0, "patience", self.patience, "must be at least 0")
         require(self.transcripts >= 0, "transcripts", self.transcripts, "must be at least 0")
+        most = f"must be null or from 1 to heldout, {self.heldout}"
+        require(self.pass_items is None or 1 <= self.pass_items <= self.heldout, "pass_items", self.pass_items, most)
 
     def identity(self) -> Any:
         """What of it is in the keys of stages that depend on all of it."""
-        return identity(replace(self, transcripts=TRANSCRIPTS))
+        return identity(replace(self, transcripts=TRANSCRIPTS, pass_items=None))
 
     def memory(self) -> int:
         """Bytes that the honest population takes at least."""

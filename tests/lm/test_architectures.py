@@ -186,7 +186,7 @@ def test_a_whole_cell(
         "student.recipe.batch_size=4", "budget=lm", "budget.queries=8", "budget.data=8", "measure.heldout=2",
         "measure.harder=0", "measure.population.accounts=10", "max_tokens=12", "api=logprobs", "attack=rl",
         "attack.refine.rl.steps=2", "attack.refine.rl.prompts=2", "attack.refine.rl.samples=3",
-        "defense=[contrastive,kgw,kgw_radioactivity]", "defense.kgw.tokens=12",
+        "defense=[contrastive,kgw,kgw_radioactivity]", "defense.kgw.tokens=12", "measure.pass_items=1",
     ])  # fmt: skip
     cell = replace(cell_from(composed.config), task=LuckySums())
     check(cell)
@@ -195,6 +195,7 @@ def test_a_whole_cell(
     assert kept >= {"harvest", "honest", "refine", "scores", "pass_at_k"}
     facts = table(store, row, "row").to_dicts()[0]
     assert facts["asked"] == facts["accepted"] == 8
+    assert set(table(store, row, "passes").group_by("model").len()["len"]) == {1}, "of two held-out items"
     assert table(store, row, "items").filter(model="student", decoding="greedy").height == 2
     assert all(0 <= facts[name] <= 1 for name in facts if name.startswith("evidence_p"))
     assert facts["evidence_p"] is not None
