@@ -92,6 +92,7 @@ class Cell:
         sampled: dict[str, BaseStage | StudentStage | RefineStage] = {}
         if after is not student:
             scores |= {"distilled": student, "distilled_undefended": twin}
+        if after is not student and self.measure.pass_items != 0:
             sampled = {
                 "student": after,
                 "undefended": after_twin,

@@ -28,7 +28,7 @@ class Measure:
             items, for people to read; 0 for none. In no key: no number depends on it, and rows that are stored keep what
             they have.
         pass_items: held-out items per family of which pass@k samples many responses, where an attack refines: the first of
-            those that are scored; None for all of them.
+            those that are scored; None for all of them, 0 for no pass@k.
     """
 
     heldout: int = 200
@@ -47,8 +47,8 @@ class Measure:
         require(self.hours > 0, "hours", self.hours, "must be positive")
         require(self.patience >= 0, "patience", self.patience, "must be at least 0")
         require(self.transcripts >= 0, "transcripts", self.transcripts, "must be at least 0")
-        most = f"must be null or from 1 to heldout, {self.heldout}"
-        require(self.pass_items is None or 1 <= self.pass_items <= self.heldout, "pass_items", self.pass_items, most)
+        most = f"must be null or from 0 to heldout, {self.heldout}"
+        require(self.pass_items is None or 0 <= self.pass_items <= self.heldout, "pass_items", self.pass_items, most)
 
     def identity(self) -> Any:
         """What of it is in the keys of stages that depend on all of it."""

@@ -225,3 +225,15 @@ def test_students_whose_weights_cannot_be_stored_again_are_not_refined(monkeypat
     with pytest.raises(ConfigError, match=r"attack\.refine = 'rl'"):
         cell_from(compose_one([*TINY, "attack=rl"]).config)
     assert cell_from(compose_one([*TINY, "attack=imitate"]).config).refine == {}
+
+
+def test_pass_at_k_is_of_as_many_items_as_asked_for_and_nothing_else_depends_on_it():
+    of = {n: rows_of("attack=rl", f"measure.pass_items={n}")[0] for n in ("null", 2, 0)}
+    assert not of[0].passes
+    assert of["null"].passes.keys() == of[2].passes.keys() > {"student", "distilled"}
+    assert of["null"].passes["student"].key != of[2].passes["student"].key
+    assert {row.refined.key for row in of.values()} == {of[2].refined.key}
+    assert {row.honest.key for row in of.values()} == {of[2].honest.key}
+    for wrong in (-1, 7):
+        with pytest.raises(ConfigError, match=r"pass_items.*null or from 0 to heldout, 6"):
+            rows_of(f"measure.pass_items={wrong}")
