@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 
-from tests.test_architecture import FILES, FOLDERS, ROOT
+from tests.sources import FILES, FOLDERS, ROOT
 
 PUBLIC = {"_replace", "_asdict", "_make", "_fields", "_exit"}
 """Of named tuples, and of ``os``: no secrets in spite of their names."""

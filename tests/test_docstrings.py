@@ -17,7 +17,7 @@ from lm.model_spec import ModelSpec
 from student.base import StudentSpec
 from student.objectives.base import Objective
 from tasks.base import Task
-from tests.test_architecture import SOURCES, name_of
+from tests.sources import SOURCES, name_of
 
 BASES = (Defense, Detector, Harvest, Recover, Refine, Objective, Task, ModelSpec, StudentSpec, Tracking, Stage)
 SHOWING = [path for path in SOURCES if ">>> " in path.read_text()]
