@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter
 from experiments.measure.estimate import Estimate
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
+from experiments.report.figure_files import save
 from experiments.report.frontier_table import FrontierLine, Target, learnt, lines, spelt, targets_of
 from experiments.report.names import family_name, family_order
 
@@ -51,8 +52,7 @@ def draw(summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
     figure.legend(
         unique.values(), unique.keys(), loc="outside lower center", ncols=len(unique), fontsize=8, frameon=False
     )
-    figure.savefig(png, dpi=200, metadata={"Software": None})
-    figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
+    save(figure, png, pdf)
 
 
 def _panel(axes: Axes, own: Sequence[FrontierLine], family: str, targets: Sequence[Target], setting: str) -> None:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from experiments.measure.estimate import Estimate
 from experiments.report.equilibrium import Equilibrium
+from experiments.report.figure_files import save
 from experiments.report.spelling import share
 
 BAR = "#4292c6"
@@ -48,8 +49,7 @@ def draw(game: Equilibrium, png: Path, pdf: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     above.set_title("Attacker's mixture (top), provider's (right)", fontsize=8, loc="left")
     figure.colorbar(image, ax=grid[1][1], label="loss of the provider", fraction=0.15)
-    figure.savefig(png, dpi=200, metadata={"Software": None})
-    figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
+    save(figure, png, pdf)
 
 
 def _shares(played: Sequence[Estimate]) -> list[float]:

@@ -17,6 +17,7 @@ from experiments.measure.panel import ALL
 from experiments.measure.pareto import front, worst_case
 from experiments.measure.summary import Summary
 from experiments.measure.transfer import POOLED
+from experiments.report.figure_files import save, settle
 from experiments.report.grouping import by_defense, by_threat, threat_text
 from experiments.report.labels import place_labels
 from experiments.report.names import family_name, family_order
@@ -80,12 +81,11 @@ def draw(summaries: Sequence[Summary], png: Path, pdf: Path) -> None:
         fontsize=8,
         color="#444444",
     )
-    figure.canvas.draw()
+    settle(figure)
     for axes, points in panels:
         lines = [(a.x, a.y, b.x, b.y) for a, b in _joined(points)]
         place_labels(axes, _labels(points, style), [(p.x, p.y) for p in points], _bars(points), lines)
-    figure.savefig(png, dpi=200, metadata={"Software": None})
-    figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
+    save(figure, png, pdf)
 
 
 def points_of(group: Sequence[Summary], family: str) -> list[Dot]:

@@ -19,12 +19,11 @@ from experiments.campaign.report.drawing import (
     columns_of,
     plain,
     policy_looks,
-    save,
     say,
-    settle,
 )
 from experiments.campaign.report.naming import dollars, policy_name
 from experiments.measure.pareto import front
+from experiments.report.figure_files import save, settle
 from experiments.report.labels import place_labels
 
 WIDE = 30.0

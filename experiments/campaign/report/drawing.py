@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -75,19 +74,6 @@ def columns_of(figure: Figure, labels: Sequence[str], most: int) -> int:
     """How many columns of a legend in 8 points fit above a figure."""
     inches = 0.075 * max(map(len, labels), default=0) + 0.7
     return max(1, min(most, len(labels), int(figure.get_figwidth() / inches)))
-
-
-def settle(figure: Figure) -> None:
-    """Lay the figure out, once: what is placed in it afterwards, and both files, then have the same layout."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-
-
-def save(figure: Figure, png: Path, pdf: Path) -> None:
-    """PNG (200 dpi) and PDF, without dates."""
-    settle(figure)
-    figure.savefig(png, dpi=200, metadata={"Software": None})
-    figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
 
 
 def _amount(value: float) -> str:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from experiments.campaign.campaign_result import HONEST, CampaignResult
 from experiments.campaign.measure.policy_summary import PolicySummary
-from experiments.campaign.report.drawing import Look, canvas, looks, save, say
+from experiments.campaign.report.drawing import Look, canvas, looks, say
 from experiments.campaign.report.graph_layout import layout
 from experiments.campaign.report.naming import amount, policy_name, spaced
+from experiments.report.figure_files import save
 
 MOST_PANELS, MOST_ACCOUNTS, MOST_VECTORS = 3, 300, 3000
 """Beyond `MOST_VECTORS` links they are pixels in the PDF too."""

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 
 from experiments.campaign.measure.harvested import banned_by_day, series
 from experiments.campaign.measure.policy_summary import PolicySummary
-from experiments.campaign.report.drawing import AMOUNTS, Look, canvas, columns_of, plain, policy_looks, save, say
+from experiments.campaign.report.drawing import AMOUNTS, Look, canvas, columns_of, plain, policy_looks, say
 from experiments.campaign.report.naming import policy_name
+from experiments.report.figure_files import save
 
 VISIBLE = 0.3
 """The plan is drawn where the largest harvest is at least this share of it: otherwise it would press all lines flat."""

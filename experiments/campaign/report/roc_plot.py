@@ -15,8 +15,9 @@ from matplotlib.ticker import FuncFormatter
 from experiments.campaign.measure.detection import ANY, curve
 from experiments.campaign.measure.policy_summary import PolicySummary
 from experiments.campaign.measure.roc import on_grid
-from experiments.campaign.report.drawing import Look, canvas, looks, plain, save, say
+from experiments.campaign.report.drawing import Look, canvas, looks, plain, say
 from experiments.campaign.report.naming import policy_name, spaced
+from experiments.report.figure_files import save
 
 LOWEST = 1e-4
 GRID = np.logspace(np.log10(LOWEST), 0, 400)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments.measure.estimate import Estimate
+from experiments.report.figure_files import save, settle
 from experiments.report.labels import place_labels
 from experiments.report.paper.paper_table import PaperTable
 from experiments.report.paper.table_spec import TableSpec
@@ -36,8 +37,7 @@ def draw(table: PaperTable, spec: TableSpec, png: Path, pdf: Path) -> bool:
         figure = figure or _bars(table, spec, width)
         if figure is None:
             return False
-        figure.savefig(png, dpi=300, metadata={"Software": None})
-        figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
+        save(figure, png, pdf, dpi=300)
     return True
 
 
@@ -147,7 +147,7 @@ def _pareto(table: PaperTable, spec: TableSpec, width: float) -> Figure | None:
     _plain(axes)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    figure.canvas.draw()
+    settle(figure)
     place_labels(axes, labels, [(p[3], p[4]) for p in points], crosses)
     return figure
 

@@ -2,8 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from experiments.report import write_report
 from tests.experiments.report.cells import one
+
+pytestmark = pytest.mark.usefixtures("without_plots")
 
 NOBODY = {f"evidence{part}{end}": None for part in ("", "_p") for end in ("", "_clean", "_self")}
 

@@ -10,6 +10,8 @@ import pytest
 from experiments.report import write_report
 from tests.experiments.report.cells import one
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 def cells(passes):
     """Two seeds of the undefended API and of one defense that states so many passes (None: it was not counted)."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from experiments.measure.honest_load import load_table
 from experiments.report import write_report
 from tests.experiments.measure.test_honest_load import accounts, judged
 from tests.experiments.report.cells import one
+
+pytestmark = pytest.mark.usefixtures("without_plots")
 
 
 def cell(name, seed, load, attack="imitate"):

@@ -13,6 +13,8 @@ from experiments.report import write, write_report
 from experiments.report.judge_table import NO_PROGRAM, UNSHOWN
 from tests.experiments.report.cells import one
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 def ratings(judge, rating, program, texts="student", mass=0.5):
     """A table as the row stores it; the text of item i has i tokens."""

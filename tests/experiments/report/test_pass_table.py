@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import polars as pl
+import pytest
 
 from experiments.report import write_report
 from tests.experiments.measure.test_pass_at_k import table
 from tests.experiments.report.cells import one
+
+pytestmark = pytest.mark.usefixtures("without_plots")
 
 
 def refined(seed, name="permuted"):

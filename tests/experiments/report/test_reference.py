@@ -21,6 +21,8 @@ from experiments.report.reference import EVERY_PAIR, Reference
 from experiments.report.write import summaries_of
 from tests.experiments.report.cells import grid, one
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 DEFENSES = ("antidistillation", "permuted", "temperature")
 CELLS = grid(attacks=("imitate",))
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from experiments.measure.estimate import Estimate
 from experiments.measure.verdict import HolmVerdict, verdicts
 from experiments.report import write_report
 from experiments.report.matched_table import Comparison
 from experiments.report.sentences import matched
 from tests.experiments.report.cells import grid, one
+
+pytestmark = pytest.mark.usefixtures("without_plots")
 
 
 def judged(value: float | None, error: float = 0.05) -> HolmVerdict:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 
+import pytest
+
 from experiments.report import write_report
 from tests.experiments.report.cells import one
+
+pytestmark = pytest.mark.usefixtures("without_plots")
 
 
 def cells(told):

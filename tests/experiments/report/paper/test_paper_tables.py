@@ -21,6 +21,8 @@ from experiments.report.paper.write_paper import write_paper
 from experiments.report.write import summaries_of
 from tests.experiments.report.cells import grid, one
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 NASTY = "50% of a_b & {c} $d$ #1 ~e^2 \\input{x} <f> | g"
 CELLS = [
     *grid(),
