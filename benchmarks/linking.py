@@ -42,7 +42,7 @@ GROUP, KEPT = 300, 0.7
 JOBS, ON_SCHEDULE = 10, 0.95
 """Of the day of requests: jobs of a group, and the share of its accounts' requests that are for them."""
 
-TINY = ("--accounts", "3000", "--requests", "2000")
+TINY = ("--accounts", "3000", "--requests", "600")
 """Arguments with which the tests see that it runs; the figures mean nothing."""
 
 EXAMPLES = """\

@@ -77,6 +77,7 @@ def test_a_cluster_that_is_not_there_is_named():
         RayEngine(address="127.0.0.1:1").width()
 
 
+@pytest.mark.slow  # it starts a cluster of its own
 def test_an_interrupt_ends_tasks_and_the_cluster_that_was_started_for_them(tmp_path, marks):
     class Interrupts(SilentDisplay):
         def progressed(self, *_: object) -> None:
@@ -104,6 +105,7 @@ def test_tasks_give_what_the_local_engine_gives(tmp_path, marks, cluster):
     assert ray.is_initialized()  # it was not the engine that started it
 
 
+@pytest.mark.slow
 def test_dead_tasks_and_failures_stop_only_what_depends_on_them(tmp_path, marks, cluster):
     store, display = Store(tmp_path / "store"), Hears()
     bad = Raises("bad", marks=str(marks))

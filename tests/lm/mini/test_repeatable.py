@@ -39,7 +39,6 @@ def start(seed: int) -> subprocess.Popen[str]:
 
 
 def test_training_and_generation_give_the_same_bits_in_every_process():
-    first = start(0).communicate(timeout=300)[0]  # it compiles; the others read what it has compiled
+    first = start(0).communicate(timeout=300)[0]  # it compiles; the other reads what it has compiled
     assert len(first.strip()) == len(hashlib.sha256().hexdigest())
-    others = [start(seed) for seed in range(1, 3)]
-    assert {process.communicate(timeout=300)[0] for process in others} == {first}
+    assert start(1).communicate(timeout=300)[0] == first

@@ -222,11 +222,12 @@ def test_the_page_says_what_is_compared_and_opens_on_a_defense(cells, tmp_path):
 
 
 def test_the_worst_case_is_said_in_words(page, cells):
-    said = worst_in_words(summaries_of(cells))
+    summaries = summaries_of(cells)
+    said = worst_in_words(summaries)
     assert said in "".join(page.text)
-    names = {s.defense for s in summaries_of(cells) if s.names}
+    names = {s.defense for s in summaries if s.names}
     assert sum(f"with {name} (" in said for name in names) == min(len(names), MANY_DEFENSES)
-    assert worst_in_words([s for s in summaries_of(cells) if not s.names]) == ""
+    assert worst_in_words([s for s in summaries if not s.names]) == ""
 
 
 def test_transcripts_stay_within_their_room(cells):
