@@ -141,15 +141,23 @@ def format_of(root: Path) -> int | None:
     try:
         mark = json.loads((root / MARK).read_text())
     except FileNotFoundError:
-        return _unmarked(root)
+        try:
+            found = _unmarked(root)
+        except NotAStoreError:
+            if not (root / MARK).exists():
+                raise
+        else:
+            if not (root / MARK).exists():
+                return found
+        return format_of(root)  # another process has made it a store meanwhile
     except NotADirectoryError:
         raise NotAStoreError(f"store = {str(root)!r}: is a file; name a folder with store=PATH") from None
     except ValueError:
         mark = None
-    found = mark.get("format") if isinstance(mark, dict) else None
-    if not isinstance(found, int):
+    number = mark.get("format") if isinstance(mark, dict) else None
+    if not isinstance(number, int):
         raise NotAStoreError(f"store = {str(root)!r}: its {MARK} is not that of a store; name another with store=PATH")
-    return found
+    return number
 
 
 def check(root: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import MoatBenchError
+from experiments.store import layout
 from experiments.store.entry import FORMAT
 from experiments.store.layout import MARK, NotAStoreError, Ref, StoreFormatError, format_of
 from experiments.store.maintenance.check import repair, verify
@@ -160,6 +161,21 @@ def test_a_store_of_failures_and_drafts_only_is_a_store(tmp_path):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "failures" / "x.txt").touch()
     put_plain(Store(tmp_path), Fake("a"))
+    assert format_of(tmp_path) == FORMAT
+
+
+@pytest.mark.parametrize("entries", [0, 1])
+def test_a_folder_that_becomes_a_store_while_it_is_looked_at_is_one(tmp_path, monkeypatch, entries):
+    """The mark was not there yet, and what is there a moment later is neither something else nor of an older version."""
+    kinds = layout.kinds
+
+    def meanwhile(root: Path) -> list[str]:
+        layout.begin(root)
+        for number in range(entries):
+            (root / "teacher" / f"{number:032x}").mkdir(parents=True)
+        return kinds(root)
+
+    monkeypatch.setattr(layout, "kinds", meanwhile)
     assert format_of(tmp_path) == FORMAT
 
 
