@@ -34,6 +34,16 @@ def page(text: str, sentence: str, command: str, beside: str = "") -> str:
     return f"{head}\n\n*{escape(sentence)}.* `{command}`\n{beside}{rest}"
 
 
+def typed(word: str) -> str:
+    """A word of a command as somebody else would type it: of a path on this machine the last part alone.
+
+    >>> typed("teacher.path=/home/me/models/small"), typed("api=full")
+    ('teacher.path=FOLDER/small', 'api=full')
+    """
+    field, equals, value = word.partition("=")
+    return f"{field}=FOLDER/{Path(value).name}" if equals and Path(value).is_absolute() else word
+
+
 def viewed(path: Path, sentence: str) -> str:
     """Where the report is as an HTML page.
 
@@ -109,7 +119,8 @@ def put(name: str, results: Path, pages: Path) -> list[Path]:
     """
     store = Store(results / "store")
     table = kept_named(store.root, name, "NAME")
-    command = " ".join(("moatbench", *(word for word in table.command if not word.startswith(("store=", "out=")))))
+    words = (typed(word) for word in table.command if not word.startswith(("store=", "out=")))
+    command = " ".join(("moatbench", *words))
     paths = [pages / f"{name}.md"]
     text = (results / f"{name}.md").read_text(encoding="utf-8")
     sentence, beside = made(store, table), ""

@@ -82,6 +82,11 @@ def test_an_html_page_goes_with_its_report_if_it_is_of_the_same_rows(pages, tmp_
     assert lines[5:] == ["", "What it shows."]
 
 
+def test_a_command_names_no_place_of_the_machine_that_ran_it(pages):
+    words = ["teacher.path=/home/me/models/small", "path=models/small", "+experiment=quick", "x=a=/b", "--workers"]
+    assert [pages.typed(word) for word in words] == ["teacher.path=FOLDER/small", *words[1:]]
+
+
 HTML = sorted((DOCS / "results").glob("*.html"))
 
 
