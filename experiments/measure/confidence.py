@@ -54,7 +54,7 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
 
 def honest_calibration(honest: pl.DataFrame, bins: int = BINS) -> float | None:
     """ECE of accepted honest answers against the strict grader; None where no probabilities are sold."""
-    if honest.height == 0:
+    if not honest.height or honest["confidence"].null_count() == honest.height:
         return None
     answered = honest.filter(
         (pl.col("status") == OK) & pl.col("confidence").is_not_null() & pl.col("strict").is_not_null()

@@ -244,12 +244,13 @@ def result_of(entry: Entry, lineages: Lineages | None = None) -> CellResult:
     with _reading(entry):
         items, users = entry.table("items"), entry.table("honest")
         known = lineages or Lineages(entry.path.parent.parent)
-        roles = items["model"].unique(maintain_order=True).to_list()
+        asked = users.partition_by("defended", as_dict=True, include_key=False)
+        nobody = users.clear().drop("defended")
         return CellResult(
             {**entry.meta["cell"], "settings": by_class(resolved_of(entry))},
-            {role: items.filter(pl.col("model") == role).drop("model") for role in roles},
-            users.filter(pl.col("defended")).drop("defended"),
-            users.filter(~pl.col("defended")).drop("defended"),
+            {role: own for (role,), own in items.partition_by("model", as_dict=True, include_key=False).items()},
+            asked.get((True,), nobody),
+            asked.get((False,), nobody),
             entry.table("load"),
             *(
                 entry.table(name) if f"{name}.parquet" in entry.manifest["files"] else None
