@@ -27,7 +27,9 @@ MOST_BUNDLES = 10
 """Clusters that are written as STIX; the table of all indicators is in the store."""
 
 
-def report(entries: Sequence[Entry], plain: Mapping[str, Any], folder: Path, name: str) -> CampaignReport:
+def report(
+    entries: Sequence[Entry], plain: Mapping[str, Any], folder: Path, name: str, made: str = ""
+) -> CampaignReport:
     """Write the report of stored campaigns.
 
     Args:
@@ -35,13 +37,14 @@ def report(entries: Sequence[Entry], plain: Mapping[str, Any], folder: Path, nam
         plain: a resolved configuration, whose ``link`` and ``curves`` say how their harvest is read.
         folder: where to.
         name: stem of the files.
+        made: how they were made, a sentence for the page; "" says nothing.
     """
     lineages = [Lineages(entry.path.parent.parent) for entry in entries[:1]]
     results = told_apart([result_of(entry, *lineages) for entry in entries])
     link, curves = link_from(plain), curves_of(str(plain["curves"]))
     transfer = {(r.policy, r.seed): records(r, link, curves) for r in results if r.harvest.height}
     note = _in_words(link, curves, [record for found in transfer.values() for record in found])
-    written = write_campaign_report(results, transfer, note, folder, name)
+    written = write_campaign_report(results, transfer, note, folder, name, made)
     stix = _indicators(entries, folder / f"{name}_indicators.stix.jsonl")
     return replace(written, files={**written.files, **stix})
 

@@ -88,6 +88,12 @@ class Campaigns:
 
     def report(self, entries: Sequence[Entry], cells: Sequence[Composed], folder: Path, name: str) -> CampaignReport:
         """See `Kind.report`."""
+        from experiments.campaign.campaign_stage import CampaignStage
         from experiments.campaign.joined import report
+        from experiments.publish.made import made_of
+        from experiments.store.layout import Ref
 
-        return report(entries, cells[0].plain, folder, name)
+        rows = [Ref(CampaignStage.name, entry.key) for entry in entries]
+        seeds = {entry.meta["facts"]["seed"] for entry in entries}
+        made = made_of(entries[0].path.parent.parent, rows, len(seeds))
+        return report(entries, cells[0].plain, folder, name, made)

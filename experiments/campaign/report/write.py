@@ -65,6 +65,7 @@ def write_campaign_report(
     note: str,
     out: Path,
     name: str,
+    made: str = "",
 ) -> CampaignReport:
     """Measure, join seeds and write NAME.md, .csv, .tex, .json, .html, NAME_page.tex, NAME_thresholds.csv, and NAME_PLOT.png
     and .pdf of each plot.
@@ -77,6 +78,7 @@ def write_campaign_report(
         note: how exchanges of the campaign stand for queries of the laboratory; printed wherever transfer is.
         out: folder, created if need be.
         name: stem of the files.
+        made: how the campaigns were made, a sentence for the page; "" says nothing.
 
     Raises:
         ConfigError: no results, several presets, a policy and seed twice, or a table without a column it must have.
@@ -97,7 +99,7 @@ def write_campaign_report(
         "json": json.dumps(_document(name, summaries, tables, words), indent=1, sort_keys=True, allow_nan=False) + "\n",
     }
     files["html"] = out / f"{name}.html"
-    texts["html"] = campaign_page(summaries, tables, words, name)
+    texts["html"] = campaign_page(summaries, tables, words, name, made)
     if any(s.names("detector") for s in summaries):
         files["thresholds"] = out / f"{name}_thresholds.csv"
         texts["thresholds"] = render_thresholds(summaries)

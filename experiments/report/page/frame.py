@@ -32,7 +32,7 @@ def page_of(room: str, page: str, *, data: Mapping[str, Any], **values: Any) -> 
         room: package that holds PAGE.html and PAGE.js.
         page: their stem.
         data: JSON-able; what the script reads. ``cells`` are what marks of plots and rows of tables point to by number.
-        values: of the template. The frame needs ``title``, ``name`` and ``facts``.
+        values: of the template. The frame needs ``title``, ``name``, ``facts`` and ``made``.
     """
     loader = ChoiceLoader([PackageLoader(room, "."), PackageLoader(ROOM, ".")])
     environment = Environment(

@@ -16,7 +16,10 @@ from experiments.campaign.campaign_stage import TABLES, CampaignStage
 from experiments.cli import main
 from experiments.cli.campaign import POLICIES
 from experiments.cli.completion import complete
+from experiments.publish.made import made
+from experiments.store.maintenance.kept import kept_named
 from experiments.store.store import Store
+from tests.experiments.report.page.parsed import Page
 
 SMALL = (
     "campaign=small",
@@ -86,6 +89,12 @@ def test_tables_hold_both_policies_and_agree_with_each_other(ran, folder):
     assert transfer.keys() == {(policy, of) for policy in usable for of in asked}
     text = (folder / "out" / "small.md").read_text()
     assert all(f"| {name} " in text for name in ("undefended", "linking"))
+
+
+def test_the_page_says_how_its_campaigns_were_made(ran, folder):
+    page = Page.of((folder / "out" / "small.html").read_text())
+    store = Store(folder / "store")
+    assert made(store, kept_named(store.root, "small", "NAME")) in "".join(page.text)
 
 
 def test_what_is_stored_is_what_was_reported(ran, folder):

@@ -32,7 +32,9 @@ from experiments.report.structure import Table
 PAGE_ROOM = "experiments.campaign.report.page"
 
 
-def campaign_page(summaries: Sequence[PolicySummary], tables: Sequence[Table], words: Sequence[str], name: str) -> str:
+def campaign_page(
+    summaries: Sequence[PolicySummary], tables: Sequence[Table], words: Sequence[str], name: str, made: str = ""
+) -> str:
     """The page as text; the same campaigns give the same bytes.
 
     Args:
@@ -40,6 +42,7 @@ def campaign_page(summaries: Sequence[PolicySummary], tables: Sequence[Table], w
         tables: of the report.
         words: of the report.
         name: of the report.
+        made: how the campaigns were made, a sentence; "" says nothing.
     """
     cells = PolicyCells(summaries)
     advice = recommendation(summaries)
@@ -54,6 +57,7 @@ def campaign_page(summaries: Sequence[PolicySummary], tables: Sequence[Table], w
         title=f"MoatBench campaign: {one_line(name)}",
         name=name,
         facts=_facts(summaries),
+        made=made,
         policies=len(summaries),
         tiles=_tiles(summaries),
         advice=advice,
