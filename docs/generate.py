@@ -207,14 +207,16 @@ def results_index() -> str:
 
 
 def html_pages() -> str:
-    """A line each: where it is, how large, and what its experiment says of itself."""
+    """A line each: where it is, how large, and what its campaign or its experiment says of itself."""
+    with session() as hydra:
+        campaigns = {item.name: item.line for item in items("campaign", hydra)}
     lines = []
     for path in sorted((DOCS / "results").glob("*.html")):
-        notes = notes_of([f"+{EXPERIMENT}={path.stem}"])[path.stem]
+        about = campaigns.get(path.stem) or notes_of([f"+{EXPERIMENT}={path.stem}"])[path.stem].description
         made = (path.with_suffix(".md")).read_text().split("\n")[2]
         when, revision = made.lstrip("*").split("; ")[:2]
         size = f"{path.stat().st_size / 1e6:.1f} MB"
-        lines.append(f"- [{path.name}]({path.name}) ({size}): {notes.description}. Made {when}, {revision}.")
+        lines.append(f"- [{path.name}]({path.name}) ({size}): {about.rstrip('.')}. Made {when}, {revision}.")
     return "\n".join(lines)
 
 
