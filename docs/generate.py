@@ -216,7 +216,9 @@ def html_pages() -> str:
         made = (path.with_suffix(".md")).read_text().split("\n")[2]
         when, revision = made.lstrip("*").split("; ")[:2]
         size = f"{path.stat().st_size / 1e6:.1f} MB"
-        lines.append(f"- [{path.name}]({path.name}) ({size}): {about[0].upper()}{about[1:].rstrip('.')}. Made {when}, {revision}.")
+        lines.append(
+            f"- [{path.name}]({path.name}) ({size}): {about[0].upper()}{about[1:].rstrip('.')}. Made {when}, {revision}."
+        )
     return "\n".join(lines)
 
 

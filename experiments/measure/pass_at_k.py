@@ -26,6 +26,28 @@ ROLES = {
 measures begin."""
 
 
+def sampled_once(scores: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
+    """Where a student was refined and no more responses were drawn: the ones that were sampled to score it, as a table for
+    `pass_measures`. None where no student was refined.
+
+    Args:
+        scores: item tables by model (`experiments.measure.cell_result.CellResult`).
+    """
+    if "distilled" not in scores:
+        return None
+    sampled = (pl.col("decoding") == "sampled") & (pl.col("split") == "heldout")
+    right = pl.col("strict").cast(pl.Int64).sum().alias("right")
+    return pl.concat(
+        scores[role]
+        .filter(sampled)
+        .group_by("item", "family", maintain_order=True)
+        .agg(pl.len().cast(pl.Int64).alias("n"), right)
+        .with_columns(model=pl.lit(role))
+        for role in ROLES
+        if role in scores
+    )
+
+
 def pass_at_k(n: int, right: NDArray[np.integer], k: int) -> NDArray[np.float64]:
     """(I,) unbiased estimate of the chance that one of k samples is right: 1 − C(n − c, k) / C(n, k) for items of which c of
     n samples were (Chen et al. 2021, arXiv 2107.03374, eq. 1), as the product 1 − Π_{i=n−c+1..n} (1 − k / i).
@@ -43,7 +65,8 @@ def pass_at_k(n: int, right: NDArray[np.integer], k: int) -> NDArray[np.float64]
 
 
 def pass_measures(tables: Sequence[pl.DataFrame | None], seeds: Sequence[int]) -> Mapping[tuple[str, str], Quantity]:
-    """By name (``S_def_pass_at_4``) and family, also pooled over families; nothing where no seed has a table.
+    """By name (``S_def_pass_at_4``) and family, also pooled over families; nothing where no seed has a table, and of a k
+    nothing where some item has fewer samples.
 
     Args:
         tables: a seed's rows of all roles: model, item, family, n, right; None for a seed without.
@@ -54,25 +77,29 @@ def pass_measures(tables: Sequence[pl.DataFrame | None], seeds: Sequence[int]) -
         return {}
     own = [seed for seed, _ in known]
     found: dict[tuple[str, str], Quantity] = {}
+    fewest = min(int(table["n"].to_numpy().min()) for _, table in known)
+    ks = [k for k in KS if k <= fewest]
     models = {model for _, table in known for model in table["model"].unique()}
     families = sorted({family for _, table in known for family in table["family"].unique()})
     for model in (role for role in ROLES if role in models):
         for family in families:
             chosen = (pl.col("model") == model) & (pl.col("family") == family)
             parts = [table.filter(chosen) for _, table in known]
-            values = [_values(part) for part in parts]
+            values = [_values(part, ks) for part in parts]
             groups = [np.array([group_of(str(item)) for item in part["item"]], np.int64) for part in parts]
-            columns = means(own, values, groups, [True] * len(KS))
-            found |= {(f"{ROLES[model]}_pass_at_{k}", family): q for k, q in zip(KS, columns, strict=True)}
-        for k in KS:
+            columns = means(own, values, groups, [True] * len(ks))
+            found |= {(f"{ROLES[model]}_pass_at_{k}", family): q for k, q in zip(ks, columns, strict=True)}
+        for k in ks:
             name = f"{ROLES[model]}_pass_at_{k}"
             found[name, POOLED] = mean_of([found[name, family] for family in families])
     return found
 
 
-def _values(part: pl.DataFrame) -> NDArray[np.float64]:
+def _values(part: pl.DataFrame, ks: Sequence[int]) -> NDArray[np.float64]:
     """(I, K) the estimate for every item and k."""
-    if not part.height:
-        return np.zeros((0, len(KS)))
-    right = part["right"].to_numpy()
-    return np.stack([pass_at_k(int(part["n"][0]), right, k) for k in KS], 1)
+    found = np.zeros((part.height, len(ks)))
+    n, right = part["n"].to_numpy(), part["right"].to_numpy()
+    for count in np.unique(n):
+        those = n == count
+        found[those] = np.stack([pass_at_k(int(count), right[those], k) for k in ks], 1)
+    return found

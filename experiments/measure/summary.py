@@ -26,7 +26,7 @@ from experiments.measure.estimate import Estimate, estimates
 from experiments.measure.honest_load import load_numbers
 from experiments.measure.judged import JudgedPair, agreements, length_correlations, rating_measures
 from experiments.measure.panel import ALL, Column, Panel, honest_block, score_blocks
-from experiments.measure.pass_at_k import pass_measures
+from experiments.measure.pass_at_k import pass_measures, sampled_once
 from experiments.measure.quantity import MISSING, Quantity, blank, difference, linear, mean_of, plain
 from experiments.measure.transfer import POOLED
 from experiments.store.maintenance.lineage import NOWHERE, Lineage, joined
@@ -139,7 +139,7 @@ def summarise(results: Sequence[CellResult]) -> Summary:
     quantities |= {
         MeasureKey(name): plain(seeds, [r.cell.get(name) for r in results], name in SHARES) for name in SERVED
     }
-    passes = pass_measures([r.passes for r in results], seeds)
+    passes = pass_measures([sampled_once(r.scores) if r.passes is None else r.passes for r in results], seeds)
     quantities |= {MeasureKey(name, family): quantity for (name, family), quantity in passes.items()}
     judged = [r.judged for r in results]
     quantities |= {MeasureKey(*name): quantity for name, quantity in rating_measures(judged, seeds).items()}

@@ -59,9 +59,9 @@ def pass_table(summaries: Sequence[Summary]) -> Table | None:
         *(Column(f"k{k}", f"pass@{k}") for k in KS),
     )
     note = (
-        f"Pass@k: how often at least one of k responses at temperature 1 is right, from {DRAWS} samples an item "
-        "(unbiased, Chen et al. 2021). Distilled: before the attacker refines his student; undefended: the same attack's, "
-        "where there is a defense, without it. Without the teacher: the same effort, and refining, from the base student "
-        f"and its own answers. {family_name(POOLED)}: mean over families."
+        f"Pass@k: how often at least one of k responses at temperature 1 is right, from {DRAWS} samples an item (unbiased, "
+        "Chen et al. 2021); pass@1 alone is from those that were sampled for the scores. Distilled: before the attacker "
+        "refines his student; undefended: the same attack's, where there is a defense, without it. Without the teacher: the "
+        f"same effort, and refining, from the base student and its own answers. {family_name(POOLED)}: mean over families."
     )
     return Table("pass_at_k", "Pass@k before and after refining", columns, tuple(rows), (note,))

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.measure.pass_at_k import KS, pass_at_k, pass_measures
+from experiments.measure.pass_at_k import KS, pass_at_k, pass_measures, sampled_once
 from experiments.measure.transfer import POOLED
 
 
@@ -54,3 +54,26 @@ def test_measures_by_model_and_family_and_pooled():
 
 def test_cells_that_do_not_refine_have_none_of_it():
     assert pass_measures([None, None], [0, 1]) == {}
+
+
+def test_where_no_more_was_drawn_the_scores_tell_pass_at_1_alone():
+    def scored(rights, **changes):
+        rows = len(rights)
+        columns = {"item": list("abcd")[:rows], "family": "chain", "split": "heldout", "decoding": "sampled"} | changes
+        return pl.DataFrame({**columns, "strict": rights})
+
+    student = pl.concat(
+        [
+            scored([True, False, True, True]),
+            scored([True, False], family="code"),
+            scored([False] * 4, decoding="greedy"),
+            scored([False] * 4, split="harder"),
+        ]
+    )
+    twice = scored([True, False, True, False], item=list("aabb"))
+    found = pass_measures([sampled_once({"student": student, "distilled": twice, "teacher": student})], [0])
+    assert {name for name, _ in found} == {"S_def_pass_at_1", "S_def_distilled_pass_at_1"}
+    assert found["S_def_pass_at_1", "chain"].point == 0.75
+    assert found["S_def_pass_at_1", POOLED].point == 0.625
+    assert found["S_def_distilled_pass_at_1", "chain"].values.tolist() == [0.5]
+    assert sampled_once({"student": student}) is None, "nobody refined it"
