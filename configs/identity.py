@@ -22,6 +22,7 @@ class Part:
         kind: which kind it is; set by the base class of the kind.
         name: stable and unique within the kind. It stays what it is when the class is renamed or its file is moved.
         version: a whole number, raised by every change after which the same fields give other results.
+        places: fields that say where something is read from, whose `content` is then in the identity in their place.
 
     A class says both itself: a subclass computes something else than its parent, and is not to be taken for it. Where a
     parent has a name and a version too, these are part of the identity, since its code is.
@@ -30,10 +31,11 @@ class Part:
     kind: ClassVar[str]
     name: ClassVar[str]
     version: ClassVar[int]
+    places: ClassVar[tuple[str, ...]] = ()
 
     def content(self) -> str:
         """Hash of whatever the part reads from files that its fields name, "" where it reads none: part of the identity,
-        so that a file which is overwritten is not taken for what it was."""
+        so that a file which is overwritten is not taken for what it was, and one that is moved or copied is."""
         return ""
 
 
@@ -60,10 +62,10 @@ def added(default: Any, *, kw_only: bool = False) -> Any:
 def identity(value: Any) -> Any:
     """JSON-able identity of a part, or of a plain value that parts are made of.
 
-    A `Part` becomes its name, its version, the versions of its parents, the content of files it reads, and its fields. A
-    plain dataclass (a budget, prices, a recipe) is its fields; those of `added` only where they say something. One that is
-    derived from another dataclass may compute something else and can stand in the other's place, so it says a name and a
-    version as parts do.
+    A `Part` becomes its name, its version, the versions of its parents, the content of files that it reads, and its fields,
+    without those that only say where these files are. A plain dataclass (a budget, prices, a recipe) is its fields; those of
+    `added` only where they say something. One that is derived from another dataclass may compute something else and can
+    stand in the other's place, so it says a name and a version as parts do.
 
     Raises:
         ConfigError: a class that has to say its name and its version, and does not.
@@ -73,11 +75,12 @@ def identity(value: Any) -> Any:
         told = (
             f for f in dataclasses.fields(value) if not (f.metadata.get(ADDED) and getattr(value, f.name) == f.default)
         )
-        fields = {f.name: identity(getattr(value, f.name)) for f in told}
+        found = value.content() if isinstance(value, Part) else ""
+        left_out = value.places if isinstance(value, Part) and found else ()
+        fields = {f.name: identity(getattr(value, f.name)) for f in told if f.name not in left_out}
         if not _is_named(type(value)):
             return fields
-        content = {"content": found} if isinstance(value, Part) and (found := value.content()) else {}
-        return {**named(type(value)), **content, "fields": fields}
+        return {**named(type(value)), **({"content": found} if found else {}), "fields": fields}
     if isinstance(value, Mapping):
         return {str(k): identity(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -59,6 +59,7 @@ class Pretrained(Part):
     kind: ClassVar[str] = "model"
     name: ClassVar[str] = "pretrained"
     version: ClassVar[int] = 2
+    places: ClassVar[tuple[str, ...]] = ("path",)
 
     path: str
     revision: str = ""

@@ -51,6 +51,7 @@ class DatasetTask(Task):
 
     name: ClassVar[str] = "dataset"
     version: ClassVar[int] = 2
+    places: ClassVar[tuple[str, ...]] = ("path",)
     changes: ClassVar[Mapping[int, str]] = {
         2: "2026-11-28: which split a question is in follows from its normalised text without the template; rows without a "
         "question, answer, family or level are refused; numbers are read as people write them"

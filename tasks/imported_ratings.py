@@ -42,6 +42,7 @@ class ImportedRatings(TextJudge):
 
     name: ClassVar[str] = "imported_ratings"
     version: ClassVar[int] = 1
+    places: ClassVar[tuple[str, ...]] = ("path",)
     reads: ClassVar[bool] = False
 
     path: str

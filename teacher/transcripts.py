@@ -50,6 +50,7 @@ class Transcripts(ModelSpec):
 
     name: ClassVar[str] = "transcripts"
     version: ClassVar[int] = 1
+    places: ClassVar[tuple[str, ...]] = ("path",)
     can_be_asked: ClassVar[bool] = False
 
     path: str

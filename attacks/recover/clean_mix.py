@@ -33,6 +33,7 @@ class CleanMix(Recover):
 
     name: ClassVar[str] = "clean_mix"
     version: ClassVar[int] = 1
+    places: ClassVar[tuple[str, ...]] = ("path",)
     source: ClassVar[str] = "Sander et al. 2024, arXiv 2402.14904, section 5 (proportion of watermarked training data)"
     adaptive: ClassVar[bool] = True
     without_teacher: ClassVar[bool] = False

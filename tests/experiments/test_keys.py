@@ -286,6 +286,8 @@ def test_a_local_model_that_is_overwritten_is_another_and_a_copy_is_the_same(tmp
     before = HFTeacher(str(place))
     shutil.copytree(place, copy)
     assert before.content() == HFTeacher(str(copy)).content() != ""
+    assert identity(before) == identity(HFTeacher(str(copy)))
+    assert str(tmp_path) not in json.dumps(identity(before))
     weights = place / "model.safetensors"
     changed = bytearray(weights.read_bytes())
     changed[-1] ^= 1
@@ -294,6 +296,7 @@ def test_a_local_model_that_is_overwritten_is_another_and_a_copy_is_the_same(tmp
     (copy / "chat_template.jinja").write_text("{{ messages }}")
     assert HFTeacher(str(copy)).content() != before.content()
     assert HFTeacher("somebody/model").content() == ""
+    assert identity(HFTeacher("somebody/model")) != identity(HFTeacher("somebody/else"))
 
 
 def test_a_large_file_is_known_by_samples(tmp_path):
