@@ -84,6 +84,11 @@ def _print(found: Trace, store: Store) -> None:
         say(f"in the kept tables: {', '.join(map(one_line, found.tables))}")
     say("\nconfiguration", "bold")
     say(OmegaConf.to_yaml(OmegaConf.create(dict(found.config))).rstrip())
+    if found.numbers:
+        say("\nnumbers of this row alone (a table joins seeds)", "bold")
+        for name, by_family in found.numbers.items():
+            told = ", ".join(f"{one_line(family)} {value:.3f}" for family, value in by_family.items())
+            say(f"{name:<11} {told}")
     say("\nstages", "bold")
     table = Table(box=None, pad_edge=False)
     for name in ("name", "entry", "made in", "size", "files", "written", "revision"):
@@ -156,4 +161,5 @@ def _record(found: Trace) -> dict[str, Any]:
         "command": commands(found),
         "remark": found.remark,
         "tables": list(found.tables),
+        "numbers": {name: dict(by_family) for name, by_family in found.numbers.items()},
     }

@@ -13,7 +13,10 @@ from experiments.cell_from import cell_from
 from experiments.compose.compose import compose_one
 from experiments.compose.search_path import SEARCH_PATH
 from experiments.compose.words_for import words_for
-from experiments.stages.row import RowStage, resolved_of
+from experiments.measure.panel import ALL
+from experiments.measure.transfer import POOLED
+from experiments.report.write import summaries_of
+from experiments.stages.row import RowStage, resolved_of, result_of
 from experiments.stages.stage_names import named_stages
 from experiments.store.layout import Ref, refs
 from experiments.store.maintenance.inventory import manifest_of
@@ -24,6 +27,10 @@ from experiments.store.store import Store
 if TYPE_CHECKING:
     from experiments.store.entry import Entry
 
+HEADLINES = ("S_def", "S_undef", "S_self", "S_base", "T_clean", "transfer")
+"""Accuracies of the students, of the base and of the teacher, and what moved: the names of a report's CSV."""
+HONEST = ("T_def", "refusals", "trace_kept")
+"""What honest users get."""
 MOST = 12
 """Rows that are named where a prefix fits several."""
 
@@ -60,6 +67,7 @@ class Trace(NamedTuple):
         command: words after ``moatbench`` that make it again; () where none was found.
         remark: why not, or what else there is to know of the command; "" for nothing.
         tables: names of the kept tables that the row is in.
+        numbers: by measure and family, of this row alone: greedy decoding and strict grading as in a report's main table.
     """
 
     key: str
@@ -70,6 +78,7 @@ class Trace(NamedTuple):
     command: tuple[str, ...]
     remark: str
     tables: tuple[str, ...]
+    numbers: Mapping[str, Mapping[str, float]]
 
 
 def row_named(store: Store, prefix: str) -> Entry:
@@ -121,7 +130,20 @@ def trace(store: Store, row: Entry) -> Trace:
         words,
         remark,
         tuple(table.name for table in tables),
+        _numbers(row),
     )
+
+
+def _numbers(row: Entry) -> dict[str, dict[str, float]]:
+    [alone] = summaries_of([result_of(row)])
+    found: dict[str, dict[str, float]] = {}
+    for name in HEADLINES:
+        quantities = {family: alone.headline(name, family) for family in (*alone.families, POOLED)}
+        found[name] = {family: quantity.point for family, quantity in quantities.items() if quantity.known}
+    for name in HONEST:
+        quantity = alone.quantity(name, ALL, "", "strict" if name == "T_def" else "")
+        found[name] = {ALL: quantity.point} if quantity.known else {}
+    return {name: by_family for name, by_family in found.items() if by_family}
 
 
 def _again(config: Mapping[str, Any], key: str, known: Sequence[str]) -> tuple[tuple[str, ...], str, dict[str, str]]:

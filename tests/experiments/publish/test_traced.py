@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 
+import polars as pl
 import pytest
 
 from configs.errors import ConfigError
@@ -13,6 +14,8 @@ from experiments.cell_from import cell_from
 from experiments.cli import main
 from experiments.compose.compose import compose_one
 from experiments.publish.traced import row_named, trace
+from experiments.report import write_report
+from experiments.stages.row import result_of
 from experiments.store.layout import Ref
 from experiments.store.maintenance.reach import reach
 from experiments.store.store import Store
@@ -45,11 +48,26 @@ def test_every_stage_is_told_with_what_it_left(tiny_cell, tiny_store):
         assert stage.seconds == json.loads((place / "manifest.json").read_text())["seconds"]
 
 
+def test_the_numbers_are_those_of_the_rows_own_csv(tiny_cell, tiny_store, tmp_path):
+    store = Store(tiny_store)
+    row = store.get(tiny_cell.last)
+    found = trace(store, row).numbers
+    report = write_report([result_of(row)], tmp_path, "alone")
+    told = pl.read_csv(report.files["csv"], infer_schema_length=None)
+    assert {"S_def", "T_clean", "T_def"} <= found.keys()
+    for name, by_family in found.items():
+        own = told.filter(pl.col("measure") == name, pl.col("decoding").fill_null("greedy") == "greedy")
+        own = own.filter(pl.col("grader").fill_null("strict") == "strict")
+        values = dict(own.select("family", "value").rows())
+        assert by_family == pytest.approx({family: values[family] for family in by_family}), name
+
+
 def test_as_it_is_typed(tiny_cell, tiny_store, capsys):
     assert main(["trace", tiny_cell.key[:6], f"store={tiny_store}"]) == 0
     shown = capsys.readouterr().out
     assert f"row {tiny_cell.key}" in shown
     assert "checked: this command gives this key" in shown
+    assert "numbers of this row alone" in shown
     command = next(line for line in shown.splitlines() if line.startswith("moatbench run "))
     words = shlex.split(command)[2:]
     assert cell_from(compose_one(words).plain).row_stage().key == tiny_cell.key
