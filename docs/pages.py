@@ -54,7 +54,7 @@ def viewed(path: Path, sentence: str) -> str:
         raise MoatBenchError(f"{path} is of other rows than {path.stem}: write it again with moatbench report")
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     link = f"[{path.name}]({path.name})"
-    return f"\n{link} shows the same rows with filters, plots, pairs and transcripts ({size}; open it in a browser).\n"
+    return f"\n{link} shows the same rows with filters and plots ({size}; open it in a browser).\n"
 
 
 MEASURES = ("transfer", "S_def", "S_undef", "T_def", "honest_drop", "trace_kept", "refusals")
@@ -63,19 +63,23 @@ OVERALL = ("pooled", "all")
 
 def compact(text: str) -> str:
     """Of a report's CSV what a leaderboard and a comparison need: headline measures over all families, with their intervals
-    and where they come from. Another CSV, of a line for each thing that was found, stays as it is."""
+    and where they come from; of campaigns what is true of a policy as a whole, and of capabilities. Another CSV, of a line
+    for each thing that was found, stays as it is."""
     lines = csv.DictReader(io.StringIO(text))
     columns = list(lines.fieldnames or ())
-    if "measure" not in columns or "grader" not in columns:
+    if "measure" in columns and "grader" in columns:
+        kept = [
+            line
+            for line in lines
+            if line["measure"] in MEASURES
+            and line["family"] in OVERALL
+            and line["decoding"] in ("", "greedy")
+            and line["grader"] in ("", "strict")
+        ]
+    elif "policy" in columns and "part" in columns:
+        kept = [line for line in lines if line["part"] in ("", "capability")]
+    else:
         return text
-    kept = [
-        line
-        for line in lines
-        if line["measure"] in MEASURES
-        and line["family"] in OVERALL
-        and line["decoding"] in ("", "greedy")
-        and line["grader"] in ("", "strict")
-    ]
     out = io.StringIO()
     writer = csv.DictWriter(out, [name for name in columns if any(line[name] for line in kept)], lineterminator="\n")
     writer.writeheader()

@@ -59,6 +59,8 @@ def test_a_page_is_the_report_with_its_origin(pages, tmp_path, capsys):
     kept = ["defense,measure,family,decoding,grader,value,low,high,rows", lines[1][:-1], lines[4][:-1]]
     assert (docs / "main.csv").read_text().splitlines() == kept
     assert pages.compact("a,b\n1,2\n") == "a,b\n1,2\n", "a table of something else"
+    whole = "policy,part,of,value\nlimits,,,5\n"
+    assert pages.compact(f"{whole}limits,kind,chat,1\n") == "policy,value\nlimits,5\n", "of campaigns"
     assert pages.main(["mian", "--results", str(results), "--pages", str(docs)]) == 1
     assert "did you mean 'main'?" in capsys.readouterr().err
 
