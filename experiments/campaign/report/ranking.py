@@ -42,7 +42,7 @@ def ranking(summaries: Sequence[PolicySummary]) -> tuple[Table, str]:
         Column("usable_share", "% of plan harvested", "number"),
         Column("apart", "from the first", "text"),
         Column("dollars_per_usable", "$ per usable", "dollars"),
-        Column("gone", "honest lost or banned, of 100,000", "number"),
+        Column("gone", "honest lost or banned, of 100,000", "count"),
         Column("seeds", "seeds", "count"),
     )
     ranked = sorted(summaries, key=_harvest)

@@ -78,7 +78,7 @@ def _policy(s: PolicySummary) -> dict[str, Any]:
     said: list[tuple[str, Estimate, Kind]] = [
         ("usable exchanges", s.of("usable"), "count"),
         ("$ per usable", s.of("dollars_per_usable"), "dollars"),
-        ("honest lost or banned, of 100,000", per(s.of("honest_gone_share"), 1e5, 3), "number"),
+        ("honest lost or banned, of 100,000", per(s.of("honest_gone_share"), 1e5, 3), "count"),
     ]
     says = [["of the plan", _percent(s.of("usable_share"))], *([what, words(e, kind)] for what, e, kind in said)]
     return {"label": name, "policy": name, "detector": "", "says": [*says, ["seeds", str(len(s.seeds))]]}

@@ -205,7 +205,7 @@ def _tiles(summaries: Sequence[PolicySummary]) -> list[Tile]:
         found.append(_tile("Of the plan harvested, to compare, %", in_percent(harvest_of(known[0])), "number", other))
     found += [
         _tile("Price of a usable exchange", best.of("dollars_per_usable"), "dollars", name),
-        _tile("Honest accounts lost or banned, of 100,000", per(best.of("honest_gone_share"), 1e5, 3), "number", name),
+        _tile("Honest accounts lost or banned, of 100,000", per(best.of("honest_gone_share"), 1e5, 3), "count", name),
     ]
     return found
 
