@@ -39,8 +39,8 @@ class Pretrained(Part):
     Args:
         path: hub name, local folder with safetensors weights, or a ``.gguf`` file (dequantised on loading).
         revision: pins the weights: a commit of the hub, or ``sha256:…`` of local files (`lm.checkpoint.fingerprint`); ""
-            takes what is there. Pin it in published configs: of a name on the hub, stored results know nothing else. The
-            content of local files is in their keys with or without it.
+            takes what is there. Pin it in published configs: of a name on the hub, stored results know nothing else. Local
+            files are known by their content, wherever they lie.
         dtype: float32, bfloat16 or float16. With the last two, greedy text depends on the shape of the batch.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``gpus``: whole layers spread
             over all GPUs, for a model that one cannot hold.
