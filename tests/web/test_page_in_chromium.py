@@ -43,6 +43,7 @@ class Opened:
 
     def __init__(self, browser, path, size=DESKTOP, scheme="light") -> None:
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+        context.set_default_timeout(120_000)  # on a busy machine a browser may stand still for long
         self.page, self.said = context.new_page(), []
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
