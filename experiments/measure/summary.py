@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from experiments.measure import transfer as ratios
 from experiments.measure.agreement import Agreement
@@ -139,7 +140,7 @@ def summarise(results: Sequence[CellResult]) -> Summary:
     quantities |= {
         MeasureKey(name): plain(seeds, [r.cell.get(name) for r in results], name in SHARES) for name in SERVED
     }
-    passes = pass_measures([sampled_once(r.scores) if r.passes is None else r.passes for r in results], seeds)
+    passes = pass_measures(_passes(results), seeds)
     quantities |= {MeasureKey(name, family): quantity for (name, family), quantity in passes.items()}
     judged = [r.judged for r in results]
     quantities |= {MeasureKey(*name): quantity for name, quantity in rating_measures(judged, seeds).items()}
@@ -160,6 +161,20 @@ def summarise(results: Sequence[CellResult]) -> Summary:
         lengths=length_correlations(judged),
         lineage=joined(r.lineage for r in results),
     )
+
+
+def _passes(results: Sequence[CellResult]) -> list[pl.DataFrame | None]:
+    """What pass@k is read from, by result. The scores' own samples stand in where no seed has more, and only those at
+    temperature 1: in a cell of which some seeds have more, they would leave pass@1 alone."""
+    if any(r.passes is not None for r in results):
+        return [r.passes for r in results]
+    return [sampled_once(r.scores) if _temperature(r) == 1 else None for r in results]
+
+
+def _temperature(result: CellResult) -> float:
+    """Of the sampled scores; 1 where nothing is said."""
+    settings = result.cell.get("settings") or {}
+    return float(settings.get("measure", {}).get("temperature", 1.0))
 
 
 def estimated(summaries: Sequence[Summary]) -> list[Summary]:

@@ -5,7 +5,9 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from experiments.measure.pass_at_k import ROLES
 from experiments.report import write_report
+from experiments.report.write import summaries_of
 from tests.experiments.measure.test_pass_at_k import table
 from tests.experiments.report.cells import one
 
@@ -16,6 +18,25 @@ def refined(seed, name="permuted"):
     roles = {"student": 16, "distilled": 4, "undefended": 16, "distilled_undefended": 12, "self": 2, "base": 0}
     drawn = [table([16, right, 0, 8], model) for model, right in roles.items()]
     return replace(one(name, None, 0.9, 0.99, seed, "rl", refine="rl"), passes=pl.concat(drawn))
+
+
+def told(results):
+    return {m.name for s in summaries_of(results) for m, q in s.quantities.items() if "pass_at" in m.name and q.known}
+
+
+def test_the_scores_own_samples_stand_in_only_where_no_seed_has_more_and_at_temperature_1():
+    def scored(seed, temperature=1.0):
+        cell = one(
+            "permuted", None, 0.9, 0.99, seed, "rl", refine="rl", settings={"measure": {"temperature": temperature}}
+        )
+        return replace(cell, scores={**cell.scores, "distilled": cell.scores["undefended"]})
+
+    assert told([scored(0), scored(1)]) == {
+        f"{ROLES[r]}_pass_at_1" for r in ("student", "distilled", "undefended", "self", "base")
+    }
+    assert told([scored(0, 0.7), scored(1, 0.7)]) == set()
+    mixed = [scored(0), replace(scored(1), passes=refined(1).passes)]
+    assert "S_def_pass_at_16" in told(mixed), "of the seed that has more"
 
 
 def test_only_cells_that_refine_have_rows(tmp_path):
