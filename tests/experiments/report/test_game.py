@@ -121,7 +121,7 @@ def test_each_threat_model_is_a_game_of_its_own():
     results = cells() + [replace(r, cell={**r.cell, "queries": 50}) for r in cells() if r.cell["defense"] != "ads"]
     both = payoffs(found(results), 0.0, "chain")
     assert [(m.setting, len(m.defenses)) for m in both] == [("queries 1,000", 3), ("queries 50", 2)]
-    here, elsewhere = (with_settings(cells(), measure=name) for name in ("one", "other"))
+    here, elsewhere = (with_settings(cells(), measure={"items": items}) for items in (60, 120))
     assert len(payoffs(found(here + elsewhere), 0.0, "chain")) == 2, "no cell of another measure fills a gap"
 
 
