@@ -22,14 +22,21 @@ TRUTH: dict[str, dict[str, float]] = {
 }
 
 
-def scores(accuracy: Mapping[str, float], seed: int, name: str, families: Mapping[str, int] = FAMILIES) -> pl.DataFrame:
-    """Both decodings and both splits; difficulty is shared by models (the same uniform draw an item)."""
-    return _scores(tuple(accuracy.items()), seed, name, tuple(families.items()))
+def scores(
+    accuracy: Mapping[str, float], seed: int, name: str, families: Mapping[str, int] = FAMILIES, harder: bool = False
+) -> pl.DataFrame:
+    """Both decodings; difficulty is shared by models (the same uniform draw an item). The harder split doubles what a
+    report estimates, so it is there where it is asked for."""
+    return _scores(tuple(accuracy.items()), seed, name, tuple(families.items()), harder)
 
 
 @lru_cache(maxsize=512)  # models that are the same in many cells are; a frame is never changed
 def _scores(
-    accuracies: tuple[tuple[str, float], ...], seed: int, name: str, families: tuple[tuple[str, int], ...]
+    accuracies: tuple[tuple[str, float], ...],
+    seed: int,
+    name: str,
+    families: tuple[tuple[str, int], ...],
+    harder: bool,
 ) -> pl.DataFrame:
     accuracy = dict(accuracies)
     shared, own = np.random.default_rng(seed), np.random.default_rng([seed, *name.encode()])
@@ -57,7 +64,8 @@ def _scores(
                 for column, values in part.items():
                     columns.setdefault(column, []).append(values)
     frame = pl.DataFrame({column: np.concatenate(parts) for column, parts in columns.items()})
-    return frame.with_columns(pl.col("step_correct").fill_nan(None))
+    frame = frame.with_columns(pl.col("step_correct").fill_nan(None))
+    return frame if harder else frame.filter(pl.col("split") == "heldout")
 
 
 def honest(
@@ -151,13 +159,14 @@ def result(
     sigma: float = 0.0,
     truth: Truth = TRUTH,
     waited: float = 0.0,
+    harder: bool = False,
 ) -> CellResult:
     """A cell whose student has the given accuracy per family, moved by N(0, sigma) from seed to seed."""
     seed = description["seed"]
     shift = float(np.random.default_rng([seed, 3]).normal(0, sigma)) if sigma else 0.0
-    tables = {name: scores(accuracy, seed, name) for name, accuracy in truth.items()}
+    tables = {name: scores(accuracy, seed, name, harder=harder) for name, accuracy in truth.items()}
     name = f"{description['defense']}|{description['attack']}"
-    tables["student"] = scores({f: a + shift for f, a in student.items()}, seed, name)
+    tables["student"] = scores({f: a + shift for f, a in student.items()}, seed, name, harder=harder)
     clean = truth["teacher"]
     return CellResult(
         description, tables, honest(users or clean, refused, seed, waited=waited), honest(clean, 0.0, seed)

@@ -85,9 +85,17 @@ def test_form_is_measured_beside_accuracy(summary):
     assert summary.headline("S_def", "tool").point < min(share, right)
 
 
-def test_steps_and_harder_items(summary):
+def test_harder_items_are_measured_beside_the_others():
+    described = cell("none", [], None, "imitate", 1)
+    both = alone([result(described, STUDENT, harder=True)])
+    assert both.headline("harder S_def", "chain").point < both.headline("S_def", "chain").point
+    others = alone([result(described, STUDENT)])
+    assert others.estimates == {m: both.estimates[m] for m in others.estimates}
+    assert {m.name.removeprefix("harder ") for m in set(both.quantities) - set(others.quantities)} >= {"S_def", "transfer"}
+
+
+def test_steps_and_facts(summary):
     assert not summary.quantity("S_def_step_correct", "code", "greedy").known
-    assert summary.headline("harder S_def", "chain").point < summary.headline("S_def", "chain").point
     assert summary.headline_estimate("transfer_lost", "chain").p < 0.05
     assert summary.facts == {name: pytest.approx(cell("", [], None, "", 0)[name]) for name in FACTS}
 
