@@ -91,7 +91,10 @@ def test_harder_items_are_measured_beside_the_others():
     assert both.headline("harder S_def", "chain").point < both.headline("S_def", "chain").point
     others = alone([result(described, STUDENT)])
     assert others.estimates == {m: both.estimates[m] for m in others.estimates}
-    assert {m.name.removeprefix("harder ") for m in set(both.quantities) - set(others.quantities)} >= {"S_def", "transfer"}
+    assert {m.name.removeprefix("harder ") for m in set(both.quantities) - set(others.quantities)} >= {
+        "S_def",
+        "transfer",
+    }
 
 
 def test_steps_and_facts(summary):

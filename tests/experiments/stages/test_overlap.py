@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -30,7 +31,11 @@ from tests.experiments.test_cell import TINY
 
 CELL = cell_from(compose_one([*TINY, "attack.harvest.repeats=1"]).config)
 TASK = CELL.task
-SCORED = [item for split in scored_items(TASK, CELL.measure, CELL.seed).values() for item in split]
+
+
+@cache
+def scored():
+    return [item for split in scored_items(TASK, CELL.measure, CELL.seed).values() for item in split]
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,8 @@ def learnt(store, row):
 
 def test_an_attack_that_asks_the_test_learns_what_it_learns_without(store):
     """Bit for bit: rows, students, and what they score."""
-    cheats, honest = run(store, Asks(tuple(item.prompt for item in SCORED))), run(store, Asks())
-    assert len(store.get(cheats.harvest).meta["own_texts"]) == len(SCORED) == 32
+    cheats, honest = run(store, Asks(tuple(item.prompt for item in scored()))), run(store, Asks())
+    assert len(store.get(cheats.harvest).meta["own_texts"]) == len(scored()) == 32
     assert store.get(cheats.harvest).meta["asked"] == 52, "he pays for them"
     for name, column in learnt(store, honest).items():
         np.testing.assert_array_equal(learnt(store, cheats)[name], column)
@@ -116,13 +121,13 @@ def test_an_attack_that_asks_the_test_learns_what_it_learns_without(store):
 
 
 def test_one_that_asks_nothing_else_stays_where_it_was(store):
-    row = run(store, Asks(tuple(item.prompt for item in SCORED), pool=1), {"dedup": Dedup()})
-    assert len(SCORED) == 32
+    row = run(store, Asks(tuple(item.prompt for item in scored()), pool=1), {"dedup": Dedup()})
+    assert len(scored()) == 32
     assert set(learnt(store, row)["item"].tolist()) == {0}
 
 
 def test_no_recover_step_brings_them_back(store):
-    texts = ("3 +1 +1 +1 +1 ?", *(item.prompt for item in SCORED[:5]))
+    texts = ("3 +1 +1 +1 +1 ?", *(item.prompt for item in scored()[:5]))
     row = run(store, Asks(texts), {"again": Again()})
     pool = CELL.budget.data
     assert set(learnt(store, row)["item"].tolist()) == {*range(pool), pool}
@@ -137,7 +142,7 @@ def test_a_file_of_the_attackers_does_not_bring_them_in(store, tmp_path):
         place.write_text("".join(json.dumps({"prompt": p, "response": "# 7"}) + "\n" for p in prompts))
         return replace(CELL, harvest=Asks(), recover={"clean_mix": CleanMix(0.5, str(place))}).row_stage()
 
-    leaking = [item.prompt for item in SCORED]
+    leaking = [item.prompt for item in scored()]
     row = mixed(*leaking, own)
     run_stages(store, row.student.training_set)
     rows = from_arrays(Examples, learnt(store, row))
@@ -152,13 +157,13 @@ def test_a_file_of_the_attackers_does_not_bring_them_in(store, tmp_path):
 
 
 def test_other_words_for_a_scored_item_ask_for_it_too():
-    chain = next(item for item in SCORED if item.family == "chain")
+    chain = next(item for item in scored() if item.family == "chain")
     start, *functions = chain.prompt.split()
     other = " ".join([str((int(start) + 1) % 10), *functions])
-    assert asks_scored(TASK, [other, "1 +1 +1 ?", chain.prompt], SCORED).tolist() == [True, False, True]
+    assert asks_scored(TASK, [other, "1 +1 +1 ?", chain.prompt], scored()).tolist() == [True, False, True]
     for family in TASK.families:
         pool = [item.prompt for item in TASK.items("train", family, 100, 0)]
-        assert not asks_scored(TASK, pool, SCORED).any(), "the pool is of another split"
+        assert not asks_scored(TASK, pool, scored()).any(), "the pool is of another split"
 
 
 def test_rows_of_no_item_stay():

@@ -1,4 +1,5 @@
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -74,7 +75,12 @@ def opened(accounts, found):
 
 
 DEFENSE = ProofOfWork(cells=16)
-FOUND = prepared(DEFENSE)
+
+
+@cache
+def found():
+    """What most tests share, prepared when the first one asks for it."""
+    return prepared(DEFENSE)
 
 
 @pytest.mark.parametrize("fields", [{}, {"overhead": 1.5, "growth": 3.0}, {"most": 4.0, "answer_seconds": 1.0}])
@@ -112,21 +118,21 @@ def by_hand(defense, found, batch, accounts):
 def test_agrees_with_the_formula():
     rng = np.random.default_rng(5)
     batch = requests(np.arange(150), rng.integers(0, 12, 150), rng.integers(0, len(PROMPTS.texts), 150))
-    at = opened(12, FOUND)
+    at = opened(12, found())
     parts = np.array_split(np.arange(150), [1, 2, 70])
     for part in parts:
         assert judged(DEFENSE, batch.take(part), at).ok.all()
-    np.testing.assert_allclose(at.accounts.work, by_hand(DEFENSE, FOUND, batch, 12), rtol=1e-5)
+    np.testing.assert_allclose(at.accounts.work, by_hand(DEFENSE, found(), batch, 12), rtol=1e-5)
 
 
 def test_new_ground_costs_more_than_old_and_spreading_helps():
-    at, count = opened(14, FOUND), 200
+    at, count = opened(14, found()), 200
     foreign = np.arange(40 * TOPICS, 40 * TOPICS + count)
     broad = np.random.default_rng(0).permutation(40 * TOPICS)[:count]
     for account, prompt in enumerate([np.zeros(count, int), np.arange(count) % 40, broad, foreign]):
         judged(DEFENSE, requests(np.arange(count), account, prompt), at)
     same, topic, everything, off = at.accounts.work[:4]
-    assert same == pytest.approx(count * float(FOUND["base"][0]))
+    assert same == pytest.approx(count * float(found()["base"][0]))
     assert same <= topic < everything < off
     assert off > 20 * same
     judged(DEFENSE, requests(np.arange(count), 4 + np.arange(count) % 10, foreign), at)
@@ -134,8 +140,8 @@ def test_new_ground_costs_more_than_old_and_spreading_helps():
 
 
 def test_difficulty_never_falls_below_the_base_nor_rises_above_the_most():
-    at = opened(1, FOUND)
-    base, before = float(FOUND["base"][0]), 0.0
+    at = opened(1, found())
+    base, before = float(found()["base"][0]), 0.0
     for i, prompt in enumerate(np.random.default_rng(3).permutation(len(PROMPTS.texts))[:300]):
         judged(DEFENSE, requests([i], 0, [prompt]), at)
         step, before = at.accounts.work[0] - before, at.accounts.work[0]
@@ -143,9 +149,9 @@ def test_difficulty_never_falls_below_the_base_nor_rises_above_the_most():
 
 
 def test_nobody_waits_longer_than_their_patience():
-    patient = float(FOUND["base"][0]) * 3
+    patient = float(found()["base"][0]) * 3
     defense = ProofOfWork(cells=16, max_seconds=patient)
-    at, foreign = opened(2, FOUND), np.arange(40 * TOPICS, 40 * TOPICS + 100)
+    at, foreign = opened(2, found()), np.arange(40 * TOPICS, 40 * TOPICS + 100)
     verdicts = judged(defense, requests(np.arange(100), 0, foreign), at)
     assert set(verdicts.status.tolist()) == {200, RATE_LIMITED}
     assert set(verdicts.reason[~verdicts.ok].tolist()) == {"proof_of_work"}
@@ -155,7 +161,7 @@ def test_nobody_waits_longer_than_their_patience():
 
 
 def test_accounts_opened_later_and_other_prompts():
-    at = opened(1, FOUND)
+    at = opened(1, found())
     judged(DEFENSE, requests([0.0], 0, [0]), at)
     at.accounts.open(1)
     foreign = np.arange(40 * TOPICS, 40 * TOPICS + 50)
@@ -163,7 +169,7 @@ def test_accounts_opened_later_and_other_prompts():
     order = np.arange(len(PROMPTS.texts))[::-1]
     at.prompts = Prompts([PROMPTS.texts[i] for i in order], Ragged.of([]), embedding=PROMPTS.embedding[order])
     judged(DEFENSE, requests(np.arange(50), 0, np.argsort(order)[np.append(0, foreign[:-1])]), at)
-    other = opened(1, FOUND)
+    other = opened(1, found())
     judged(DEFENSE, requests(np.arange(51), 0, np.append([0, 0], foreign[:-1])), other)
     assert at.accounts.work[0] == pytest.approx(other.accounts.work[0])
     assert at.accounts.work[0] != pytest.approx(at.accounts.work[1])
@@ -171,7 +177,7 @@ def test_accounts_opened_later_and_other_prompts():
 
 def test_same_seed_same_preparation():
     again = prepared(DEFENSE)
-    for name, tensor in FOUND.items():
+    for name, tensor in found().items():
         assert (tensor == again[name]).all()
 
 

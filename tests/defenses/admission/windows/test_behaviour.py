@@ -1,4 +1,5 @@
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -54,12 +55,17 @@ def traffic(count, machine, seed, days=3.0):
 
 
 BENIGN, RED = traffic(300, False, 0), traffic(60, True, 1)
-FOUND = DEFENSE.fit(BENIGN, RED, np.random.default_rng(0))
 
 
-def watched(seen, found=FOUND, defense=DEFENSE, parts=1):
+@cache
+def fitted():
+    """What most tests share, fitted when the first one asks for it."""
+    return DEFENSE.fit(BENIGN, RED, np.random.default_rng(0))
+
+
+def watched(seen, found=None, defense=DEFENSE, parts=1):
     at = state(0)
-    at.accounts, at.prompts, at.prepared = seen.accounts, seen.prompts, found
+    at.accounts, at.prompts, at.prepared = seen.accounts, seen.prompts, found or fitted()
     for rows in np.array_split(np.arange(len(seen.requests)), parts):
         defense.watch(seen.requests.take(rows), seen.output_tokens[rows], at)
     return at
@@ -167,10 +173,10 @@ def test_only_accounts_with_news_and_enough_requests_are_judged():
 
 
 def test_same_data_same_scores_and_tensors_are_enough():
-    again = DEFENSE.fit(BENIGN, RED, np.random.default_rng(0))
-    assert all(torch.equal(FOUND[name], again[name]) for name in FOUND)
-    copied = {name: tensor.clone() for name, tensor in FOUND.items()}
-    scores = [DEFENSE.examine(watched(RED, found), 3 * DAY).score for found in (FOUND, copied)]
+    found, again = fitted(), DEFENSE.fit(BENIGN, RED, np.random.default_rng(0))
+    assert all(torch.equal(found[name], again[name]) for name in found)
+    copied = {name: tensor.clone() for name, tensor in found.items()}
+    scores = [DEFENSE.examine(watched(RED, each), 3 * DAY).score for each in (found, copied)]
     np.testing.assert_array_equal(*scores)
 
 

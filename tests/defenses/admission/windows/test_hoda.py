@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -26,24 +27,27 @@ def fitted(detector=SMALL, benign=None, seed=3):
     return detector.fit(honest() if benign is None else benign, None, np.random.default_rng(seed))
 
 
-PREPARED = fitted()
+@cache
+def prepared():
+    """What most tests share, fitted when the first one asks for it."""
+    return fitted()
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(1, 5000), min_size=25, max_size=25))
 def test_it_is_the_pearson_distance_to_the_benign_histogram(tokens):
-    edges = np.concatenate([[-np.inf], np.expm1(PREPARED["edges"].numpy()), [np.inf]])
+    edges = np.concatenate([[-np.inf], np.expm1(prepared()["edges"].numpy()), [np.inf]])
     histogram = np.histogram(tokens, edges)[0]
-    share = PREPARED["share"].numpy()
+    share = prepared()["share"].numpy()
     expected = 1.0 if histogram.std() == 0 else 1 - np.corrcoef(histogram, share)[0, 1]
     requests = crowds.asked(np.zeros(25, int))
-    window = SMALL.values(requests, np.array(tokens, np.int32), PREPARED)
-    [found] = SMALL.judge(window[None], PROMPTS, PREPARED, {})
+    window = SMALL.values(requests, np.array(tokens, np.int32), prepared())
+    [found] = SMALL.judge(window[None], PROMPTS, prepared(), {})
     assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_levels_span_the_benign_lengths_on_a_logarithmic_scale():
-    edges, share = PREPARED["edges"].numpy(), PREPARED["share"].numpy()
+    edges, share = prepared()["edges"].numpy(), prepared()["share"].numpy()
     np.testing.assert_allclose(np.diff(edges), np.diff(edges)[0])
     low, high = np.quantile(np.log1p(lengths(8000)), [0.005, 0.995])
     assert edges[0] - np.diff(edges)[0] == pytest.approx(low, abs=0.3)
@@ -53,7 +57,7 @@ def test_levels_span_the_benign_lengths_on_a_logarithmic_scale():
 
 
 def test_a_flat_window_is_uncorrelated():
-    [found] = replace(SMALL, window=10).judge(np.arange(10, dtype=np.int32)[None], PROMPTS, PREPARED, {})
+    [found] = replace(SMALL, window=10).judge(np.arange(10, dtype=np.int32)[None], PROMPTS, prepared(), {})
     assert found == 1.0
 
 
@@ -61,7 +65,7 @@ def test_long_answers_are_caught_and_honest_lengths_mostly_pass():
     n = 25 * 400
     account = np.repeat(np.arange(400), 25)
     output = np.where(account < 200, lengths(n, seed=8), lengths(n, mean=7.5, seed=9))
-    at = crowds.serving(PROMPTS, PREPARED, accounts=400)
+    at = crowds.serving(PROMPTS, prepared(), accounts=400)
     found = crowds.watched(SMALL, at, np.zeros(n, int), account, output)
     alarm = np.array([found[a] > 1 for a in range(400)])
     assert alarm[:200].mean() < 0.12
@@ -72,15 +76,15 @@ def test_windows_are_the_same_however_the_requests_come():
     rng = np.random.default_rng(6)
     account, output = np.sort(rng.integers(3, size=200)), lengths(200, seed=7)
     zeros = np.zeros(200, int)
-    whole = crowds.watched(SMALL, crowds.serving(PROMPTS, PREPARED), zeros, account, output)
-    apart = crowds.watched(SMALL, crowds.serving(PROMPTS, PREPARED), zeros, account, output, cuts=(1, 50, 51, 133))
+    whole = crowds.watched(SMALL, crowds.serving(PROMPTS, prepared()), zeros, account, output)
+    apart = crowds.watched(SMALL, crowds.serving(PROMPTS, prepared()), zeros, account, output, cuts=(1, 50, 51, 133))
     assert whole == apart
     assert set(whole) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("most", [64, np.full(50, 64, np.int32)])
 def test_lengths_that_are_only_reserved_say_nothing(most):
-    at = crowds.serving(PROMPTS, PREPARED, max_tokens=most)
+    at = crowds.serving(PROMPTS, prepared(), max_tokens=most)
     zeros = np.zeros(50, int)
     assert crowds.watched(SMALL, at, zeros, zeros, np.full(50, 64)) == {}
     known = np.full(50, 64)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,7 +20,10 @@ def fitted(detector=SMALL, benign=None, seed=3):
     return detector.fit(benign, None, np.random.default_rng(seed))
 
 
-PREPARED = fitted()
+@cache
+def prepared():
+    """What most tests share, fitted when the first one asks for it."""
+    return fitted()
 
 
 def by_the_book(points, classes):
@@ -55,8 +59,8 @@ def test_weights_are_those_of_the_shapiro_wilk_test(n):
 def test_the_statistic_is_the_papers(seed, variety):
     window = np.random.default_rng(seed).integers(variety, size=30)
     points = PROMPTS.embedding[window]
-    classes = np.argmax(points @ PREPARED["centres"].numpy().T, axis=1)
-    [found] = SMALL.judge(window[None].astype(np.int32), PROMPTS, PREPARED, {})
+    classes = np.argmax(points @ prepared()["centres"].numpy().T, axis=1)
+    [found] = SMALL.judge(window[None].astype(np.int32), PROMPTS, prepared(), {})
     assert 1 - found == pytest.approx(by_the_book(points, classes), abs=2e-4)
 
 
@@ -81,7 +85,7 @@ def test_cells_are_unit_means_of_their_prompts():
 def test_the_threshold_lets_the_quantile_of_benign_windows_pass():
     rng = np.random.default_rng(5)
     windows = rng.integers(1000, size=(2000, 30)).astype(np.int32)
-    rate = np.mean(SMALL.judge(windows, PROMPTS, PREPARED, {}) > float(PREPARED["threshold"]))
+    rate = np.mean(SMALL.judge(windows, PROMPTS, prepared(), {}) > float(prepared()["threshold"]))
     assert 0.01 < rate < 0.12
 
 
@@ -96,21 +100,21 @@ def synthetic_queries(seed, n=30):
 def test_queries_made_from_each_other_are_caught():
     caught = []
     for seed in range(40):
-        found = SMALL.judge(np.arange(30, dtype=np.int32)[None], synthetic_queries(seed), PREPARED, {})
-        caught.append(found[0] > float(PREPARED["threshold"]))
+        found = SMALL.judge(np.arange(30, dtype=np.int32)[None], synthetic_queries(seed), prepared(), {})
+        caught.append(found[0] > float(prepared()["threshold"]))
     assert np.mean(caught) > 0.8
 
 
 def test_watches_windows_whatever_the_batches_and_says_nothing_of_equal_distances():
     rng = np.random.default_rng(6)
     account, prompt = np.sort(rng.integers(3, size=200)), rng.integers(1000, size=200)
-    whole = crowds.watched(SMALL, crowds.serving(PROMPTS, PREPARED), prompt, account)
-    apart = crowds.watched(SMALL, crowds.serving(PROMPTS, PREPARED), prompt, account, cuts=(10, 11, 90))
+    whole = crowds.watched(SMALL, crowds.serving(PROMPTS, prepared()), prompt, account)
+    apart = crowds.watched(SMALL, crowds.serving(PROMPTS, prepared()), prompt, account, cuts=(10, 11, 90))
     assert whole == apart
     assert set(whole) == {0, 1, 2}
-    same = crowds.watched(SMALL, crowds.serving(PROMPTS, PREPARED), np.full(30, 7), np.zeros(30, int))
+    same = crowds.watched(SMALL, crowds.serving(PROMPTS, prepared()), np.full(30, 7), np.zeros(30, int))
     assert same == {0: 0.0}
-    assert crowds.watched(SMALL, crowds.serving(PROMPTS, PREPARED), prompt[:29], np.zeros(29, int)) == {}
+    assert crowds.watched(SMALL, crowds.serving(PROMPTS, prepared()), prompt[:29], np.zeros(29, int)) == {}
 
 
 @pytest.mark.parametrize("fields", [{"cells": 0}, {"window": 19}, {"window": 2001}, {"cells": 95}])

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,34 +19,37 @@ def fitted(detector=SMALL, benign=None, seed=3):
     return detector.fit(benign, None, np.random.default_rng(seed))
 
 
-PREPARED = fitted()
+@cache
+def prepared():
+    """What most tests share, fitted when the first one asks for it."""
+    return fitted()
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 1000))
 def test_it_is_the_share_of_pairs_that_are_close(seed, variety):
     window = np.random.default_rng(seed).integers(variety, size=20)
-    least = float(PREPARED["product"]) - 1e-5
+    least = float(prepared()["product"]) - 1e-5
     points = PROMPTS.embedding[window].astype(float)
     close = sum(points[i] @ points[j] >= least for i in range(20) for j in range(i))
-    [found] = SMALL.judge(window[None].astype(np.int32), PROMPTS, PREPARED, {})
+    [found] = SMALL.judge(window[None].astype(np.int32), PROMPTS, prepared(), {})
     assert found == pytest.approx(close / 190, abs=1e-12)
 
 
 def test_similar_is_the_share_of_different_benign_pairs():
     e = PROMPTS.embedding.astype(float)
     product = (e @ e.T)[np.triu_indices(len(e), 1)]
-    assert np.mean(product >= float(PREPARED["product"])) == pytest.approx(0.01, rel=0.2)
+    assert np.mean(product >= float(prepared()["product"])) == pytest.approx(0.01, rel=0.2)
     wider = fitted(replace(SMALL, similar=0.1))
-    assert float(wider["product"]) < float(PREPARED["product"])
+    assert float(wider["product"]) < float(prepared()["product"])
 
 
 def test_an_account_that_varies_one_prompt_is_caught_and_honest_ones_mostly_pass():
     rng = np.random.default_rng(4)
     windows = rng.integers(1000, size=(2000, 20)).astype(np.int32)
-    assert np.mean(SMALL.judge(windows, PROMPTS, PREPARED, {}) > float(PREPARED["threshold"])) < 0.1
+    assert np.mean(SMALL.judge(windows, PROMPTS, prepared(), {}) > float(prepared()["threshold"])) < 0.1
     near = crowds.unit(PROMPTS.embedding[:1] + 0.02 * rng.normal(size=(20, 24)))
-    found = crowds.watched(SMALL, crowds.serving(crowds.of(near), PREPARED), np.arange(20), np.ones(20, int))
+    found = crowds.watched(SMALL, crowds.serving(crowds.of(near), prepared()), np.arange(20), np.ones(20, int))
     assert found[1] > 5
 
 
@@ -67,8 +71,8 @@ def test_where_benign_windows_hold_no_pair_one_pair_is_an_alarm():
 def test_windows_are_the_same_however_the_requests_come():
     rng = np.random.default_rng(6)
     account, prompt = np.sort(rng.integers(3, size=200)), rng.integers(30, size=200)
-    whole = crowds.watched(SMALL, crowds.serving(PROMPTS, PREPARED), prompt, account)
-    assert whole == crowds.watched(SMALL, crowds.serving(PROMPTS, PREPARED), prompt, account, cuts=(1, 50, 51, 133))
+    whole = crowds.watched(SMALL, crowds.serving(PROMPTS, prepared()), prompt, account)
+    assert whole == crowds.watched(SMALL, crowds.serving(PROMPTS, prepared()), prompt, account, cuts=(1, 50, 51, 133))
     assert set(whole) == {0, 1, 2}
 
 
