@@ -30,14 +30,17 @@ class AveragingStage(ServingStage):
     What is compared are log-odds to the truly most probable token, in which the normaliser of the perturbed distribution
     cancels: the mean of these is unbiased where noise is added to log-probabilities and nothing is clipped.
 
+    The same requests are also answered without the defense. A teacher in bfloat16 has logits that depend on what else is in
+    the batch; by so much the answers differ before any noise is added, and averaging does not take it out.
+
     Args:
         counts: n, rising; each divides the last.
         prompts: how many are asked.
     """
 
     name: ClassVar[str] = "averaging"
-    version: ClassVar[int] = 1
-    seconds: ClassVar[float] = 10.0
+    version: ClassVar[int] = 2
+    seconds: ClassVar[float] = 15.0
 
     counts: tuple[int, ...] = (1, 64)
     prompts: int = 64
@@ -49,7 +52,7 @@ class AveragingStage(ServingStage):
 
     def run(self, context: Context) -> Artifact:
         """Table ``measured``: a row for each n: seed, defense, n, error: root mean square over groups, prompts and listed
-        tokens, in nats."""
+        tokens, in nats; undefended: that of single answers without the defense, the same in each row."""
         teacher = model_of(self.teacher, context.inputs["teacher"])
         drawn = derived_seed(self.seed, self.name)
         own = own_items(self.teacher.task, self.prompts, teacher, drawn).prompts
@@ -58,7 +61,12 @@ class AveragingStage(ServingStage):
         params = Params(max_tokens=1, top_logprobs=min(self.offer.interface.top_logprobs, teacher.vocabulary))
         clean = replace(self.offer, defenses={})
         truth = _listed(self._answers(clean, teacher, own, params, context), 1, count)
-        told = _listed(self._answers(self.offer, teacher, again, params, context), repeats, count)
+        raw = context.store  # both are answered by one generation
+        told, still = (
+            _listed(self._answers(offer, teacher, again, params, context, raw), repeats, count)
+            for offer in (self.offer, clean)
+        )
+        undefended = averaged_error(still, truth, 1, teacher.vocabulary)
         errors = []
         for done, n in enumerate(self.counts):
             errors.append(averaged_error(told, truth, n, teacher.vocabulary))
@@ -68,6 +76,7 @@ class AveragingStage(ServingStage):
             "defense": ["+".join(self.offer.defenses)] * len(errors),
             "n": list(self.counts),
             "error": errors,
+            "undefended": [undefended] * len(errors),
         }
         return Artifact(tables={"measured": pl.DataFrame(columns)})
 

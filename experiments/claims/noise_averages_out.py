@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from experiments.cell import Cell
     from experiments.claims.averaging_stage import AveragingStage
 
+FLOOR = 0.01
+"""Nats from which on it is said how far apart undefended answers are."""
+
 
 @dataclass(frozen=True)
 class NoiseAveragesOut(Claim):
@@ -116,6 +119,10 @@ class NoiseAveragesOut(Claim):
             if verdict.estimate.value is not None
         ]
         sentence = f"The error of averaged log-odds goes as {' and as '.join(said)}." if said else ""
+        floor = float(np.mean([table["undefended"][0] for _, table in named]))
+        if said and floor > FLOOR:
+            apart = with_interval(Estimate(floor), "share")
+            sentence += f" Without noise the same answers are {apart} nats apart, which no average takes out."
         return Finding(sentence, evidence, _table(of, self.counts))
 
     def _says(self, away: Estimate) -> Says:
@@ -155,12 +162,20 @@ def _table(of: dict[str, list[pl.DataFrame]], counts: Sequence[int]) -> Table:
     for name, tables in of.items():
         seeds = [_seed(table) for table in tables]
         for n in counts:
-            own = [float(error) for table in tables for error in table.filter(table["n"] == n)["error"]]
-            if len(own) == len(seeds) and own:
-                rows.append({"defense": name, "n": str(n), "error": estimates([plain(seeds, own)])[0]})
-    head = (Column("defense", "defense", "text", 0), Column("n", "n", "text", 0), Column("error", "error"))
+            told = [row for table in tables for row in table.filter(table["n"] == n).iter_rows(named=True)]
+            if len(told) == len(seeds) and told:
+                read = {column: [float(row[column]) for row in told] for column in ("error", "undefended")}
+                shown = {column: estimates([plain(seeds, own)])[0] for column, own in read.items()}
+                rows.append({"defense": name, "n": str(n), **shown})
+    head = (
+        Column("defense", "defense", "text", 0),
+        Column("n", "n", "text", 0),
+        Column("error", "error"),
+        Column("undefended", "without noise"),
+    )
     note = (
         "Root mean square deviation, in nats, of log-odds to the most probable token, averaged over n answers to one "
-        "request, from the undefended ones; mean over seeds with its interval."
+        "request, from the undefended ones; mean over seeds with its interval. Without noise: of single undefended answers "
+        "to the same requests, from which they differ where a model's arithmetic depends on the batch."
     )
     return Table("noise_averages_out", "What averaging leaves of noise (claim C5)", head, tuple(rows), (note,))

@@ -25,14 +25,14 @@ SEEDS = (0, 1, 2, 3, 4)
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 
 
-def tables(fresh: float, cached: float, seeds=SEEDS, wobble: float = 0.01, size: float = 1.4):
+def tables(fresh: float, cached: float, seeds=SEEDS, wobble: float = 0.01, size: float = 1.4, undefended: float = 1e-6):
     """Errors that go as n to these powers, a little otherwise in each seed."""
     found = []
     for name, power in (("gaussian_noise", fresh), ("gaussian_noise_cached", cached)):
         for seed in seeds:
             own = power + wobble * math.sin(7 * seed + 10 * power)
-            rows = [(seed, name, n, size * n**own) for n in COUNTS]
-            found.append(pl.DataFrame(rows, schema=["seed", "defense", "n", "error"], orient="row"))
+            rows = [(seed, name, n, size * n**own, undefended) for n in COUNTS]
+            found.append(pl.DataFrame(rows, schema=["seed", "defense", "n", "error", "undefended"], orient="row"))
     return found
 
 
@@ -65,6 +65,14 @@ def test_a_slope_close_to_the_prediction_counts_as_it_and_a_wide_interval_leaves
 def test_cached_noise_that_is_the_same_in_every_answer_has_a_slope_of_exactly_0():
     finding = claim_of("noise_averages_out").judge_tables(tables(-0.5, 0.0, wobble=0.0))
     assert [g.says for g in finding.evidence] == ["supports", "supports"]
+
+
+def test_what_differs_without_noise_is_said():
+    claim = claim_of("noise_averages_out")
+    found = claim.judge_tables(tables(-0.5, 0.0, undefended=0.17))
+    assert "Without noise the same answers are .17 nats apart" in found.sentence
+    assert [row["undefended"].value for row in found.table.rows] == pytest.approx([0.17] * 14)
+    assert "Without noise" not in claim.judge_tables(tables(-0.5, 0.0)).sentence
 
 
 def test_what_was_not_noisy_or_not_asked_is_open():
@@ -123,6 +131,7 @@ def test_the_stage_compares_with_an_api_that_is_not_defended(tmp_path):
     assert fresh["n"].to_list() == cached["n"].to_list() == [1, 2, 4]
     assert fresh["error"][2] < fresh["error"][0]
     assert cached["error"][0] > 0.1, "noise that is the same in each answer is still noise"
+    assert max(fresh["undefended"]) == max(cached["undefended"]) < 1e-4, "float32 hardly depends on the batch"
     assert cached["error"].to_list() == pytest.approx([cached["error"][0]] * 3, rel=1e-3)
 
 
