@@ -8,6 +8,7 @@ peak*: the products that the useful tokens need (2 operations a weight and token
 sampling too) over what one large product reaches in the same number format. These are measurements: nothing fails.
 
     python -m benchmarks.lm FOLDER
+    python -m benchmarks.lm FOLDER --cell task=gsm8k --most 256    # a harvest of that cell's prompts
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ from dataclasses import replace
 import numpy as np
 import torch
 import transformers
+from hydra.utils import instantiate
 from transformers import LlamaConfig, LlamaForCausalLM, LogitsProcessorList
 
+from attacks.budget import allocate
 from benchmarks import baseline
 from benchmarks.stopwatch import Time, timed
 from defenses.base import NOBODY, Serving
 from defenses.decoding.kgw import KGW
 from defenses.decoding.temperature import Temperature
+from experiments.compose.compose import compose_one
 from lm.examples import Examples
 from lm.from_words import fresh_model, mini_language_model
+from lm.grouped import FUSED
 from lm.huggingface import Pretrained
 from lm.language_model import LanguageModel
 from lm.ragged import Ragged
@@ -56,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "python -m benchmarks.lm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("path", nargs="?", default="", metavar="FOLDER", help="of a pretrained model")
+    parser.add_argument("--cell", nargs="*", default=[], metavar="WORD", help="ask the prompts of this cell's attacker")
+    parser.add_argument("--chat-template", default="", help="of the model, as teacher.chat_template")
     parser.add_argument("--dtype", default="bfloat16", help="of the weights that sample")
     parser.add_argument("--prompts", type=int, default=256)
     parser.add_argument("--most", type=int, default=128, help="tokens of a response")
@@ -71,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(asked.threads)
     transformers.utils.logging.set_verbosity_error()
     size = 64 if asked.tiny else PEAK_SIZE
-    lm = _opened(asked.path, asked.dtype, asked.batch_tokens)
-    prompts = questions(lm, asked.prompts)
+    lm = _opened(asked.path, asked.dtype, asked.batch_tokens, asked.chat_template)
+    prompts = harvested(lm, asked.prompts, asked.cell) if asked.cell else questions(lm, asked.prompts)
     peak = matmul_peak(size, lm.model.dtype, lm.device)
     print(f"{peak / 1e9:,.0f} GFLOP/s: product of two {size}² matrices in {asked.dtype}\n")
     print("| defense | way | tokens | tokens/s | times the best generate | share of peak |")
@@ -81,12 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _print_sampling(lm, prompts, defense, asked.most, asked.batches, peak)
     if asked.steps:
         rows = written(lm, prompts, asked.most)
-        _print_fit(_opened(asked.path, "float32", asked.batch_tokens), rows, asked.steps, size)
+        _print_fit(_opened(asked.path, "float32", asked.batch_tokens, asked.chat_template), rows, asked.steps, size)
 
 
-def _opened(path: str, dtype: str, batch_tokens: int) -> LanguageModel:
+def _opened(path: str, dtype: str, batch_tokens: int, chat_template: str) -> LanguageModel:
     if path:
-        return Pretrained(path=path, dtype=dtype, batch_tokens=batch_tokens).open()
+        return Pretrained(path=path, dtype=dtype, batch_tokens=batch_tokens, chat_template=chat_template).open()
     lm = mini_language_model(fresh_model(16, 1, 2, 0))
     sizes = {"vocab_size": lm.vocabulary, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     tokens = {"eos_token_id": lm.tokenizer.eos_token_id, "pad_token_id": lm.tokenizer.pad_token_id}
@@ -97,6 +104,16 @@ def questions(lm: LanguageModel, count: int) -> Ragged:
     """So many different prompts."""
     numbers = np.random.default_rng(0).integers(2, 90, (count, 2))
     return lm.encode_prompts([QUESTIONS[i % len(QUESTIONS)].format(*pair) for i, pair in enumerate(numbers)])
+
+
+def harvested(lm: LanguageModel, count: int, words: Sequence[str]) -> Ragged:
+    """The prompts that an attacker of a cell asks."""
+    cell = compose_one(words).config
+    task = instantiate(cell.task)
+    mix = dict(cell.budget.mix) or dict.fromkeys(task.families, 1.0)
+    items = [task.items("train", family, n, 0) for family, n in allocate(count, mix).items()]
+    order = np.random.default_rng(0).permutation(count)
+    return lm.encode_prompts([item.prompt for family in items for item in family]).take(order)
 
 
 def processor(name: str, lm: LanguageModel) -> list[Processor]:
@@ -132,7 +149,8 @@ def _print_sampling(
 
 @torch.no_grad()
 def plain(lm: LanguageModel, prompts: Ragged, most: int, batch: int, processors: Sequence[Processor]) -> int:
-    """Tokens that ``model.generate`` draws, in batches of prompts of like length."""
+    """Tokens that ``model.generate`` draws, in batches of prompts of like length, with transformers' own attention."""
+    lm.model.set_attn_implementation(FUSED)
     drawn, order = 0, np.argsort(prompts.lengths, kind="stable")
     pad = int(lm.tokenizer.pad_token_id)
     for start in range(0, len(prompts), batch):

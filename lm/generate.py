@@ -21,6 +21,7 @@ from torch.nn.functional import log_softmax
 
 from lm.batch_keep import BatchKeep
 from lm.batches import LOGITS_PER_BATCH, length_batches
+from lm.draw import draw, drawn, drawn_as_served, served
 from lm.handle import ModelHandle
 from lm.passes import DECODE, by_others, reading
 from lm.ragged import Ragged
@@ -28,10 +29,6 @@ from lm.randomness import uniforms
 from lm.rows import DrawnBatch, Row, Step, Tops, collect, drawn_in, left_padded, store
 from lm.sizes import require_room
 from lm.types import Generations, Processor, Sampling, ToolRunner
-
-BLOCK = 64
-"""Tokens of a large vocabulary that are drawn from at once."""
-BELOW_ONE = 1 - 1e-12
 
 
 @torch.no_grad()
@@ -105,9 +102,9 @@ def generate(
             here = asked[part]
             told = None if forced is None else [forced[r] for r in here]
             batch = _Batch([waiting[i] for i in part], here, sampling.of(here), seeds[here], told)
-            draw = partial(_run_batch, lm, batch, processors, stops, keep)
-            drawn = keep.drawn([*(row.context for row in batch.rows), *(told or ())], batch.seeds, batch.sampling, draw)
-            store(batch.rows, drawn, sampling.top_logprobs > 0)
+            run = partial(_run_batch, lm, batch, processors, stops, keep)
+            made = keep.drawn([*(row.context for row in batch.rows), *(told or ())], batch.seeds, batch.sampling, run)
+            store(batch.rows, made, sampling.top_logprobs > 0)
         active = [] if tools is None else _ask_tools(rows, active, most_R, sampling.top_logprobs, stops, tools)
     return collect(rows, lm.format, sampling.top_logprobs, stops.end, prefill)
 
@@ -179,23 +176,23 @@ def _run_batch(
     length = np.zeros(n, np.int64)
     steps: list[Step] = []
     with reading(lm.model, n, sum(map(len, contexts))):
-        logits_bV, t = decoder.start().float(), 0
+        logits_bV, t = decoder.start(), 0
     while True:
         here = torch.from_numpy(lines).to(device)
         tau = float(temperature) if tau_n1 is None else tau_n1[here]
-        scores_bV = _served(logits_bV, tau, bias if bias is None or bias.ndim == 1 else bias[here])
-        if ids is not None:
-            scores_bV = _processed(scores_bV, lines, ids, processors)
-        if told is None:
-            token_b = _draw(scores_bV, tau, torch.from_numpy(uniform[lines, t]).to(device))
-            if ids is not None:
-                with by_others(DECODE, len(lines) / n):
-                    token_b = _chosen(token_b, scores_bV, tau, here, ids, processors)
+        bias_bV = None if bias is None else bias.expand(len(lines), -1) if bias.ndim == 1 else bias[here]
+        uniform_b = torch.from_numpy(uniform[lines, t]).to(device)
+        told_b = None if told is None else told[here, t]
+        if ids is None:
+            step = drawn_as_served(logits_bV, tau, bias_bV, uniform_b, told_b, sampling.top_logprobs)
         else:
-            token_b = told[here, t]
-        drawn_b = scores_bV.gather(1, token_b[:, None])[:, 0]
-        top = torch.topk(scores_bV, min(sampling.top_logprobs, scores_bV.shape[1]))
-        steps.append(Step(lines, token_b, drawn_b, top.indices, top.values))
+            scores_bV = _processed(served(logits_bV, tau, bias_bV), lines, ids, processors)
+            if told_b is None:
+                with by_others(DECODE, len(lines) / n):
+                    told_b = _chosen(scores_bV, tau, uniform_b, here, ids, processors)
+            step = drawn(scores_bV, tau, uniform_b, told_b, sampling.top_logprobs)
+        token_b = step.token_b
+        steps.append(Step(lines, *step))
         t += 1
         length[lines] = t
         keep.step(len(lines), n)
@@ -210,7 +207,7 @@ def _run_batch(
             fed[torch.from_numpy(lines).to(device), 0] = token_b
             ids = torch.cat([ids, fed], 1)
         with reading(lm.model, len(lines), len(lines)):
-            logits_bV = decoder.next(lines, token_b).float()
+            logits_bV = decoder.next(lines, token_b)
     return drawn_in(steps, length, sampling.top_logprobs > 0)
 
 
@@ -220,13 +217,6 @@ def _padded(rows: Sequence[NDArray[np.int32]], device: torch.device) -> Tensor:
     for line, row in zip(whole, rows, strict=True):
         line[: len(row)] = row
     return torch.from_numpy(whole).to(device)
-
-
-def _served(logits_bV: Tensor, tau: float | Tensor, bias: Tensor | None) -> Tensor:
-    """Log-probabilities (b, V) before processors; ``tau`` one temperature, or (b, 1)."""
-    if bias is not None:
-        logits_bV = logits_bV + bias
-    return log_softmax(logits_bV / (tau or 1.0 if isinstance(tau, float) else torch.where(tau > 0, tau, 1.0)), dim=-1)
 
 
 def _processed(scores_bV: Tensor, lines: NDArray[np.int64], ids_BT: Tensor, processors: Sequence[Processor]) -> Tensor:
@@ -253,53 +243,23 @@ def _of_batch(scores_bV: Tensor, here: Tensor, n: int) -> Tensor:
 
 
 def _chosen(
-    token_b: Tensor,
     scores_bV: Tensor,
     tau: float | Tensor,
+    uniform_b: Tensor,
     here: Tensor,
     ids_BT: Tensor,
     processors: Sequence[Processor],
-) -> Tensor:
-    """The tokens (b,) that are said in the place of those drawn: what a processor chooses, where one does and the row is
-    not greedy."""
-    draw = next((p.draw for p in processors if hasattr(p, "draw")), None)
-    if draw is None or (isinstance(tau, float) and tau == 0):
-        return token_b
+) -> Tensor | None:
+    """The tokens (b,) that are said in the place of those drawn: what a processor chooses in rows that are not greedy; None
+    where no processor chooses."""
+    choose = next((p.draw for p in processors if hasattr(p, "draw")), None)
+    if choose is None or (isinstance(tau, float) and tau == 0):
+        return None
+    token_b = draw(scores_bV, tau, uniform_b)
     drawn_B = torch.zeros(len(ids_BT), dtype=token_b.dtype, device=token_b.device)
     drawn_B[here] = token_b
-    chosen_b: Tensor = draw(ids_BT, _of_batch(scores_bV, here, len(ids_BT)), drawn_B)[here]
+    chosen_b: Tensor = choose(ids_BT, _of_batch(scores_bV, here, len(ids_BT)), drawn_B)[here]
     return chosen_b if isinstance(tau, float) else torch.where(tau[:, 0] == 0, token_b, chosen_b)
-
-
-def _draw(logprobs_BV: Tensor, tau: float | Tensor, uniform_B: Tensor) -> Tensor:
-    """Token ids (B,): the largest at temperature 0, else the first whose cumulative probability exceeds the uniform."""
-    if isinstance(tau, float) and tau == 0:
-        return logprobs_BV.argmax(-1)
-    draw = _at_level if logprobs_BV.shape[-1] < 2 * BLOCK * BLOCK else _at_level_of_many
-    drawn_B = draw(logprobs_BV, uniform_B.clamp_max(BELOW_ONE)[:, None])
-    return drawn_B if isinstance(tau, float) else torch.where(tau[:, 0] == 0, logprobs_BV.argmax(-1), drawn_B)
-
-
-def _at_level(logprobs_BV: Tensor, uniform_B1: Tensor) -> Tensor:
-    cdf_BV = logprobs_BV.double().exp().cumsum(-1)
-    return torch.searchsorted(cdf_BV, uniform_B1 * cdf_BV[:, -1:], right=True)[:, 0]
-
-
-def _at_level_of_many(logprobs_BV: Tensor, uniform_B1: Tensor) -> Tensor:
-    """The same for a large vocabulary: first the block of `BLOCK` tokens, then the token in it, so that only sums of blocks
-    are added up in double precision. Of 49,152 tokens that takes a third of the time, and a token that differs is drawn
-    about once in ten million times."""
-    lines, v = logprobs_BV.shape
-    p_BV = torch.nn.functional.pad(logprobs_BV.exp(), (0, -v % BLOCK))
-    p_BNK = p_BV.view(lines, -1, BLOCK)
-    sum_BN = p_BNK.sum(-1).double()
-    cdf_BN = sum_BN.cumsum(-1)
-    level_B1 = uniform_B1 * cdf_BN[:, -1:]
-    block_B1 = torch.searchsorted(cdf_BN, level_B1, right=True)
-    within_B1 = (level_B1 - cdf_BN.gather(1, block_B1) + sum_BN.gather(1, block_B1)) / sum_BN.gather(1, block_B1)
-    inner_BK = p_BNK[torch.arange(lines, device=p_BV.device), block_B1[:, 0]].double().cumsum(-1)
-    at_B1 = torch.searchsorted(inner_BK, within_B1.clamp(0, BELOW_ONE) * inner_BK[:, -1:], right=True)
-    return (block_B1 * BLOCK + at_B1)[:, 0]
 
 
 def _bias(sampling: Sampling, vocabulary: int, device: torch.device) -> Tensor | None:

@@ -1,10 +1,11 @@
-"""Texts that grow under a plain transformers model, without doing the same twice: what all of them begin with is read
-once, equal texts are read once, and those that have ended leave the batch."""
+"""Texts that grow under a plain transformers model, without doing the same twice: what several begin with is read once,
+equal texts are read once, texts of like length are read together, and those that have ended leave the batch."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,15 +13,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from lm.batches import length_batches
+from lm.beginnings import Beginning, beginnings
 from lm.cached import CachedModel
+from lm.grouped import attend_in_groups
 from lm.roomy import RoomyCache, is_plain
 from lm.rows import left_padded
 
 COMPACT_BELOW = 0.9
 """Ended texts leave the batch when fewer than this share of it still grows: each new shape of a matrix product costs its
 set-up."""
-SHARED = 8
-"""Tokens that all texts begin with from which on they are read apart."""
+AT_ONCE = 4096
+"""Tokens of contexts that are read together: more are no quicker, and take memory."""
+
+
+class _Part(NamedTuple):
+    """Texts that were read together: which, logits (b, V) of their next tokens, mask (b, T), and their cache."""
+
+    texts: NDArray[np.int64]
+    logits: Tensor
+    mask: Tensor
+    cache: RoomyCache
 
 
 def grows(model: PreTrainedModel) -> bool:
@@ -34,7 +47,8 @@ def grows(model: PreTrainedModel) -> bool:
 class GrowingDecoder:
     """A `lm.decoder.Decoder` of such a model.
 
-    A row of the cache holds what all texts begin with, padding, the rest of its own context, and what was said since.
+    A row of the cache holds padding, what its text and others begin with, padding again, the rest of its own context, and
+    what was said since.
 
     Args:
         model: one of `grows`.
@@ -43,7 +57,9 @@ class GrowingDecoder:
     """
 
     def __init__(self, model: PreTrainedModel, contexts: Sequence[NDArray[np.int32]], pad: int) -> None:
-        self._model, self._pad = CachedModel(model, RoomyCache(_text(model))), pad
+        attend_in_groups(model)
+        self._cache = RoomyCache(_text(model))
+        self._plain, self._model, self._pad = model, CachedModel(model, self._cache), pad
         self._contexts, self._device = contexts, model.device
         self._held = np.arange(len(contexts))  # the text in each row of the cache
         self._mask = torch.zeros(0)
@@ -52,22 +68,40 @@ class GrowingDecoder:
         """See `lm.decoder.Decoder.start`."""
         different = list({row.tobytes(): row for row in self._contexts}.values())
         number = {row.tobytes(): i for i, row in enumerate(different)}
-        begun = _begun_alike(different)
-        if begun < SHARED:
-            begun = 0
-        shown = torch.ones(1, begun, dtype=torch.int64, device=self._device)
-        if begun:
-            ids = torch.from_numpy(different[0][None, :begun].astype(np.int64)).to(self._device)
-            self._model.read(ids, shown)
-            self._model.spread(torch.zeros(len(different), dtype=torch.int64, device=self._device))
-        ids, mask = left_padded([row[begun:] for row in different], self._pad, self._device)
-        self._mask = torch.cat([shown.expand(len(different), -1), mask], 1)
-        logits_BV = self._model.read(ids, self._mask)
+        parts = list(self._parts(different, beginnings(different), RoomyCache(_text(self._plain))))
+        at = [torch.from_numpy(part.texts).to(self._device) for part in parts]
+        longest = max(part.mask.shape[1] for part in parts)
+        self._mask = torch.zeros(len(different), longest, dtype=torch.int64, device=self._device)
+        logits_BV = parts[0].logits.new_empty(len(different), parts[0].logits.shape[1])
+        for rows, part in zip(at, parts, strict=True):
+            self._mask[rows, longest - part.mask.shape[1] :] = part.mask
+            logits_BV[rows] = part.logits
+        self._cache.gather([part.cache for part in parts], at)
         if len(different) < len(self._contexts):
             rows = torch.tensor([number[row.tobytes()] for row in self._contexts], device=self._device)
             self._model.spread(rows)
             self._mask, logits_BV = self._mask[rows], logits_BV[rows]
         return logits_BV
+
+    def _parts(self, texts: Sequence[NDArray[np.int32]], beginning: Beginning, cache: RoomyCache) -> Iterator[_Part]:
+        """Read all texts that begin so; the cache holds one row, what the beginning above ends with."""
+        begun, end = beginning.begun, beginning.end
+        some = beginning
+        while not len(some.texts):
+            some = some.further[0]
+        shown = torch.ones(1, end, dtype=torch.int64, device=self._device)
+        if end > begun:
+            ids = torch.from_numpy(texts[some.texts[0]][None, begun:end].astype(np.int64)).to(self._device)
+            CachedModel(self._plain, cache).read(ids, shown)
+        lengths = np.array([len(texts[r]) for r in beginning.texts], np.int64) - end
+        for part in length_batches(lengths, AT_ONCE):
+            rows, own = beginning.texts[part], cache.copied()
+            own.spread(torch.zeros(len(rows), dtype=torch.int64, device=self._device))
+            ids, mask = left_padded([texts[r][end:] for r in rows], self._pad, self._device)
+            mask = torch.cat([shown.expand(len(rows), -1), mask], 1)
+            yield _Part(rows, CachedModel(self._plain, own).read(ids, mask), mask, own)
+        for further in beginning.further:
+            yield from self._parts(texts, further, cache.copied())
 
     def next(self, lines: NDArray[np.int64], token_b: Tensor) -> Tensor:
         """See `lm.decoder.Decoder.next`."""
@@ -94,11 +128,3 @@ class GrowingDecoder:
 
 def _text(model: PreTrainedModel) -> object:
     return model.config.get_text_config(decoder=True)
-
-
-def _begun_alike(texts: Sequence[NDArray[np.int32]]) -> int:
-    """How many tokens all texts begin with, so that at least one of each is left."""
-    most = min(map(len, texts)) - 1
-    whole = np.stack([text[:most] for text in texts])
-    unlike = np.flatnonzero((whole != whole[0]).any(0))
-    return int(unlike[0]) if len(unlike) else most

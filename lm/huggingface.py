@@ -58,7 +58,7 @@ class Pretrained(Part):
 
     kind: ClassVar[str] = "model"
     name: ClassVar[str] = "pretrained"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     places: ClassVar[tuple[str, ...]] = ("path",)
 
     path: str

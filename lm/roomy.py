@@ -6,6 +6,7 @@ SmolLM2-135M with 64 texts of 150 tokens; and leaving out a few texts copies tho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -43,6 +44,28 @@ class RoomyLayer(DynamicLayer):
         self._view(rows, total)
         return self.keys, self.values
 
+    def copied(self) -> RoomyLayer:
+        """Another one of the same texts, which goes on by itself."""
+        other = RoomyLayer()
+        if self.get_seq_length():
+            other.lazy_initialization(self.keys, self.values)
+            other.keys, other.values = self.keys, self.values
+        return other
+
+    def gather(self, parts: Sequence[RoomyLayer], texts: Sequence[Tensor]) -> None:
+        """Hold the texts of all parts, those of part i in the places ``texts[i]``; what they read last is in one column, and
+        zeros stand before shorter ones."""
+        total, rows = max(part.get_seq_length() for part in parts), sum(map(len, texts))
+        first = parts[0]
+        self.lazy_initialization(first.keys, first.values)
+        for name in ("keys", "values"):
+            held = [getattr(part, name) for part in parts]
+            buffer = held[0].new_zeros(rows, held[0].shape[1], total + LEAST, held[0].shape[3])
+            for at, part in zip(texts, held, strict=True):
+                buffer[at, :, total - part.shape[2] : total] = part
+            self._buffers.append(buffer)
+        self._view(rows, total)
+
     def spread(self, rows: Tensor) -> None:
         """Go on with the texts ``rows`` (B,), which may repeat some."""
         if self.get_seq_length():
@@ -72,7 +95,21 @@ class RoomyCache(DynamicCache):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config=config)
+        self._config = config
         self.layers: Any = [RoomyLayer() for _ in DynamicCache(config=config).layers]
+
+    def copied(self) -> RoomyCache:
+        """See `RoomyLayer.copied`."""
+        other = RoomyCache(self._config)
+        other.layers = [layer.copied() for layer in self.layers]
+        return other
+
+    def gather(self, parts: Sequence[RoomyCache], texts: Sequence[Tensor]) -> None:
+        """See `RoomyLayer.gather`; this one is empty before, and the parts are empty after."""
+        for i, layer in enumerate(self.layers):
+            layer.gather([part.layers[i] for part in parts], texts)
+            for part in parts:
+                part.layers[i] = RoomyLayer()
 
     def spread(self, rows: Tensor) -> None:
         """See `RoomyLayer.spread`."""

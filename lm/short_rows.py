@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lm.grouped import FUSED, GROUPED, attention_of
 from lm.learnt_logits import KINDS
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 LONGEST = 256
 """Tokens of a row up to which plain products are taken."""
-FUSED, PLAIN = "sdpa", "eager"
+PLAIN = "eager"
 
 
 @contextmanager
@@ -26,11 +27,12 @@ def attending(model: PreTrainedModel, longest: int) -> Iterator[None]:
         longest: tokens of the longest row.
     """
     own = type(model).__module__.startswith(KINDS)
-    if not own or model.config._attn_implementation != FUSED or longest > LONGEST or model.device.type != "cpu":
+    fused = attention_of(model)
+    if not own or fused not in (FUSED, GROUPED) or longest > LONGEST or model.device.type != "cpu":
         yield
         return
     model.set_attn_implementation(PLAIN)
     try:
         yield
     finally:
-        model.set_attn_implementation(FUSED)
+        model.set_attn_implementation(fused)

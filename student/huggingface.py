@@ -108,7 +108,7 @@ class HFStudent(Pretrained, StudentSpec):
     """
 
     name: ClassVar[str] = "hf_student"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     refinable: ClassVar[bool] = True
 
     from_scratch: dict[str, int] = field(default_factory=dict)

@@ -44,7 +44,7 @@ class HFTunedTeacher(Pretrained, ModelSpec):
     """
 
     name: ClassVar[str] = "hf_tuned_teacher"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     rows: int = 4800
     mix: dict[str, float] = field(default_factory=dict)

@@ -31,7 +31,7 @@ class HFTeacher(Pretrained, ModelSpec):
     """
 
     name: ClassVar[str] = "hf_teacher"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     engine: str = added("transformers")
 

@@ -15,10 +15,10 @@ PRIVATE = {
         "experiments/engine/pool.py",
         "_children",
     ): "multiprocessing waits at exit even for a process that the kernel holds",
-    **dict.fromkeys(
-        (("lm/short_rows.py", "_attn_implementation"), ("tests/lm/test_short_rows.py", "_attn_implementation")),
-        "transformers lets one choose how a model attends and has no other place where that can be read",
-    ),
+    (
+        "lm/grouped.py",
+        "_attn_implementation",
+    ): "transformers lets one choose how a model attends and has no other place where that can be read",
     (
         "tests/tasks/test_isolated_escapes.py",
         "_ctypes",

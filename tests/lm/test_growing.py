@@ -1,11 +1,15 @@
 """Texts that share what they begin with, and leave the batch as they end, go on as the model reads each alone."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from lm.generate import _at_level, _at_level_of_many
+from lm.beginnings import beginnings
 from lm.growing import GrowingDecoder, grows
 from lm.roomy import RoomyLayer
 from tests.lm.mini.tiny import tiny
@@ -48,12 +52,48 @@ def test_logits_are_those_of_each_text_alone(model, alike):
         logits = decoder.next(lines, torch.from_numpy(tokens))
 
 
-@torch.no_grad()
-def test_what_is_shared_is_read_once():
+def reads_of(texts):
     model, read = llama().model, []
-    model.register_forward_pre_hook(lambda m, args, given: read.append(given["input_ids"].shape), with_kwargs=True)
-    GrowingDecoder(model, [np.r_[4:24, 30, 40].astype(np.int32)] * 3 + [np.r_[4:24, 50].astype(np.int32)], 0).start()
-    assert read == [(1, 20), (2, 2)]
+    hook = model.register_forward_pre_hook(
+        lambda m, args, given: read.append(given["input_ids"].shape), with_kwargs=True
+    )
+    with torch.no_grad():
+        GrowingDecoder(model, [np.asarray(text, np.int32) for text in texts], 0).start()
+    hook.remove()
+    return read
+
+
+def test_what_is_shared_is_read_once(monkeypatch):
+    head, more = list(range(4, 34)), list(range(40, 60))
+    plain = [[*head, 70, 71], [*head, 72, 73], [*head, 70, 71], [*head, 74]]
+    assert reads_of(plain[:2]) == [(2, 32)], "a pass over all weights for 30 tokens is not worth it"
+    assert reads_of([*plain, [*head, 75, 76]]) == [(1, 30), (4, 2)], "equal texts once"
+    longer = [[*head, *more, 80 + i] for i in range(5)]
+    assert reads_of(plain + longer) == [(1, 30), (3, 2), (1, 20), (5, 1)]
+    monkeypatch.setattr("lm.growing.AT_ONCE", 6)
+    assert reads_of([[9, i] for i in range(4, 8)] + [[9, 8, 7, 6, 5]]) == [(3, 2), (1, 2), (1, 5)], (
+        "like lengths together"
+    )
+
+
+@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=30), min_size=1, max_size=12, unique_by=tuple))
+def test_every_text_has_one_beginning_and_begins_with_it(texts):
+    rows = [np.asarray(text, np.int32) for text in texts]
+    with patch("lm.beginnings.WORTH", 8):
+        found, seen = [(beginnings(rows), ())], []
+    while found:
+        beginning, head = found.pop()
+        members = _all(beginning)
+        head = (*head, *texts[members[0]][beginning.begun : beginning.end])
+        assert len(head) == beginning.end
+        assert all(tuple(texts[r][: len(head)]) == head and len(texts[r]) > len(head) for r in members)
+        seen += beginning.texts.tolist()
+        found += [(further, head) for further in beginning.further]
+    assert sorted(seen) == list(range(len(texts)))
+
+
+def _all(beginning):
+    return beginning.texts.tolist() + [r for further in beginning.further for r in _all(further)]
 
 
 def test_which_models_it_takes():
@@ -72,15 +112,3 @@ def test_a_buffer_is_kept_as_it_grows():
     assert len(set(made)) <= 4
     assert layer.keys[1, 1, :, 2].tolist() == list(range(200))
     assert layer.values[2, 0, :, 0].tolist() == [-t for t in range(200)]
-
-
-def test_a_large_vocabulary_is_drawn_from_as_a_small_one():
-    rng = torch.Generator().manual_seed(0)
-    logits = 6 * torch.randn(400, 9001, generator=rng)
-    logits[:, ::3] = -torch.inf
-    logprobs = logits.log_softmax(-1)
-    uniform = torch.rand(400, 1, generator=rng, dtype=torch.float64)
-    uniform[:2, 0] = torch.tensor([0.0, 1 - 1e-12], dtype=torch.float64)
-    found, expected = _at_level_of_many(logprobs, uniform), _at_level(logprobs, uniform)
-    assert (found == expected).float().mean() > 0.99
-    assert torch.isfinite(logprobs.gather(1, found[:, None])).all(), "what cannot be is never drawn"

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lm.grouped import attention_of
 from lm.short_rows import LONGEST, attending
 from lm.train import Trainer
 from student.huggingface import HFRecipe
@@ -14,21 +15,21 @@ from tests.lm.test_learnt_logits import ROWS
 def test_only_short_rows_of_transformers_own_models_are_attended_to_otherwise():
     model = llama().model
     with attending(model, LONGEST):
-        assert model.config._attn_implementation == "eager"
-    assert model.config._attn_implementation == "sdpa"
+        assert attention_of(model) == "eager"
+    assert attention_of(model) == "sdpa"
     with attending(model, LONGEST + 1):
-        assert model.config._attn_implementation == "sdpa"
+        assert attention_of(model) == "sdpa"
     model.set_attn_implementation("eager")
     with attending(model, 1):
         pass
-    assert model.config._attn_implementation == "eager", "what somebody chose stays"
+    assert attention_of(model) == "eager", "what somebody chose stays"
 
 
 def test_it_is_put_back_when_a_step_fails():
     model = llama().model
     with pytest.raises(RuntimeError, match="lost"), attending(model, 1):
         raise RuntimeError("lost")
-    assert model.config._attn_implementation == "sdpa"
+    assert attention_of(model) == "sdpa"
 
 
 def test_a_step_learns_the_same_either_way(monkeypatch):
