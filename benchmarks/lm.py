@@ -110,7 +110,7 @@ def harvested(lm: LanguageModel, count: int, words: Sequence[str]) -> Ragged:
     """The prompts that an attacker of a cell asks."""
     cell = compose_one(words).config
     task = instantiate(cell.task)
-    mix = dict(cell.budget.mix) or dict.fromkeys(task.families, 1.0)
+    mix = cell.budget.get("mix") or dict.fromkeys(task.families, 1.0)
     items = [task.items("train", family, n, 0) for family, n in allocate(count, mix).items()]
     order = np.random.default_rng(0).permutation(count)
     return lm.encode_prompts([item.prompt for family in items for item in family]).take(order)

@@ -7,6 +7,7 @@ whole batches would be written to memory and read again five times (300 rows of 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -42,15 +43,23 @@ def draw(scores_bV: Tensor, tau: float | Tensor, uniform_b: Tensor) -> Tensor:
     return _by_rows(_draw, scores_bV, tau, uniform_b)
 
 
-def drawn(scores_bV: Tensor, tau: float | Tensor, uniform_b: Tensor, told_b: Tensor | None, k: int) -> DrawnTokens:
-    """Tokens drawn from ``scores_bV``, or those told, with what they are scored by; ``k`` as in `DrawnTokens`, at most V."""
-    return _by_rows(_drawn, scores_bV, tau, uniform_b, told_b, k)
+def normalised(scores_bV: Tensor) -> Tensor:
+    """Log-probabilities (b, V) in float32, of what processors made."""
+    return _by_rows(_normalised, scores_bV)
+
+
+def drawn_as_processed(
+    scores_bV: Tensor, tau: float | Tensor, uniform_b: Tensor, told_b: Tensor | None, k: int
+) -> DrawnTokens:
+    """Tokens drawn from `normalised` scores, or those told, with what they are scored by; ``k`` as in `DrawnTokens`, at most
+    V."""
+    return _by_rows(_drawn_as_processed, scores_bV, tau, uniform_b, told_b, k)
 
 
 def drawn_as_served(
     logits_bV: Tensor, tau: float | Tensor, bias_bV: Tensor | None, uniform_b: Tensor, told_b: Tensor | None, k: int
 ) -> DrawnTokens:
-    """`drawn` from what is `served`, in one go."""
+    """The same from what is `served`."""
     return _by_rows(_drawn_as_served, logits_bV, tau, bias_bV, uniform_b, told_b, k)
 
 
@@ -60,14 +69,8 @@ def _by_rows(work: Callable[..., Made], whole: Tensor, *given: Any) -> Made:
     few = max(1, AT_ONCE // vocabulary)
     if whole.device.type != "cpu" or rows <= few:
         return work(whole, *given)
-    made: list[Made] = []
-    for at in range(0, rows, few):
-        here = slice(at, at + few)
-        made.append(work(whole[here], *(x[here] if isinstance(x, Tensor) else x for x in given)))
-    return _joined(made)
-
-
-def _joined(made: list[Made]) -> Made:
+    parts = ((x.split(few) if isinstance(x, Tensor) else repeat(x)) for x in (whole, *given))
+    made = [work(*part) for part in zip(*parts, strict=False)]
     first = made[0]
     if isinstance(first, Tensor):
         return torch.cat(made)  # type: ignore[return-value, arg-type]
@@ -86,9 +89,23 @@ def _served(logits_bV: Tensor, tau: float | Tensor, bias_bV: Tensor | None) -> T
 
 
 def _drawn(scores_bV: Tensor, tau: float | Tensor, uniform_b: Tensor, told_b: Tensor | None, k: int) -> DrawnTokens:
-    token_b = _draw(scores_bV, tau, uniform_b) if told_b is None else told_b
+    return scored(scores_bV, _draw(scores_bV, tau, uniform_b) if told_b is None else told_b, k)
+
+
+def scored(scores_bV: Tensor, token_b: Tensor, k: int) -> DrawnTokens:
+    """Tokens (b,) that others drew, with what they are scored by; ``k`` as in `DrawnTokens`, at most V."""
     top = torch.topk(scores_bV, min(k, scores_bV.shape[1]))
     return DrawnTokens(token_b, scores_bV.gather(1, token_b[:, None])[:, 0], top.indices, top.values)
+
+
+def _drawn_as_processed(
+    scores_bV: Tensor, tau: float | Tensor, uniform_b: Tensor, told_b: Tensor | None, k: int
+) -> DrawnTokens:
+    return _drawn(_normalised(scores_bV), tau, uniform_b, told_b, k)
+
+
+def _normalised(scores_bV: Tensor) -> Tensor:
+    return log_softmax(scores_bV.float(), dim=-1)
 
 
 def _drawn_as_served(

@@ -8,7 +8,7 @@ seeds under two defenses are coupled. Knows nothing of teachers, defenses or tas
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -17,11 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import log_softmax
 
 from lm.batch_keep import BatchKeep
 from lm.batches import LOGITS_PER_BATCH, length_batches
-from lm.draw import draw, drawn, drawn_as_served, served
+from lm.draw import draw, drawn_as_processed, drawn_as_served, normalised, scored, served
 from lm.handle import ModelHandle
 from lm.passes import DECODE, by_others, reading
 from lm.ragged import Ragged
@@ -172,6 +171,7 @@ def _run_batch(
         None if np.ndim(temperature) == 0 else torch.from_numpy(np.asarray(temperature, np.float32)).to(device)[:, None]
     )
     told = None if batch.forced is None else _padded(batch.forced, device)
+    choose = next((p.draw for p in processors if hasattr(p, "draw")), None)
     lines = np.arange(n)  # rows that still grow
     length = np.zeros(n, np.int64)
     steps: list[Step] = []
@@ -187,10 +187,13 @@ def _run_batch(
             step = drawn_as_served(logits_bV, tau, bias_bV, uniform_b, told_b, sampling.top_logprobs)
         else:
             scores_bV = _processed(served(logits_bV, tau, bias_bV), lines, ids, processors)
-            if told_b is None:
+            if told_b is not None or choose is None:
+                step = drawn_as_processed(scores_bV, tau, uniform_b, told_b, sampling.top_logprobs)
+            else:
+                scores_bV = normalised(scores_bV)
                 with by_others(DECODE, len(lines) / n):
-                    told_b = _chosen(scores_bV, tau, uniform_b, here, ids, processors)
-            step = drawn(scores_bV, tau, uniform_b, told_b, sampling.top_logprobs)
+                    chosen_b = _chosen(scores_bV, tau, uniform_b, here, ids, choose)
+                step = scored(scores_bV, chosen_b, sampling.top_logprobs)
         token_b = step.token_b
         steps.append(Step(lines, *step))
         t += 1
@@ -220,8 +223,8 @@ def _padded(rows: Sequence[NDArray[np.int32]], device: torch.device) -> Tensor:
 
 
 def _processed(scores_bV: Tensor, lines: NDArray[np.int64], ids_BT: Tensor, processors: Sequence[Processor]) -> Tensor:
-    """Log-probabilities (b, V) that the growing rows are drawn from. The processors see the whole batch; those that want to
-    know which rows have ended are told, and read the others alone."""
+    """What processors make of the scores (b, V) of the growing rows. They see the whole batch; those that want to know which
+    rows have ended are told, and read the others alone."""
     here = torch.from_numpy(lines).to(scores_bV.device)
     all_BV = _of_batch(scores_bV, here, len(ids_BT))
     for processor in processors:
@@ -232,11 +235,13 @@ def _processed(scores_bV: Tensor, lines: NDArray[np.int64], ids_BT: Tensor, proc
             share = len(lines) / len(ids_BT)
         with by_others(DECODE, share):
             all_BV = processor(ids_BT, all_BV)
-    return log_softmax(all_BV[here].float(), dim=-1)
+    return all_BV if len(lines) == len(ids_BT) else all_BV[here]
 
 
 def _of_batch(scores_bV: Tensor, here: Tensor, n: int) -> Tensor:
     """(n, V) the growing rows' log-probabilities in their places; rows that have ended are uniform."""
+    if len(here) == n:
+        return scores_bV
     all_nV = torch.full((n, scores_bV.shape[1]), -math.log(scores_bV.shape[1]), device=scores_bV.device)
     all_nV[here] = scores_bV
     return all_nV
@@ -248,17 +253,15 @@ def _chosen(
     uniform_b: Tensor,
     here: Tensor,
     ids_BT: Tensor,
-    processors: Sequence[Processor],
-) -> Tensor | None:
-    """The tokens (b,) that are said in the place of those drawn: what a processor chooses in rows that are not greedy; None
-    where no processor chooses."""
-    choose = next((p.draw for p in processors if hasattr(p, "draw")), None)
-    if choose is None or (isinstance(tau, float) and tau == 0):
-        return None
+    choose: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Tensor:
+    """Tokens (b,): those drawn, and in rows that are not greedy what a processor chooses in their place."""
     token_b = draw(scores_bV, tau, uniform_b)
+    if isinstance(tau, float) and tau == 0:
+        return token_b
     drawn_B = torch.zeros(len(ids_BT), dtype=token_b.dtype, device=token_b.device)
     drawn_B[here] = token_b
-    chosen_b: Tensor = choose(ids_BT, _of_batch(scores_bV, here, len(ids_BT)), drawn_B)[here]
+    chosen_b = choose(ids_BT, _of_batch(scores_bV, here, len(ids_BT)), drawn_B)[here]
     return chosen_b if isinstance(tau, float) else torch.where(tau[:, 0] == 0, token_b, chosen_b)
 
 

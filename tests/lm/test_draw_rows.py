@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lm.draw import by_blocks, draw, drawn, drawn_as_served, one_by_one, served
+from lm.draw import by_blocks, draw, drawn_as_processed, drawn_as_served, normalised, one_by_one, served
 
 
 def test_a_large_vocabulary_is_drawn_from_as_a_small_one():
@@ -33,7 +33,11 @@ def test_a_few_rows_at_a_time_draw_what_all_at_once_do(monkeypatch, tau, biased,
     monkeypatch.setattr("lm.draw.AT_ONCE", 150)
     assert [x.tolist() for x in drawn_as_served(logits, tau, bias, uniform, said, 3)] == [x.tolist() for x in whole]
     scores = served(logits, tau, bias)
-    assert [x.tolist() for x in drawn(scores, tau, uniform, said, 3)] == [x.tolist() for x in whole]
+    torch.testing.assert_close(normalised(scores + 2.5), scores, atol=1e-5, rtol=0)
+    again = drawn_as_processed(scores - 1.0, tau, uniform, said, 3)
+    assert again.token_b.tolist() == whole.token_b.tolist()
+    for found, expected in zip(again[1:], whole[1:], strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     if not told:
         assert draw(scores, tau, uniform).tolist() == whole.token_b.tolist()
     hot = np.where(np.atleast_1d(np.asarray(tau)).ravel() > 0, np.asarray(tau).ravel(), 1.0)[:, None]
