@@ -55,7 +55,7 @@ def judge_table(summaries: Sequence[Summary]) -> Table | None:
         return None
     columns = (
         *_identifying(rows, "judge"),
-        Column("rating", "rating", "number"),
+        Column("rating", "rating"),
         Column("mass", "on scale"),
         Column("length", "length"),
         *AGREEMENT,

@@ -1,5 +1,6 @@
 """The table of judges: shown where somebody judges, with agreement and what speaks against it."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -85,6 +86,9 @@ def test_a_judge_whose_agreement_is_not_shown_is_flagged(tmp_path, monkeypatch):
     assert notes.count(f"30 texts; {UNSHOWN}") == 1
     assert [row["judge"] for row in tables["judges_agree"].rows] == ["sound, noise", "sound, style", "noise, style"]
     assert "kappa_student,noise,,program" in report.files["csv"].read_text()
-    assert "What judges say" in report.files["md"].read_text()
+    page = report.files["md"].read_text()
+    assert "What judges say" in page
+    sound = next(line for line in page.splitlines() if line.startswith("| none | imitate | sound | student |"))
+    assert re.fullmatch(r"\d\.\d\d( \[\d\.\d\d, \d\.\d\d\])?", sound.split("|")[5].strip()), "two decimals"
     plain = write_report([one("none", None, 0.9, 0.99, 0)], tmp_path, "plain")
     assert not {"judges", "judges_agree"} & {t.name for t in plain.tables}
