@@ -115,6 +115,14 @@ class Cells:
         return write_report(results_of(entries, cells), folder, name, *self.reporting)
 
 
+def fitted(engine: Engine, graph: StageGraph, told: Console) -> Engine:
+    """The engine with as many workers as memory is free for (`Engine.fitted`); says so where those are fewer."""
+    found = engine.fitted(graph)
+    if found.width() < engine.width():
+        told.print(f"moatbench: {found.width()} at a time, not {engine.width()}: memory is free for no more")
+    return found
+
+
 def carry_out(
     cells: Sequence[Composed],
     name: str,
@@ -150,6 +158,7 @@ def carry_out(
         if graph.nodes and not dry_run:
             engine.warm()
         remarks_on_code = changed(graph, store)
+        engine = fitted(engine, graph, told)
     told.print(summary(len(cells), graph, engine.width()), highlight=False)
     for remark in remarks_on_code:
         told.print(f"moatbench: {remark}", highlight=False, soft_wrap=True)

@@ -32,7 +32,7 @@ def run_round(
         kept: name of the kept table that the stages are added to.
         saying: what is said first, from the graph and the number of workers.
     """
-    from experiments.cli.execute import engine_of
+    from experiments.cli.execute import engine_of, fitted
     from experiments.cli.stored_rows import out_of, store_of
     from experiments.engine.at_hand import require_at_hand
     from experiments.engine.display import display_of
@@ -45,6 +45,7 @@ def run_round(
 
     told, place, store, engine = remarks(), out_of([cell]), store_of([cell]), engine_of(cell, workers)
     graph = plan(wanted, store)
+    engine = fitted(engine, graph, told)
     told.print(saying(graph, engine.width()), markup=False, highlight=False, soft_wrap=True)
     if isinstance(engine, LocalEngine):
         require_memory(graph, engine.width())

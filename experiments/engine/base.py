@@ -119,6 +119,10 @@ class Engine(ABC):
         run."""
         return
 
+    def fitted(self, graph: StageGraph) -> Engine:
+        """The same with as many workers as there is room for, where it was left to it how many."""
+        return self
+
     @abstractmethod
     def width(self) -> int:
         """How many stages run at a time, for estimates."""

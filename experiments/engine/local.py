@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -13,6 +13,7 @@ from experiments.engine.deaths import Deaths
 from experiments.engine.display import duration
 from experiments.engine.ending import ends_politely
 from experiments.engine.graph import StageGraph
+from experiments.engine.memory import workers_that_fit
 from experiments.engine.pool import WorkerPool, WorkerProcess, warm
 from experiments.engine.schedule import Schedule, conclude
 from experiments.store.store import Store
@@ -35,7 +36,8 @@ class LocalEngine(Engine):
     """Worker processes on this machine.
 
     Args:
-        workers: how many; None takes one per core, or one where there is a GPU; 0 runs everything in this process.
+        workers: how many; None takes one per core, or one where there is a GPU, and fewer where memory is short; 0 runs
+            everything in this process.
         cohort: most students that are trained and scored as one program; None takes 1 on a CPU, where that gains nothing
             (docs/performance.md), and `COHORT` on a GPU.
         threads: of each worker. Sums are added up in another order with another number of threads, so results are the same
@@ -61,6 +63,10 @@ class LocalEngine(Engine):
         if self.workers is not None:
             return max(self.workers, 1)
         return 1 if has_gpu() else cores_here()
+
+    def fitted(self, graph: StageGraph) -> LocalEngine:
+        """See `Engine.fitted`."""
+        return self if self.workers is not None else replace(self, workers=workers_that_fit(graph, self.width()))
 
     def warm(self) -> None:
         """See `Engine.warm`."""

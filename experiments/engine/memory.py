@@ -91,6 +91,16 @@ def available() -> Memory:
     return Memory(min(found, default=-1), each[0] if each else -1, "", sum(each) if each else -1)
 
 
+def workers_that_fit(graph: StageGraph, most: int) -> int:
+    """As many workers as memory is free for, 1 at least and ``most`` at most."""
+    free = available()
+    for workers in range(most, 1, -1):
+        need = needed(graph, workers)
+        if all(has < 0 or wants <= has for wants, has in ((need.main, free.main), (need.gpu, free.gpu))):
+            return workers
+    return 1
+
+
 def require_memory(graph: StageGraph, workers: int) -> None:
     """Refuse a plan that needs more than there is.
 

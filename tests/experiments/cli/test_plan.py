@@ -172,3 +172,24 @@ def test_planning_is_timed(tmp_path):
     assert found.cells == 10
     assert found.stages == 79
     assert len(found.row()) == 9
+
+
+def test_unless_asked_for_more_as_many_work_as_memory_is_free_for(graph, monkeypatch):
+    monkeypatch.setattr("experiments.engine.local.cores_here", lambda: 4)
+    monkeypatch.setattr("experiments.engine.local.has_gpu", lambda: False)
+    for free, expected in ((-1, 4), (needed(graph, 4).main, 4), (needed(graph, 4).main - 1, 3), (10**6, 1)):
+        monkeypatch.setattr(memory, "available", lambda free=free: Memory(free, -1))
+        assert LocalEngine().fitted(graph).width() == expected
+        assert LocalEngine(workers=4).fitted(graph).width() == 4, "who asked for four is refused, and told why"
+        assert LocalEngine(workers=0).fitted(graph) == LocalEngine(workers=0)
+
+
+def test_a_run_says_that_memory_is_free_for_fewer(monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr("experiments.engine.local.cores_here", lambda: 3)
+    monkeypatch.setattr("experiments.engine.local.has_gpu", lambda: False)
+    monkeypatch.setattr("experiments.engine.local.workers_that_fit", lambda graph, most: most - 1)
+    assert main(["run", "--dry-run", f"store={tmp_path / 'store'}"]) == 0
+    told = capfd.readouterr().err
+    assert "2 at a time, not 3: memory is free for no more" in told
+    assert main(["run", "--dry-run", "--workers", "3", f"store={tmp_path / 'store'}"]) == 0
+    assert "at a time, not" not in capfd.readouterr().err
