@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# the same with what large models are read, rounded and scored with
+LM := $(VENV)/.lm
 # the same with what drives a browser
 WEB := $(VENV)/.web
 LOCK := requirements/lock.txt
@@ -36,10 +38,14 @@ test: $(STAMP)  ## run the tests
 test-slow: $(STAMP)  ## run the long checks on the mini world
 	$(BIN)/python -m pytest -m slow
 
-test-lm: $(STAMP)  ## run the checks on a real pretrained model (SmolLM2-135M)
+test-lm: $(LM)  ## run the checks on a real pretrained model (SmolLM2-135M), in few bits, and in lm-eval
 	$(BIN)/python -m lm.gguf fetch-smollm2 build
 	test -d build/smollm2 || $(BIN)/python -m lm.gguf convert build/SmolLM2-135M-Instruct.Q4_1.gguf build/smollm2
 	MOATBENCH_SMOLLM2=$(CURDIR)/build/smollm2 $(BIN)/python -m pytest -m lm
+
+$(LM): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c $(LOCK) -e '.[$(EXTRAS),quantize,embed]' 'lm-eval[hf]>=0.4.9'
+	@touch $@
 
 test-web: $(WEB) browser  ## run the checks of pages in a real browser (Chromium)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m web

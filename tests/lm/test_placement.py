@@ -98,6 +98,7 @@ def test_quantised_weights_are_planned_smaller(folder: Path) -> None:
     assert Checkpoint(str(folder), dtype="bfloat16", quantize="4bit").weight_bytes() == held_bytes(model, "4bit")
 
 
+@pytest.mark.lm
 @pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 @pytest.mark.parametrize("quantize", ["4bit", "8bit"])
 def test_a_quantised_model_answers_much_as_the_whole_one(tmp_path: Path, quantize: str) -> None:

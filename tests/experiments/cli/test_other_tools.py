@@ -98,6 +98,7 @@ metadata: {{version: 1}}
 """
 
 
+@pytest.mark.lm
 def test_the_harness_and_we_score_alike(lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("lm_eval")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
