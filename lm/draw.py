@@ -6,9 +6,9 @@ whole batches would be written to memory and read again five times (300 rows of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from itertools import repeat
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,51 +30,56 @@ class DrawnTokens(NamedTuple):
     top_logprobs_bk: Tensor
 
 
-Made = TypeVar("Made", bound=Tensor | DrawnTokens)
+def serve(logits_bV: Tensor, tau: float | Tensor, bias_bV: Tensor | None, scores_nV: Tensor, here_b: Tensor) -> None:
+    """Write log-probabilities, before processors, into some rows of a float32 table.
 
-
-def served(logits_bV: Tensor, tau: float | Tensor, bias_bV: Tensor | None) -> Tensor:
-    """Log-probabilities (b, V) in float32, before processors; ``tau`` one temperature, or (b, 1)."""
-    return _by_rows(_served, logits_bV, tau, bias_bV)
+    Args:
+        logits_bV: of those rows.
+        tau: one temperature, or (b, 1).
+        bias_bV: added to the logits.
+        scores_nV: the table.
+        here_b: the rows.
+    """
+    for logits, at, hot, bias in _few(logits_bV.shape[1], logits_bV, here_b, tau, bias_bV):
+        scores_nV[at] = _served(logits, hot, bias)
 
 
 def draw(scores_bV: Tensor, tau: float | Tensor, uniform_b: Tensor) -> Tensor:
     """Token ids (b,): the largest at temperature 0, else the first whose cumulative probability exceeds the uniform."""
-    return _by_rows(_draw, scores_bV, tau, uniform_b)
+    return torch.cat([_draw(*part) for part in _few(scores_bV.shape[1], scores_bV, tau, uniform_b)])
 
 
-def normalised(scores_bV: Tensor) -> Tensor:
-    """Log-probabilities (b, V) in float32, of what processors made."""
-    return _by_rows(_normalised, scores_bV)
+def normalised(scores_nV: Tensor, here_b: Tensor) -> Tensor:
+    """Log-probabilities (b, V) in float32 of some rows of what processors made."""
+    return torch.cat([_normalised(scores_nV[at]) for (at,) in _few(scores_nV.shape[1], here_b)])
 
 
 def drawn_as_processed(
-    scores_bV: Tensor, tau: float | Tensor, uniform_b: Tensor, told_b: Tensor | None, k: int
+    scores_nV: Tensor, here_b: Tensor, tau: float | Tensor, uniform_b: Tensor, told_b: Tensor | None, k: int
 ) -> DrawnTokens:
     """Tokens drawn from `normalised` scores, or those told, with what they are scored by; ``k`` as in `DrawnTokens`, at most
     V."""
-    return _by_rows(_drawn_as_processed, scores_bV, tau, uniform_b, told_b, k)
+    parts = _few(scores_nV.shape[1], here_b, tau, uniform_b, told_b)
+    return _joined([_drawn(_normalised(scores_nV[at]), hot, level, told, k) for at, hot, level, told in parts])
 
 
 def drawn_as_served(
     logits_bV: Tensor, tau: float | Tensor, bias_bV: Tensor | None, uniform_b: Tensor, told_b: Tensor | None, k: int
 ) -> DrawnTokens:
-    """The same from what is `served`."""
-    return _by_rows(_drawn_as_served, logits_bV, tau, bias_bV, uniform_b, told_b, k)
+    """The same from logits that no processor changes."""
+    parts = _few(logits_bV.shape[1], logits_bV, tau, bias_bV, uniform_b, told_b)
+    return _joined([_drawn(_served(x, hot, bias), hot, level, told, k) for x, hot, bias, level, told in parts])
 
 
-def _by_rows(work: Callable[..., Made], whole: Tensor, *given: Any) -> Made:
-    """``work`` on few rows of (b, V) at a time; tensors among ``given`` have b rows too."""
-    rows, vocabulary = whole.shape
-    few = max(1, AT_ONCE // vocabulary)
-    if whole.device.type != "cpu" or rows <= few:
-        return work(whole, *given)
-    parts = ((x.split(few) if isinstance(x, Tensor) else repeat(x)) for x in (whole, *given))
-    made = [work(*part) for part in zip(*parts, strict=False)]
-    first = made[0]
-    if isinstance(first, Tensor):
-        return torch.cat(made)  # type: ignore[return-value, arg-type]
-    return type(first)(*(torch.cat(column) for column in zip(*made, strict=True)))
+def _few(vocabulary: int, first: Tensor, *given: Any) -> Iterator[tuple[Any, ...]]:
+    """Few rows at a time of tensors that have as many; what is no tensor goes with each."""
+    few = max(1, AT_ONCE // vocabulary) if first.device.type == "cpu" else max(1, len(first))
+    parts = ((x.split(few) if isinstance(x, Tensor) else repeat(x)) for x in given)
+    return zip(first.split(few), *parts, strict=False)
+
+
+def _joined(parts: Sequence[DrawnTokens]) -> DrawnTokens:
+    return parts[0] if len(parts) == 1 else DrawnTokens(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def _served(logits_bV: Tensor, tau: float | Tensor, bias_bV: Tensor | None) -> Tensor:
@@ -98,20 +103,8 @@ def scored(scores_bV: Tensor, token_b: Tensor, k: int) -> DrawnTokens:
     return DrawnTokens(token_b, scores_bV.gather(1, token_b[:, None])[:, 0], top.indices, top.values)
 
 
-def _drawn_as_processed(
-    scores_bV: Tensor, tau: float | Tensor, uniform_b: Tensor, told_b: Tensor | None, k: int
-) -> DrawnTokens:
-    return _drawn(_normalised(scores_bV), tau, uniform_b, told_b, k)
-
-
 def _normalised(scores_bV: Tensor) -> Tensor:
     return log_softmax(scores_bV.float(), dim=-1)
-
-
-def _drawn_as_served(
-    logits_bV: Tensor, tau: float | Tensor, bias_bV: Tensor | None, uniform_b: Tensor, told_b: Tensor | None, k: int
-) -> DrawnTokens:
-    return _drawn(_served(logits_bV, tau, bias_bV), tau, uniform_b, told_b, k)
 
 
 def _draw(logprobs_bV: Tensor, tau: float | Tensor, uniform_b: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lm.batch_keep import BatchKeep
 from lm.batches import LOGITS_PER_BATCH, length_batches
-from lm.draw import draw, drawn_as_processed, drawn_as_served, normalised, scored, served
+from lm.draw import draw, drawn_as_processed, drawn_as_served, normalised, scored, serve
 from lm.handle import ModelHandle
 from lm.passes import DECODE, by_others, reading
 from lm.ragged import Ragged
@@ -175,6 +175,7 @@ def _run_batch(
     lines = np.arange(n)  # rows that still grow
     length = np.zeros(n, np.int64)
     steps: list[Step] = []
+    scores_nV = None  # what processors are given, in one place for all steps
     with reading(lm.model, n, sum(map(len, contexts))):
         logits_bV, t = decoder.start(), 0
     while True:
@@ -186,11 +187,14 @@ def _run_batch(
         if ids is None:
             step = drawn_as_served(logits_bV, tau, bias_bV, uniform_b, told_b, sampling.top_logprobs)
         else:
-            scores_bV = _processed(served(logits_bV, tau, bias_bV), lines, ids, processors)
+            if scores_nV is None:
+                scores_nV = torch.empty(n, logits_bV.shape[1], device=device)
+            serve(logits_bV, tau, bias_bV, scores_nV, here)
+            all_nV = _processed(scores_nV, lines, ids, processors)
             if told_b is not None or choose is None:
-                step = drawn_as_processed(scores_bV, tau, uniform_b, told_b, sampling.top_logprobs)
+                step = drawn_as_processed(all_nV, here, tau, uniform_b, told_b, sampling.top_logprobs)
             else:
-                scores_bV = normalised(scores_bV)
+                scores_bV = normalised(all_nV, here)
                 with by_others(DECODE, len(lines) / n):
                     chosen_b = _chosen(scores_bV, tau, uniform_b, here, ids, choose)
                 step = scored(scores_bV, chosen_b, sampling.top_logprobs)
@@ -222,26 +226,25 @@ def _padded(rows: Sequence[NDArray[np.int32]], device: torch.device) -> Tensor:
     return torch.from_numpy(whole).to(device)
 
 
-def _processed(scores_bV: Tensor, lines: NDArray[np.int64], ids_BT: Tensor, processors: Sequence[Processor]) -> Tensor:
-    """What processors make of the scores (b, V) of the growing rows. They see the whole batch; those that want to know which
-    rows have ended are told, and read the others alone."""
-    here = torch.from_numpy(lines).to(scores_bV.device)
-    all_BV = _of_batch(scores_bV, here, len(ids_BT))
+def _processed(scores_nV: Tensor, lines: NDArray[np.int64], ids_BT: Tensor, processors: Sequence[Processor]) -> Tensor:
+    """What processors make of the scores of the whole batch, of which the growing rows are filled in; rows that have ended
+    are uniform. Those that want to know which rows have ended are told, and read the others alone."""
+    n, vocabulary = scores_nV.shape
+    if len(lines) < n:
+        scores_nV[np.setdiff1d(np.arange(n), lines)] = -math.log(vocabulary)
     for processor in processors:
         if hasattr(processor, "step"):
             processor.step(lines)
             share = 1.0
         else:
-            share = len(lines) / len(ids_BT)
+            share = len(lines) / n
         with by_others(DECODE, share):
-            all_BV = processor(ids_BT, all_BV)
-    return all_BV if len(lines) == len(ids_BT) else all_BV[here]
+            scores_nV = processor(ids_BT, scores_nV)
+    return scores_nV
 
 
 def _of_batch(scores_bV: Tensor, here: Tensor, n: int) -> Tensor:
     """(n, V) the growing rows' log-probabilities in their places; rows that have ended are uniform."""
-    if len(here) == n:
-        return scores_bV
     all_nV = torch.full((n, scores_bV.shape[1]), -math.log(scores_bV.shape[1]), device=scores_bV.device)
     all_nV[here] = scores_bV
     return all_nV

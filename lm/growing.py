@@ -17,6 +17,7 @@ from lm.batches import length_batches
 from lm.beginnings import Beginning, beginnings
 from lm.cached import CachedModel
 from lm.grouped import attend_in_groups
+from lm.half_norm import quick_norms
 from lm.roomy import RoomyCache, is_plain
 from lm.rows import left_padded
 
@@ -58,6 +59,7 @@ class GrowingDecoder:
 
     def __init__(self, model: PreTrainedModel, contexts: Sequence[NDArray[np.int32]], pad: int) -> None:
         attend_in_groups(model)
+        quick_norms(model)
         self._cache = RoomyCache(_text(model))
         self._plain, self._model, self._pad = model, CachedModel(model, self._cache), pad
         self._contexts, self._device = contexts, model.device

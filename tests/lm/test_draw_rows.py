@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lm.draw import by_blocks, draw, drawn_as_processed, drawn_as_served, normalised, one_by_one, served
+from lm.draw import by_blocks, draw, drawn_as_processed, drawn_as_served, normalised, one_by_one, serve
 
 
 def test_a_large_vocabulary_is_drawn_from_as_a_small_one():
@@ -32,9 +32,12 @@ def test_a_few_rows_at_a_time_draw_what_all_at_once_do(monkeypatch, tau, biased,
     whole = drawn_as_served(logits, tau, bias, uniform, said, 3)
     monkeypatch.setattr("lm.draw.AT_ONCE", 150)
     assert [x.tolist() for x in drawn_as_served(logits, tau, bias, uniform, said, 3)] == [x.tolist() for x in whole]
-    scores = served(logits, tau, bias)
-    torch.testing.assert_close(normalised(scores + 2.5), scores, atol=1e-5, rtol=0)
-    again = drawn_as_processed(scores - 1.0, tau, uniform, said, 3)
+    scores, here = torch.zeros(9, 50), torch.tensor([0, 1, 3, 4, 5, 7, 8])
+    serve(logits, tau, bias, scores, here)
+    assert not scores[[2, 6]].any(), "other rows stay as they are"
+    table, scores = scores, scores[here]
+    torch.testing.assert_close(normalised(table + 2.5, here), scores, atol=1e-5, rtol=0)
+    again = drawn_as_processed(table - 1.0, here, tau, uniform, said, 3)
     assert again.token_b.tolist() == whole.token_b.tolist()
     for found, expected in zip(again[1:], whole[1:], strict=True):
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

@@ -110,7 +110,7 @@ def test_nothing_chosen_of_a_stack_is_none_of_it(words):
 
 TOO_LARGE = {
     "student.width=100000000": "student",
-    "student.layers=10000": "student",
+    "student.layers=100000": "student",
     "student.base_rows=[100000000,1,1,1]": "student",
     "teacher.layers=100000": "teacher",
     "measure.population.accounts=100000000": "stage honest",
