@@ -24,8 +24,8 @@ from lm.rows import left_padded
 COMPACT_BELOW = 0.9
 """Ended texts leave the batch when fewer than this share of it still grows: each new shape of a matrix product costs its
 set-up."""
-AT_ONCE = 4096
-"""Tokens of contexts that are read together: more are no quicker, and take memory."""
+AT_ONCE, ON_GPU = 4096, 65_536
+"""Tokens of contexts that are read together: on a CPU more are no quicker, and take memory."""
 
 
 class _Part(NamedTuple):
@@ -71,7 +71,7 @@ class GrowingDecoder:
         different = list({row.tobytes(): row for row in self._contexts}.values())
         number = {row.tobytes(): i for i, row in enumerate(different)}
         parts = list(self._parts(different, beginnings(different), RoomyCache(_text(self._plain))))
-        at = [torch.from_numpy(part.texts).to(self._device) for part in parts]
+        at = [torch.from_numpy(part.texts) for part in parts]  # not on a device: layers may be on several
         longest = max(part.mask.shape[1] for part in parts)
         self._mask = torch.zeros(len(different), longest, dtype=torch.int64, device=self._device)
         logits_BV = parts[0].logits.new_empty(len(different), parts[0].logits.shape[1])
@@ -80,7 +80,7 @@ class GrowingDecoder:
             logits_BV[rows] = part.logits
         self._cache.gather([part.cache for part in parts], at)
         if len(different) < len(self._contexts):
-            rows = torch.tensor([number[row.tobytes()] for row in self._contexts], device=self._device)
+            rows = torch.tensor([number[row.tobytes()] for row in self._contexts])
             self._model.spread(rows)
             self._mask, logits_BV = self._mask[rows], logits_BV[rows]
         return logits_BV
@@ -96,9 +96,9 @@ class GrowingDecoder:
             ids = torch.from_numpy(texts[some.texts[0]][None, begun:end].astype(np.int64)).to(self._device)
             CachedModel(self._plain, cache).read(ids, shown)
         lengths = np.array([len(texts[r]) for r in beginning.texts], np.int64) - end
-        for part in length_batches(lengths, AT_ONCE):
+        for part in length_batches(lengths, AT_ONCE if self._device.type == "cpu" else ON_GPU):
             rows, own = beginning.texts[part], cache.copied()
-            own.spread(torch.zeros(len(rows), dtype=torch.int64, device=self._device))
+            own.spread(torch.zeros(len(rows), dtype=torch.int64))
             ids, mask = left_padded([texts[r][end:] for r in rows], self._pad, self._device)
             mask = torch.cat([shown.expand(len(rows), -1), mask], 1)
             yield _Part(rows, CachedModel(self._plain, own).read(ids, mask), mask, own)
@@ -121,7 +121,7 @@ class GrowingDecoder:
         """The last growing texts move into the rows of those that have ended, so that the first rows are all that grow."""
         rows = int(growing.sum())
         holes, last = np.flatnonzero(~growing[:rows]), rows + np.flatnonzero(growing[rows:])
-        target, source = (torch.from_numpy(places).to(self._device) for places in (holes, last))
+        target, source = (torch.from_numpy(places) for places in (holes, last))
         self._model.move(source, target, rows)
         self._mask[target] = self._mask[source]
         self._held[holes] = self._held[last]
