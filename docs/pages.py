@@ -109,6 +109,16 @@ def shortened(text: str, name: str) -> str:
     return "\n".join(found[:-1])
 
 
+def plots_of(name: str, results: Path) -> list[Path]:
+    """The plots of a report, and not those of another whose name goes on from its own."""
+    others = [page.stem for page in results.glob(f"{name}_*.md")]
+    return [
+        plot
+        for plot in sorted({*results.glob(f"{name}.png"), *results.glob(f"{name}_*.png")})
+        if not any(f"{plot.stem}_".startswith(f"{other}_") for other in others)
+    ]
+
+
 def put(name: str, results: Path, pages: Path) -> list[Path]:
     """Write the page, a compact CSV of its rows, and copy its plots and its HTML page; the paths.
 
@@ -136,7 +146,7 @@ def put(name: str, results: Path, pages: Path) -> list[Path]:
     if (results / f"{name}.csv").is_file():
         paths.append(pages / f"{name}.csv")
         paths[-1].write_text(compact((results / f"{name}.csv").read_text(encoding="utf-8")), encoding="utf-8")
-    for plot in sorted({*results.glob(f"{name}.png"), *results.glob(f"{name}_*.png")}):
+    for plot in plots_of(name, results):
         paths.append(pages / plot.name)
         if plot.stat().st_size <= HEAVIEST:
             shutil.copy(plot, paths[-1])

@@ -84,6 +84,26 @@ def test_an_html_page_goes_with_its_report_if_it_is_of_the_same_rows(pages, tmp_
     assert lines[5:] == ["", "What it shows."]
 
 
+def test_plots_of_a_report_are_not_those_of_one_whose_name_goes_on(pages, tmp_path):
+    for name in (
+        "main.md",
+        "main_imitation.md",
+        "main.png",
+        "main_roc.png",
+        "main_imitation.png",
+        "main_imitation_roc.png",
+    ):
+        (tmp_path / name).touch()
+    (tmp_path / "main_imitations.png").touch()
+    assert [plot.name for plot in pages.plots_of("main", tmp_path)] == [
+        "main.png",
+        "main_imitations.png",
+        "main_roc.png",
+    ]
+    own = ["main_imitation.png", "main_imitation_roc.png"]
+    assert [plot.name for plot in pages.plots_of("main_imitation", tmp_path)] == own
+
+
 def test_a_command_names_no_place_of_the_machine_that_ran_it(pages):
     words = ["teacher.path=/home/me/models/small", "path=models/small", "+experiment=quick", "x=a=/b", "--workers"]
     assert [pages.typed(word) for word in words] == ["teacher.path=FOLDER/small", *words[1:]]
