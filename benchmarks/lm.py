@@ -83,12 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{peak / 1e9:,.0f} GFLOP/s: product of two {size}² matrices in {asked.dtype}\n")
     print("| defense | way | tokens | tokens/s | times the best generate | share of peak |")
     print("|---|---|--:|--:|--:|--:|")
-    untouched = _opened(asked.path, asked.dtype, asked.batch_tokens or 1, asked.chat_template)
+    untouched = _untouched(lm, asked.path, asked.dtype)
     for defense in asked.defenses:
         _print_sampling(lm, untouched, prompts, defense, asked.most, asked.batches, peak)
     if asked.steps:
         rows = written(lm, prompts, asked.most)
-        _print_fit(_opened(asked.path, "float32", asked.batch_tokens, asked.chat_template), rows, asked.steps, size)
+        lm = _opened(asked.path, "float32", asked.batch_tokens, asked.chat_template)
+        _print_fit(lm, _untouched(lm, asked.path, "float32"), rows, asked.steps, size)
 
 
 def _opened(path: str, dtype: str, batch_tokens: int, chat_template: str) -> LanguageModel:
@@ -98,6 +99,13 @@ def _opened(path: str, dtype: str, batch_tokens: int, chat_template: str) -> Lan
     sizes = {"vocab_size": lm.vocabulary, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     tokens = {"eos_token_id": lm.tokenizer.eos_token_id, "pad_token_id": lm.tokenizer.pad_token_id}
     return lm.with_model(LlamaForCausalLM(LlamaConfig(**sizes, **tokens, intermediate_size=16)).eval())
+
+
+def _untouched(lm: LanguageModel, path: str, dtype: str) -> LanguageModel:
+    """The same weights as transformers loads them."""
+    if not path:
+        return lm
+    return lm.with_model(transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype).eval().to(lm.device))
 
 
 def questions(lm: LanguageModel, count: int) -> Ragged:
@@ -187,7 +195,7 @@ def written(lm: LanguageModel, prompts: Ragged, most: int) -> Examples:
     return Examples(prompts, said.tokens, channel=said.channel, weight=weight, item=item, cut=cut)
 
 
-def _print_fit(lm: LanguageModel, rows: Examples, steps: int, size: int) -> None:
+def _print_fit(lm: LanguageModel, untouched: LanguageModel, rows: Examples, steps: int, size: int) -> None:
     recipe = HFRecipe(training="full", steps=steps, lr=5e-5, precision="bfloat16", decay=1.0, micro_tokens=16_384)
     batches = epochs(rows, recipe, np.random.default_rng(0))
     ordered = [batches(step) for step in range(steps)]
@@ -199,7 +207,7 @@ def _print_fit(lm: LanguageModel, rows: Examples, steps: int, size: int) -> None
     ours, our_time = timed(lambda: fit(lm, rows, SFT(), recipe, 0, quiet).lm)
     stream = baseline.Stream([row for part in ordered for row in _labelled(part)])
     model, their_time = timed(
-        lambda: baseline.fit(lm.model, lm.tokenizer, stream, steps, recipe.batch_size, recipe.lr, bf16=True)
+        lambda: baseline.fit(untouched.model, lm.tokenizer, stream, steps, recipe.batch_size, recipe.lr, bf16=True)
     )
     tokens = sum(len(part.prompts.values) + len(part.completions.values) for part in ordered)
     learnt = sum(len(part.completions.values) for part in ordered)

@@ -19,13 +19,13 @@ class Beginning(NamedTuple):
     """What some texts begin with.
 
     Args:
-        begun: tokens that all texts of the beginning above have in common.
-        end: tokens that all of these have in common; each has more.
+        tokens: that all of these have in common after the beginning above.
+        end: how many that are with those above; each text has more.
         texts: indices of those that go on with nothing else worth sharing.
         further: beginnings of the others, each of several texts.
     """
 
-    begun: int
+    tokens: NDArray[np.int32]
     end: int
     texts: NDArray[np.int64]
     further: tuple[Beginning, ...]
@@ -47,7 +47,7 @@ def _beginning(texts: Sequence[NDArray[np.int32]], rows: NDArray[np.int64], begu
     shared = [_worth(len(group), _common([texts[r] for r in group]) - end) for group in groups]
     further = tuple(_beginning(texts, group, end) for group, more in zip(groups, shared, strict=True) if more)
     alone = [group for group, more in zip(groups, shared, strict=True) if not more]
-    return Beginning(begun, end, np.sort(np.concatenate([rows[:0], *alone])), further)
+    return Beginning(texts[rows[0]][begun:end], end, np.sort(np.concatenate([rows[:0], *alone])), further)
 
 
 def _worth(texts: int, tokens: int) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -27,7 +28,8 @@ def attention_of(model: PreTrainedModel) -> str:
 
 
 def attend_in_groups(model: PreTrainedModel) -> None:
-    """From now on a model on a CPU that attends by PyTorch's fused attention does so in groups. Changed in place."""
+    """From now on a model on a CPU that attends by PyTorch's fused attention does so in groups where no gradient is wanted.
+    Changed in place, and before anything is computed: numbers must not depend on what a model did before."""
     if model.device.type == "cpu" and attention_of(model) == FUSED:
         model.set_attn_implementation(GROUPED)
 
@@ -46,7 +48,7 @@ def _attend(
     plain = attention_mask is not None and all(
         name in _KNOWN or (x is None or x is False) for name, x in options.items()
     )
-    if not plain or query.device.type != "cpu" or key.shape[1] == query.shape[1]:
+    if not plain or torch.is_grad_enabled() or query.device.type != "cpu" or key.shape[1] == query.shape[1]:
         own: tuple[Tensor, None] = ALL_ATTENTION_FUNCTIONS[FUSED](
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )

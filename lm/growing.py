@@ -16,8 +16,6 @@ from transformers import PreTrainedModel
 from lm.batches import length_batches
 from lm.beginnings import Beginning, beginnings
 from lm.cached import CachedModel
-from lm.grouped import attend_in_groups
-from lm.half_norm import quick_norms
 from lm.roomy import RoomyCache, is_plain
 from lm.rows import left_padded
 
@@ -58,8 +56,6 @@ class GrowingDecoder:
     """
 
     def __init__(self, model: PreTrainedModel, contexts: Sequence[NDArray[np.int32]], pad: int) -> None:
-        attend_in_groups(model)
-        quick_norms(model)
         self._cache = RoomyCache(_text(model))
         self._plain, self._model, self._pad = model, CachedModel(model, self._cache), pad
         self._contexts, self._device = contexts, model.device
@@ -87,13 +83,10 @@ class GrowingDecoder:
 
     def _parts(self, texts: Sequence[NDArray[np.int32]], beginning: Beginning, cache: RoomyCache) -> Iterator[_Part]:
         """Read all texts that begin so; the cache holds one row, what the beginning above ends with."""
-        begun, end = beginning.begun, beginning.end
-        some = beginning
-        while not len(some.texts):
-            some = some.further[0]
+        end = beginning.end
         shown = torch.ones(1, end, dtype=torch.int64, device=self._device)
-        if end > begun:
-            ids = torch.from_numpy(texts[some.texts[0]][None, begun:end].astype(np.int64)).to(self._device)
+        if len(beginning.tokens):
+            ids = torch.from_numpy(beginning.tokens[None].astype(np.int64)).to(self._device)
             CachedModel(self._plain, cache).read(ids, shown)
         lengths = np.array([len(texts[r]) for r in beginning.texts], np.int64) - end
         for part in length_batches(lengths, AT_ONCE if self._device.type == "cpu" else ON_GPU):

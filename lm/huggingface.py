@@ -162,6 +162,8 @@ class Pretrained(Part):
         Raises:
             ConfigError: they do not fit each other, or the chat template cannot be filled in.
         """
+        from lm.grouped import attend_in_groups
+        from lm.half_norm import quick_norms
         from lm.handle import end_ids
         from lm.language_model import LanguageModel
         from lm.loaded import without_dropout
@@ -171,6 +173,8 @@ class Pretrained(Part):
         require_tokens(tokenizer, int(model.get_input_embeddings().weight.shape[0]), self.path)
         form = self.format(tokenizer, tuple(end_ids(tokenizer, model).tolist()))
         model = placed(without_dropout(model), self.device).eval()
+        attend_in_groups(model)
+        quick_norms(model)
         lm = LanguageModel(model, tokenizer, form, self.batch_tokens, self.system)
         return lm if self.batch_tokens else lm.with_batch_tokens()
 

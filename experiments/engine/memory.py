@@ -93,12 +93,16 @@ def available() -> Memory:
 
 def workers_that_fit(graph: StageGraph, most: int) -> int:
     """As many workers as memory is free for, 1 at least and ``most`` at most."""
-    free = available()
-    for workers in range(most, 1, -1):
-        need = needed(graph, workers)
-        if all(has < 0 or wants <= has for wants, has in ((need.main, free.main), (need.gpu, free.gpu))):
-            return workers
-    return 1
+    most = min(most, max(len(graph.nodes), 1))
+    need, free = needed(graph, most), available()
+    kinds = ((free.main, need.main, PROCESS), (free.gpu, need.gpu, 0))
+    found = [_fit(has, wants, fixed, most) for has, wants, fixed in kinds if 0 <= has < wants]
+    return max(min(found, default=most), 1)
+
+
+def _fit(has: int, wants: int, fixed: int, workers: int) -> int:
+    """How many workers there is room for, where so many want so much."""
+    return max(has - fixed, 0) * workers // (wants - fixed)
 
 
 def require_memory(graph: StageGraph, workers: int) -> None:
@@ -121,7 +125,7 @@ def require_memory(graph: StageGraph, workers: int) -> None:
     ):
         if 0 <= has < wants:
             fixed = PROCESS if kind == "memory" else 0
-            fit = max(has - fixed, 0) * workers // (wants - fixed)
+            fit = _fit(has, wants, fixed, workers)
             change = f"use --workers {fit}" if fit else f"choose {what}"
             most = need.most if kind == "memory" else need.most_on_gpu
             reason = f"needs at least {gigabytes(wants)} of {kind}, most of it for the {most}"

@@ -48,8 +48,10 @@ def test_it_is_called_for_steps_and_contexts(monkeypatch):
         return fused(query, *others, **options)
 
     monkeypatch.setattr("lm.grouped.scaled_dot_product_attention", seen)
+    model = model_of(2)
+    attend_in_groups(model)
     with torch.no_grad():
-        decoder = GrowingDecoder(model_of(2), [np.array([5, 6, 7], np.int32), np.array([8], np.int32)], 0)
+        decoder = GrowingDecoder(model, [np.array([5, 6, 7], np.int32), np.array([8], np.int32)], 0)
         decoder.start()
         decoder.next(np.arange(2), torch.tensor([9, 9]))
     assert asked[-1] == (1, True)

@@ -84,7 +84,7 @@ def test_every_text_has_one_beginning_and_begins_with_it(texts):
     while found:
         beginning, head = found.pop()
         members = _all(beginning)
-        head = (*head, *texts[members[0]][beginning.begun : beginning.end])
+        head = (*head, *beginning.tokens.tolist())
         assert len(head) == beginning.end
         assert all(tuple(texts[r][: len(head)]) == head and len(texts[r]) > len(head) for r in members)
         seen += beginning.texts.tolist()

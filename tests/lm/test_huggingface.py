@@ -8,6 +8,8 @@ from transformers import AutoModelForCausalLM
 import lm.checkpoint
 from configs.errors import ConfigError
 from lm.checkpoint import fingerprint
+from lm.grouped import GROUPED, attention_of
+from lm.half_norm import Quick
 from lm.huggingface import Pretrained
 from lm.types import Channel, Sampling
 from tasks.base import Task
@@ -31,6 +33,17 @@ def test_greedy_text_is_that_of_transformers(folder: Path) -> None:
         assert whole[0, given.shape[1] :].tolist() == tokens.tolist(), row
     assert drawn.top_logprobs is not None
     assert np.isfinite(drawn.logprob).all()
+
+
+def test_numbers_do_not_depend_on_what_a_model_did_before(folder: Path) -> None:
+    """What is changed of a model is changed when it is opened, not when it first samples."""
+    lm = Pretrained(str(folder), dtype="bfloat16", device="cpu").open()
+    assert attention_of(lm.model) == GROUPED
+    assert any(isinstance(module, Quick) for module in lm.model.modules())
+    prompts, said = lm.encode_prompts(["What is 12 + 7?", "And 3 + 4?"]), lm.encode(["19, it is", "7"])
+    before = lm.score(prompts, said).logprob
+    lm.generate(prompts, Sampling(1.0, 6), np.arange(2))
+    assert np.array_equal(lm.score(prompts, said).logprob, before)
 
 
 def test_system_message_and_template_of_the_configuration(folder: Path) -> None:
